@@ -1,0 +1,17 @@
+//! FEB, the Flow Events Broker (draft section 4.1.1): events brokers behind one trait.
+//!
+//! [`Broker`] is the draft's figure 3 (create, read, update and delete a queue, list consumers),
+//! with the credentials that figure 2 asks for and with reading and writing. Each kind is one
+//! module; every kind passes the same contract test (`tests/contract.rs`).
+
+mod chunk;
+mod error;
+mod queue;
+mod traits;
+
+pub use chunk::{Chunk, EncodedBatches, Payload};
+pub use error::BrokerError;
+pub use queue::{
+    Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec, QueueUpdate, Secret,
+};
+pub use traits::{Broker, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions};

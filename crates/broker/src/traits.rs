@@ -1,0 +1,185 @@
+//! The trait that every kind of broker implements.
+
+use async_trait::async_trait;
+use eson_protocol::{BrokerKind, Positions, Start};
+
+use crate::{
+    BrokerError, Chunk, Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec,
+    QueueUpdate,
+};
+
+/// One events broker, seen from the participant that runs it or reads it.
+///
+/// All methods are safe to repeat: a caller that does not know whether a call arrived calls
+/// again. All are cancel-safe: a dropped call has happened or has not, never by half.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// The kind of broker.
+    fn kind(&self) -> BrokerKind;
+
+    /// Does the smallest piece of real work that shows the broker is there and knows us.
+    ///
+    /// # Errors
+    /// Whatever that work met.
+    async fn check(&self) -> Result<(), BrokerError>;
+
+    /// Creates a queue.
+    ///
+    /// # Errors
+    /// [`BrokerError::Exists`] when a queue of that name is there, [`BrokerError::BadName`] when
+    /// the broker can't hold the name.
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<QueueId, BrokerError>;
+
+    /// Describes a queue.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`].
+    async fn describe_queue(&self, queue: &str) -> Result<QueueDescription, BrokerError>;
+
+    /// Changes a queue.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`]; [`BrokerError::Invalid`] for fewer partitions.
+    async fn update_queue(&self, queue: &str, update: &QueueUpdate) -> Result<(), BrokerError>;
+
+    /// Deletes a queue if it is still the one with that identity. A queue that is gone is no
+    /// error.
+    ///
+    /// # Errors
+    /// [`BrokerError::Replaced`] when another queue has the name by now; it is left alone.
+    async fn delete_queue(&self, queue: &str, id: &QueueId) -> Result<(), BrokerError>;
+
+    /// Drops the records before each given offset. Offsets outside the queue's range are pulled
+    /// to its nearest end.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`].
+    async fn trim_queue(&self, queue: &str, before: &Positions) -> Result<(), BrokerError>;
+
+    /// Lists who reads the queue, as far as the broker knows.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`].
+    async fn list_consumers(&self, queue: &str) -> Result<Vec<Consumer>, BrokerError>;
+
+    /// Makes `credential` exist with this password and with read on this queue and nothing else
+    /// ([`Lease::Granted`]), or leaves it without that right ([`Lease::Suspended`]).
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`] when there is no such queue.
+    async fn grant(
+        &self,
+        queue: &str,
+        credential: &Credential,
+        lease: Lease,
+    ) -> Result<(), BrokerError>;
+
+    /// Removes a credential and every right it has on the queue: first denies, then deletes, so
+    /// that nothing more is read from the moment this returns (a fetch that the broker had
+    /// already accepted may still answer). A credential that is gone is no error.
+    ///
+    /// # Errors
+    /// Only those of the network.
+    async fn revoke(&self, queue: &str, username: &str) -> Result<(), BrokerError>;
+
+    /// Opens a reader.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`], [`BrokerError::Denied`].
+    async fn open_reader(
+        &self,
+        queue: &str,
+        options: ReaderOptions,
+    ) -> Result<Box<dyn QueueReader>, BrokerError>;
+
+    /// Opens a writer. A second writer with the same processor and source takes over.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotFound`], [`BrokerError::Denied`].
+    async fn open_writer(
+        &self,
+        queue: &str,
+        options: WriterOptions,
+    ) -> Result<Box<dyn QueueWriter>, BrokerError>;
+}
+
+/// How to read a queue.
+#[derive(Clone, Debug)]
+pub struct ReaderOptions {
+    /// Where each partition begins.
+    pub positions: Positions,
+    /// Where a partition begins that `positions` does not name. A partition that appears while
+    /// reading begins at its earliest record.
+    pub start: Start,
+    /// Whether chunks may be [`crate::Payload::Encoded`].
+    pub encoded: bool,
+    /// How many bytes the reader may hold, roughly.
+    pub buffer: usize,
+}
+
+/// How to write a queue.
+#[derive(Clone, Debug)]
+pub struct WriterOptions {
+    /// The processor on whose behalf positions are stored; none stores no positions, as for a
+    /// user's WRITE FLOW.
+    pub processor: Option<ProcessorSource>,
+    /// How many bytes the writer may hold that are not yet acknowledged, roughly.
+    pub buffer: usize,
+}
+
+/// Whose positions a writer stores.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessorSource {
+    /// The processor's (or leg's) name.
+    pub processor: String,
+    /// The identity of the source queue: a source that was created again begins anew.
+    pub source: String,
+}
+
+/// Reads a queue, all partitions in turn.
+#[async_trait]
+pub trait QueueReader: Send {
+    /// The number of partitions of the queue, as last seen.
+    fn partitions(&self) -> u32;
+
+    /// The next records of any partition, in order within each. Waits until there are some.
+    /// Passing troubles (a leader that moves, a broker that restarts) are waited out inside.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`BrokerError::OutOfRange`] once for each gap: the reader has then moved to the earliest
+    /// record and goes on there when called again. [`BrokerError::Denied`] and
+    /// [`BrokerError::Unauthenticated`] when the right is gone, [`BrokerError::NotFound`] and
+    /// [`BrokerError::Replaced`] when the queue is; these stay.
+    async fn next(&mut self) -> Result<Chunk, BrokerError>;
+}
+
+/// Writes a queue.
+#[async_trait]
+pub trait QueueWriter: Send {
+    /// The number of partitions of the queue.
+    fn partitions(&self) -> u32;
+
+    /// Whether [`crate::Payload::Encoded`] is taken.
+    fn takes_encoded(&self) -> bool;
+
+    /// The source positions that are stored at the destination: where the reader has to begin.
+    fn stored(&self) -> Positions;
+
+    /// Hands over a chunk for one partition of the destination, in order. Returns as soon as
+    /// there is room for more; a chunk without records only moves the source position.
+    ///
+    /// # Errors
+    /// What an earlier or this chunk met. After an error other than [`BrokerError::TooLarge`]
+    /// the writer is of no more use: open another one and read again from what it has stored.
+    async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError>;
+
+    /// Waits until everything handed over is acknowledged and its source positions are stored.
+    ///
+    /// # Errors
+    /// As for [`QueueWriter::write`].
+    async fn flush(&mut self) -> Result<(), BrokerError>;
+
+    /// The source positions up to which everything is acknowledged by the destination.
+    fn acknowledged(&self) -> Positions;
+}

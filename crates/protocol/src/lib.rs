@@ -1,0 +1,25 @@
+//! FNAP, the Flow Namespace Accessing Protocol, and the plain types that every part shares.
+//!
+//! Nothing here does I/O, reads a clock or needs a runtime: bytes go in, values come out. The
+//! draft is `draft-spinella-event-streaming-open-network-02`; `docs/fnap.md` is this project's
+//! own specification of what the draft leaves open.
+
+mod address;
+mod attributes;
+mod command;
+mod name;
+mod principal;
+mod record;
+mod reply;
+
+pub use address::AddressPolicy;
+pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
+pub use command::{
+    Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, NamespaceOptions,
+    ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe, Right, Start, StorePosition,
+    SubscribeOptions,
+};
+pub use name::{Name, NameError};
+pub use principal::{Principal, PrincipalError};
+pub use record::{Header, Positions, Record};
+pub use reply::{Code, DataLine, Reason, Reply, Status};
