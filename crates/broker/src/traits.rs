@@ -169,6 +169,10 @@ pub trait QueueWriter: Send {
     /// Hands over a chunk for one partition of the destination, in order. Returns as soon as
     /// there is room for more; a chunk without records only moves the source position.
     ///
+    /// Where partition counts differ, chunks of one source partition go to several partitions
+    /// here. Whatever the order in which those answer, a source position is acknowledged, and
+    /// stored, only when every chunk of that source partition handed over before it is.
+    ///
     /// # Errors
     /// What an earlier or this chunk met. After an error other than [`BrokerError::TooLarge`]
     /// the writer is of no more use: open another one and read again from what it has stored.
