@@ -1,0 +1,18 @@
+//! Compiles the published `.proto` without needing `protoc` on the machine.
+
+use std::error::Error;
+
+const PROTO: &str = "eson/processor/v1/processor.proto";
+const INCLUDE: &str = "../../proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={INCLUDE}");
+    let descriptors = protox::compile([PROTO], [INCLUDE])?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        // It holds a password; `proto.rs` implements Debug without it.
+        .skip_debug(["eson.processor.v1.Endpoint"])
+        .emit_rerun_if_changed(false)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
