@@ -11,6 +11,7 @@ mod name;
 mod principal;
 mod record;
 mod reply;
+mod uri;
 
 pub use address::AddressPolicy;
 pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
@@ -23,3 +24,4 @@ pub use name::{Name, NameError};
 pub use principal::{Principal, PrincipalError};
 pub use record::{Header, Positions, Record};
 pub use reply::{Code, DataLine, Reason, Reply, Status};
+pub use uri::{FlowUri, UriError};
