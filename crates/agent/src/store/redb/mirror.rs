@@ -1,0 +1,63 @@
+//! The committed state, in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use crate::store::{Change, ChangeFeed, Changes, Entry, Kind};
+
+/// Every entry, by kind and name.
+pub(super) type Entries = [BTreeMap<String, Entry>; Kind::ALL.len()];
+
+/// What readers see: exactly what is committed.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    entries: RwLock<Entries>,
+    feed: ChangeFeed,
+}
+
+impl Mirror {
+    pub(super) fn new(entries: Entries, feed: ChangeFeed) -> Self {
+        Self {
+            entries: RwLock::new(entries),
+            feed,
+        }
+    }
+
+    pub(super) fn entry(&self, kind: Kind, name: &str) -> Option<Entry> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries[kind as usize].get(name).cloned()
+    }
+
+    pub(super) fn entries(&self, kind: Kind) -> Vec<Entry> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries[kind as usize].values().cloned().collect()
+    }
+
+    pub(super) fn changes(&self, kind: Kind) -> Changes {
+        self.feed.subscribe(kind)
+    }
+
+    /// Takes over committed changes: what each name has become, none for what was removed.
+    pub(super) fn apply(&self, changes: Vec<(Kind, String, Option<Entry>)>) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        for (kind, name, entry) in changes {
+            let change = match entry {
+                Some(entry) => {
+                    entries[kind as usize].insert(name, entry.clone());
+                    Change::Put(entry)
+                }
+                None => {
+                    entries[kind as usize].remove(&name);
+                    Change::Removed(name)
+                }
+            };
+            self.feed.publish(kind, change);
+        }
+    }
+
+    /// Takes over everything anew, after a failure that left open what was committed.
+    pub(super) fn reload(&self, entries: Entries) {
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
+        self.feed.resync();
+    }
+}
