@@ -1,0 +1,210 @@
+//! Apache Kafka: one broker that is its own controller (KRaft), open or with authorization.
+
+mod files;
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::ports::free_port;
+use crate::process::{Process, data_dir};
+
+/// A cold start on a busy machine.
+const START: Duration = Duration::from_secs(120);
+
+/// Who may do what at the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// Everybody may do everything.
+    Open,
+    /// Nobody may do anything without an ACL, but [`ADMIN`] and who comes over the plaintext
+    /// listener, through which the broker talks to itself.
+    Acls,
+}
+
+/// The user that may do everything, with his password (SCRAM-SHA-256).
+pub const ADMIN: (&str, &str) = ("admin", "admin-secret");
+
+/// A running broker; dropping it kills it.
+#[derive(Debug)]
+pub struct Kafka {
+    dir: PathBuf,
+    ports: Ports,
+    authorization: Authorization,
+    process: Process,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    plaintext: u16,
+    controller: u16,
+    sasl: u16,
+    tls: u16,
+    sasl_tls: u16,
+}
+
+impl Kafka {
+    /// Starts a broker with an empty log.
+    ///
+    /// # Panics
+    /// When the jars are not there (`make setup` fetches them) or it doesn't come up.
+    #[must_use]
+    pub fn start(name: &str, authorization: Authorization) -> Self {
+        let dir = data_dir(name);
+        let ports = Ports {
+            plaintext: free_port(),
+            controller: free_port(),
+            sasl: free_port(),
+            tls: free_port(),
+            sasl_tls: free_port(),
+        };
+        files::write(&dir, &ports, authorization);
+        format_storage(&dir, authorization);
+        let process = launch(&dir, &ports);
+        Self {
+            dir,
+            ports,
+            authorization,
+            process,
+        }
+    }
+
+    /// Where it speaks without TLS or authentication.
+    #[must_use]
+    pub fn plaintext(&self) -> String {
+        address(self.ports.plaintext)
+    }
+
+    /// Where it wants SCRAM-SHA-256, without TLS.
+    #[must_use]
+    pub fn sasl(&self) -> String {
+        self.guarded(self.ports.sasl)
+    }
+
+    /// Where it speaks TLS, without authentication.
+    #[must_use]
+    pub fn tls(&self) -> String {
+        self.guarded(self.ports.tls)
+    }
+
+    /// Where it wants SCRAM-SHA-256 in TLS.
+    #[must_use]
+    pub fn sasl_tls(&self) -> String {
+        self.guarded(self.ports.sasl_tls)
+    }
+
+    fn guarded(&self, port: u16) -> String {
+        assert_eq!(
+            Authorization::Acls,
+            self.authorization,
+            "an open broker has only its plaintext listener"
+        );
+        address(port)
+    }
+
+    /// The certificate, in PEM, that a TLS client has to trust.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Starts it again on the same ports and data, after [`Kafka::kill9`].
+    ///
+    /// # Panics
+    /// When it doesn't come up.
+    pub fn restart(&mut self) {
+        self.process = launch(&self.dir, &self.ports);
+    }
+
+    /// Stops its process without ending it: connections stay open and nobody answers.
+    pub fn freeze(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets a frozen broker go on.
+    pub fn thaw(&self) {
+        self.process.signal("CONT");
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn format_storage(dir: &Path, authorization: Authorization) {
+    let mut command = java(dir, "128m");
+    command.args(["kafka.tools.StorageTool", "format"]);
+    command.args(["--cluster-id", &files::cluster_id()]);
+    command.arg("--config").arg(dir.join("server.properties"));
+    if authorization == Authorization::Acls {
+        let (name, password) = ADMIN;
+        command.arg("--add-scram");
+        command.arg(format!("SCRAM-SHA-256=[name={name},password={password}]"));
+    }
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        done.status.success(),
+        "Kafka's storage can't be formatted: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+fn launch(dir: &Path, ports: &Ports) -> Process {
+    let mut command = java(dir, "384m");
+    command
+        .arg("kafka.Kafka")
+        .arg(dir.join("server.properties"));
+    let mut process = Process::start("Kafka", command, &dir.join("kafka.log"));
+    process.until_ready(START, || {
+        TcpStream::connect(("127.0.0.1", ports.plaintext))
+            .map(drop)
+            .map_err(|cause| cause.to_string())
+    });
+    process
+}
+
+/// A JVM with Kafka's jars. The cheap compiler alone: what a test does is over before the other
+/// one pays.
+fn java(dir: &Path, heap: &str) -> Command {
+    let mut command = Command::new("java");
+    command
+        .arg(format!("-Xmx{heap}"))
+        .args([
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Xshare:auto",
+        ])
+        .arg("-Djava.awt.headless=true")
+        .arg(format!(
+            "-Dlog4j2.configurationFile={}",
+            dir.join("log4j2.yaml").display()
+        ))
+        .arg("-cp")
+        .arg(format!("{}/*", jars().display()));
+    command
+}
+
+/// Where `scripts/setup-tests` puts the jars; `KAFKA_LIBS` names another place.
+fn jars() -> PathBuf {
+    let dir = std::env::var_os("KAFKA_LIBS").map_or_else(cached_jars, PathBuf::from);
+    assert!(
+        dir.is_dir(),
+        "Kafka's jars are not in {}: `make setup` fetches them",
+        dir.display()
+    );
+    dir
+}
+
+fn cached_jars() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("HOME is not set")).join(".cache"),
+        PathBuf::from,
+    );
+    cache.join("eson-test/jars/kafka-4.3.1")
+}
