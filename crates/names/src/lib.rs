@@ -1,1 +1,21 @@
-//! Placeholder.
+//! FNS, the Flow Name Service (draft section 4.1.2): flow names in DNS.
+//!
+//! - [`FlowRecords`] and [`NamespaceRecords`] say which records a flow and a namespace have.
+//! - A [`Registrar`] puts them into a name server and takes them out again.
+//! - A [`Resolver`] finds where a flow or an FNAA is, and tells each step that it took.
+//!
+//! What hickory-dns calls its types stays inside this crate.
+
+mod publish;
+mod record;
+mod registrar;
+mod resolver;
+mod text;
+
+pub use publish::{FlowRecords, NamespaceRecords, QueueRecords, RecordError, Target};
+pub use record::{Record, RecordData};
+pub use registrar::{RegisterError, Registrar, ZoneCheck};
+pub use resolver::{
+    Agent, AgentResolution, QueueLocation, Resolution, ResolveError, ResolveErrorKind,
+    ResolverConfig, Security, Step, StubZone, Trace, TrustAnchor, TrustAnchorError,
+};

@@ -1,0 +1,424 @@
+//! Which records a flow and a namespace have: the draft's section on resolution, DNS-SD
+//! (RFC 6763) and what the proof of concept asks for.
+
+use eson_protocol::{BrokerKind, Name};
+
+use crate::record::{Record, RecordData, absolute};
+use crate::text::Attributes;
+
+/// The longest string inside a TXT record, in octets (RFC 1035, section 3.3.14).
+const MAX_STRING_LENGTH: usize = 255;
+
+/// The longest label, in octets, and so the longest DNS-SD instance name.
+const MAX_LABEL_LENGTH: usize = 63;
+
+/// The attribute that tells whose records these are.
+pub(crate) const OWNER: &str = "owner";
+
+/// A host and a TCP port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target {
+    /// The host's name.
+    pub host: Name,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl From<(Name, u16)> for Target {
+    fn from((host, port): (Name, u16)) -> Self {
+        Self { host, port }
+    }
+}
+
+/// What FNS publishes of a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowRecords {
+    /// The flow's name.
+    pub flow: Name,
+    /// The namespace that it belongs to, a proper suffix of the name.
+    pub namespace: Name,
+    /// The FNAA that hosts it.
+    pub agent: Target,
+    /// Whether that FNAA's port speaks TLS from the first byte.
+    pub agent_tls: bool,
+    /// The queue, where it may be known.
+    pub queue: Option<QueueRecords>,
+    /// Tells our records from a stranger's. Stable over restarts, different for every
+    /// participant, no secret; printable ASCII without a blank.
+    pub owner: String,
+    /// Whether the flow is in the namespace's public catalogue (a DNS-SD instance). Left out
+    /// where its name within the namespace has more than 63 octets.
+    pub listed: bool,
+    /// The time to live of every record, in seconds.
+    pub ttl: u32,
+}
+
+/// What FNS publishes of a flow's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueRecords {
+    /// The broker's bootstrap servers.
+    pub servers: Vec<Target>,
+    /// The broker's kind.
+    pub kind: BrokerKind,
+    /// Whether the servers speak TLS from the first byte.
+    pub tls: bool,
+    /// The queue's name at the broker.
+    pub queue: String,
+    /// The media type of the events.
+    pub content_type: Option<String>,
+    /// Where the schema of the events is.
+    pub schema: Option<String>,
+}
+
+/// What FNS publishes of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceRecords {
+    /// The namespace.
+    pub namespace: Name,
+    /// The FNAA that hosts it.
+    pub agent: Target,
+    /// Whether that FNAA's port speaks TLS from the first byte.
+    pub agent_tls: bool,
+    /// Tells our records from a stranger's, as in [`FlowRecords::owner`].
+    pub owner: String,
+    /// The time to live of every record, in seconds.
+    pub ttl: u32,
+}
+
+/// Why something can't be published.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The flow does not lie below its namespace.
+    #[error("the flow {flow} does not lie below the namespace {namespace}")]
+    OutsideNamespace {
+        /// The flow.
+        flow: Name,
+        /// The namespace.
+        namespace: Name,
+    },
+    /// An attribute does not fit in a TXT string.
+    #[error(
+        "the attribute {attribute} of {name} has {length} octets; with its value it may have 255 \
+         at most: use a shorter value"
+    )]
+    TooLong {
+        /// Whose attribute.
+        name: Name,
+        /// The attribute's key.
+        attribute: String,
+        /// How long key and value are together.
+        length: usize,
+    },
+    /// The ownership string is empty or has something else than printable ASCII.
+    #[error("the ownership string of {0} must be printable ASCII without a blank")]
+    BadOwner(Name),
+}
+
+impl FlowRecords {
+    /// The flow's records: PTR and SRV at its name, SRV and TXT of its FNAA at `_flow._tcp.`,
+    /// SRV and TXT of its queue at `_queue._flow._tcp.`, and when it is listed, its DNS-SD
+    /// instance and the pointer to that.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the values given make no records.
+    pub fn records(&self) -> Result<Vec<Record>, RecordError> {
+        check_owner(&self.owner, &self.flow)?;
+        let mut records = Vec::from(self.at_the_name()?);
+        records.extend(self.agent_service(self.service())?);
+        if let Some(queue) = &self.queue {
+            records.extend(self.queue_service(queue)?);
+        }
+        if let Some(instance) = self.instance().filter(|_| self.listed) {
+            records.push(self.record(self.catalogue(), RecordData::Ptr(instance.clone())));
+            records.extend(self.agent_service(instance)?);
+        }
+        Ok(records)
+    }
+
+    fn at_the_name(&self) -> Result<[Record; 2], RecordError> {
+        if self.flow.relative_to(&self.namespace).is_none() {
+            return Err(RecordError::OutsideNamespace {
+                flow: self.flow.clone(),
+                namespace: self.namespace.clone(),
+            });
+        }
+        let name = absolute(&self.flow);
+        Ok([
+            self.record(name.clone(), RecordData::Ptr(self.service())),
+            self.record(name, service(0, &self.agent)),
+        ])
+    }
+
+    fn agent_service(&self, owner: String) -> Result<[Record; 2], RecordError> {
+        let text = agent_text(self.agent_tls, &self.owner, &self.flow)?;
+        Ok([
+            self.record(owner.clone(), service(30, &self.agent)),
+            self.record(owner, text),
+        ])
+    }
+
+    fn queue_service(&self, queue: &QueueRecords) -> Result<Vec<Record>, RecordError> {
+        let owner = self.queue_name();
+        let servers = queue.servers.iter();
+        let mut records: Vec<_> = servers
+            .map(|server| self.record(owner.clone(), service(30, server)))
+            .collect();
+        records.push(self.record(owner, queue.text(&self.flow)?));
+        Ok(records)
+    }
+
+    fn record(&self, owner: String, data: RecordData) -> Record {
+        Record {
+            owner,
+            ttl: self.ttl,
+            data,
+        }
+    }
+
+    /// Where the FNAA's SRV and TXT are.
+    pub(crate) fn service(&self) -> String {
+        format!("_flow._tcp.{}.", self.flow)
+    }
+
+    /// Where the queue's SRV and TXT are.
+    pub(crate) fn queue_name(&self) -> String {
+        format!("_queue._flow._tcp.{}.", self.flow)
+    }
+
+    /// The DNS-SD instance, whether or not it is listed; none when the label is too long for it.
+    pub(crate) fn instance(&self) -> Option<String> {
+        let label = self.flow.relative_to(&self.namespace)?;
+        (label.len() <= MAX_LABEL_LENGTH)
+            .then(|| format!("{}.{}", label.replace('.', "\\."), self.catalogue()))
+    }
+
+    /// Where the namespace's catalogue is: the name whose PTR set all its flows share.
+    pub(crate) fn catalogue(&self) -> String {
+        format!("_flow._tcp.{}.", self.namespace)
+    }
+}
+
+impl QueueRecords {
+    fn text(&self, flow: &Name) -> Result<RecordData, RecordError> {
+        let mut strings = Attributes::versioned();
+        strings.push(format!("broker-type={}", self.kind));
+        if self.tls {
+            strings.push("tls".to_owned());
+        }
+        strings.push(format!("queue={}", self.queue));
+        let optional = [
+            ("content-type", &self.content_type),
+            ("schema", &self.schema),
+        ];
+        for (key, value) in optional {
+            strings.extend(value.iter().map(|value| format!("{key}={value}")));
+        }
+        checked_text(strings, flow)
+    }
+}
+
+impl NamespaceRecords {
+    /// The namespace's records: SRV and TXT of its FNAA at `_fnaa._tcp.`.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the values given make no records.
+    pub fn records(&self) -> Result<Vec<Record>, RecordError> {
+        check_owner(&self.owner, &self.namespace)?;
+        let record = |data| Record {
+            owner: self.service(),
+            ttl: self.ttl,
+            data,
+        };
+        Ok(vec![
+            record(service(30, &self.agent)),
+            record(agent_text(self.agent_tls, &self.owner, &self.namespace)?),
+        ])
+    }
+
+    /// Where the FNAA's SRV and TXT are.
+    pub(crate) fn service(&self) -> String {
+        format!("_fnaa._tcp.{}.", self.namespace)
+    }
+}
+
+/// An SRV whose priority and weight are both `order`.
+fn service(order: u16, target: &Target) -> RecordData {
+    RecordData::Srv {
+        priority: order,
+        weight: order,
+        port: target.port,
+        target: absolute(&target.host),
+    }
+}
+
+fn agent_text(tls: bool, owner: &str, name: &Name) -> Result<RecordData, RecordError> {
+    let mut strings = Attributes::versioned();
+    if tls {
+        strings.push("tls".to_owned());
+    }
+    strings.push(format!("{OWNER}={owner}"));
+    checked_text(strings, name)
+}
+
+fn checked_text(strings: Vec<String>, name: &Name) -> Result<RecordData, RecordError> {
+    match strings.iter().find(|text| text.len() > MAX_STRING_LENGTH) {
+        None => Ok(RecordData::Txt(strings)),
+        Some(text) => Err(RecordError::TooLong {
+            name: name.clone(),
+            attribute: text.split('=').next().unwrap_or(text).to_owned(),
+            length: text.len(),
+        }),
+    }
+}
+
+fn check_owner(owner: &str, name: &Name) -> Result<(), RecordError> {
+    if owner.is_empty() || !owner.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Err(RecordError::BadOwner(name.clone()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
+    }
+
+    fn invoices() -> FlowRecords {
+        FlowRecords {
+            flow: name("notifications.calendar.people.syndeno.com"),
+            namespace: name("people.syndeno.com"),
+            agent: (name("fnaa.syndeno.com"), 65432).into(),
+            agent_tls: true,
+            queue: Some(QueueRecords {
+                servers: vec![
+                    (name("kafka.syndeno.com"), 9092).into(),
+                    (name("kafka2.syndeno.com"), 9093).into(),
+                ],
+                kind: BrokerKind::Kafka,
+                tls: true,
+                queue: "notifications.calendar.people.syndeno.com".to_owned(),
+                content_type: Some("application/json; charset=utf-8".to_owned()),
+                schema: Some("https://schemas.syndeno.com/n.json".to_owned()),
+            }),
+            owner: "test-1".to_owned(),
+            listed: true,
+            ttl: 875,
+        }
+    }
+
+    fn printed(records: Vec<Record>) -> Vec<String> {
+        records.iter().map(Record::to_string).collect()
+    }
+
+    #[test]
+    fn the_drafts_example_with_the_catalogue() {
+        let expected = [
+            "notifications.calendar.people.syndeno.com. 875 IN PTR _flow._tcp.notifications.calendar.people.syndeno.com.",
+            "notifications.calendar.people.syndeno.com. 875 IN SRV 0 0 65432 fnaa.syndeno.com.",
+            "_flow._tcp.notifications.calendar.people.syndeno.com. 875 IN SRV 30 30 65432 fnaa.syndeno.com.",
+            "_flow._tcp.notifications.calendar.people.syndeno.com. 875 IN TXT \"txtvers=1\" \"tls\" \"owner=test-1\"",
+            "_queue._flow._tcp.notifications.calendar.people.syndeno.com. 875 IN SRV 30 30 9092 kafka.syndeno.com.",
+            "_queue._flow._tcp.notifications.calendar.people.syndeno.com. 875 IN SRV 30 30 9093 kafka2.syndeno.com.",
+            "_queue._flow._tcp.notifications.calendar.people.syndeno.com. 875 IN TXT \"txtvers=1\" \"broker-type=kafka\" \"tls\" \"queue=notifications.calendar.people.syndeno.com\" \"content-type=application/json; charset=utf-8\" \"schema=https://schemas.syndeno.com/n.json\"",
+            "_flow._tcp.people.syndeno.com. 875 IN PTR notifications\\.calendar._flow._tcp.people.syndeno.com.",
+            "notifications\\.calendar._flow._tcp.people.syndeno.com. 875 IN SRV 30 30 65432 fnaa.syndeno.com.",
+            "notifications\\.calendar._flow._tcp.people.syndeno.com. 875 IN TXT \"txtvers=1\" \"tls\" \"owner=test-1\"",
+        ];
+        assert_eq!(printed(invoices().records().expect("records")), expected);
+    }
+
+    #[test]
+    fn a_private_flow_without_a_known_queue_has_four_records() {
+        let records = FlowRecords {
+            queue: None,
+            listed: false,
+            agent_tls: false,
+            ..invoices()
+        };
+        let printed = printed(records.records().expect("records"));
+        assert_eq!(printed.len(), 4, "{printed:?}");
+        assert!(printed[3].ends_with("TXT \"txtvers=1\" \"owner=test-1\""));
+    }
+
+    #[test]
+    fn a_namespace_says_where_its_fnaa_is() {
+        let records = NamespaceRecords {
+            namespace: name("flows.orange.example"),
+            agent: (name("fnaa.orange.example"), 61000).into(),
+            agent_tls: false,
+            owner: "test-1".to_owned(),
+            ttl: 60,
+        };
+        assert_eq!(
+            printed(records.records().expect("records")),
+            [
+                "_fnaa._tcp.flows.orange.example. 60 IN SRV 30 30 61000 fnaa.orange.example.",
+                "_fnaa._tcp.flows.orange.example. 60 IN TXT \"txtvers=1\" \"owner=test-1\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn values_that_make_no_records_are_refused_with_the_reason() {
+        let outside = FlowRecords {
+            namespace: name("syndeno.org"),
+            ..invoices()
+        };
+        assert!(matches!(
+            outside.records(),
+            Err(RecordError::OutsideNamespace { .. })
+        ));
+        let nobody = FlowRecords {
+            owner: String::new(),
+            ..invoices()
+        };
+        assert!(matches!(nobody.records(), Err(RecordError::BadOwner(_))));
+        let mut long = invoices();
+        let schema = Some("s".repeat(249));
+        long.queue = long.queue.map(|queue| QueueRecords { schema, ..queue });
+        assert!(matches!(
+            long.records(),
+            Err(RecordError::TooLong { attribute, length: 256, .. }) if attribute == "schema"
+        ));
+    }
+
+    #[test]
+    fn an_instance_over_63_octets_is_not_listed() {
+        let flow = name(&format!(
+            "{}.{}.people.syndeno.com",
+            "a".repeat(40),
+            "b".repeat(30)
+        ));
+        let records = FlowRecords { flow, ..invoices() };
+        let printed = printed(records.records().expect("records"));
+        assert!(
+            printed.iter().all(|line| !line.contains('\\')),
+            "{printed:?}"
+        );
+        assert_eq!(records.instance(), None);
+    }
+
+    proptest! {
+        /// Whatever a name may be, every owner fits in DNS and every string in TXT.
+        #[test]
+        fn every_name_that_is_allowed_fits(
+            labels in prop::collection::vec("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", 1..8),
+            listed: bool,
+        ) {
+            let namespace = name("orange.example");
+            let flow = Name::parse(&format!("{}.{namespace}", labels.join(".")));
+            prop_assume!(flow.is_ok());
+            let flow = flow.expect("assumed");
+            let records = FlowRecords { flow, namespace, listed, ..invoices() };
+            for record in records.records().expect("records") {
+                prop_assert!(record.owner.len() <= 254, "{record}");
+            }
+        }
+    }
+}
