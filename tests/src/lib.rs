@@ -15,6 +15,8 @@ pub mod fnap;
 pub mod kafka;
 pub mod ports;
 pub mod process;
+#[cfg(feature = "librdkafka")]
+pub mod records;
 pub mod seed;
 pub mod wait;
 mod watchdog;
