@@ -11,6 +11,7 @@ mod name;
 mod principal;
 mod record;
 mod reply;
+pub mod text;
 mod uri;
 
 pub use address::AddressPolicy;

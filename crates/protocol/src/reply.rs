@@ -98,6 +98,40 @@ impl Code {
     }
 }
 
+impl Code {
+    /// The bracketed word that goes with the code: `NOTFOUND` with 550.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Ok | Self::Challenge | Self::SendEvents | Self::Closing => None,
+            Self::Busy => Some("BUSY"),
+            Self::Backend => Some("BACKEND"),
+            Self::Quota => Some("QUOTA"),
+            Self::Syntax => Some("SYNTAX"),
+            Self::Argument => Some("ARGUMENT"),
+            Self::Unsupported => Some("UNSUPPORTED"),
+            Self::Sequence => Some("SEQUENCE"),
+            Self::Auth => Some("AUTH"),
+            Self::Privacy => Some("PRIVACY"),
+            Self::Credentials => Some("CREDENTIALS"),
+            Self::NotFound => Some("NOTFOUND"),
+            Self::NotLocal => Some("NOTLOCAL"),
+            Self::Denied => Some("DENIED"),
+            Self::Name => Some("NAME"),
+            Self::Exists => Some("EXISTS"),
+            Self::Loop => Some("LOOP"),
+            Self::Pending => Some("PENDING"),
+            Self::Revoked => Some("REVOKED"),
+        }
+    }
+
+    /// The code of a number, if this build knows it.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+}
+
 /// The bracketed word that a program reads, such as `[NOTFOUND]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(pub String);
@@ -111,6 +145,116 @@ pub struct Status {
     pub reason: Option<Reason>,
     /// For people: what went wrong, with which name, and what to do.
     pub text: String,
+}
+
+impl Status {
+    /// A status with the code's own bracketed word.
+    #[must_use]
+    pub fn new(code: Code, text: impl Into<String>) -> Self {
+        Self {
+            code: code.number(),
+            reason: code.word().map(|word| Reason(word.to_owned())),
+            text: text.into(),
+        }
+    }
+
+    /// The code, if this build knows it.
+    #[must_use]
+    pub fn known_code(&self) -> Option<Code> {
+        Code::from_number(self.code)
+    }
+
+    /// Whether the command has failed, now or for good.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.code >= 400
+    }
+
+    /// Whether the same command may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        (400..500).contains(&self.code)
+    }
+
+    /// `220 OK`.
+    #[must_use]
+    pub fn done() -> Self {
+        Self::new(Code::Ok, "OK")
+    }
+
+    /// `220 OK` and what it is about, as in `220 OK time.flows.unix.ar`.
+    #[must_use]
+    pub fn done_with(what: impl fmt::Display) -> Self {
+        Self::new(Code::Ok, format!("OK {what}"))
+    }
+
+    /// `220 Authenticated`.
+    #[must_use]
+    pub fn authenticated() -> Self {
+        Self::new(Code::Ok, "Authenticated")
+    }
+
+    /// `220 Bye`.
+    #[must_use]
+    pub fn bye() -> Self {
+        Self::new(Code::Ok, "Bye")
+    }
+}
+
+/// One constructor for each failure, so that a caller reads `Status::not_found(…)`.
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident => $code:ident;)*) => {
+        impl Status {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(text: impl Into<String>) -> Self {
+                    Self::new(Code::$code, text)
+                }
+            )*
+        }
+    };
+}
+
+failures! {
+    /// 421: the server closes the session.
+    closing => Closing;
+    /// `450 [BUSY]`: too much at once; try again.
+    busy => Busy;
+    /// `451 [BACKEND]`: a broker, name server or runtime did not answer; the text says which.
+    backend => Backend;
+    /// `452 [QUOTA]`: a quota is used up.
+    quota => Quota;
+    /// `500 [SYNTAX]`: the line is no command.
+    syntax => Syntax;
+    /// `501 [ARGUMENT]`: an argument is wrong.
+    argument => Argument;
+    /// `502 [UNSUPPORTED]`: this FNAA does not do that.
+    unsupported => Unsupported;
+    /// `503 [SEQUENCE]`: not at this point of the session.
+    sequence => Sequence;
+    /// `530 [AUTH]`: authenticate first.
+    auth => Auth;
+    /// `534 [PRIVACY]`: needs TLS.
+    privacy => Privacy;
+    /// `535 [CREDENTIALS]`: the credentials are wrong.
+    credentials => Credentials;
+    /// `550 [NOTFOUND]`: there is no such thing, or the caller may not know of it.
+    not_found => NotFound;
+    /// `551 [NOTLOCAL]`: another FNAA hosts it; the text names it.
+    not_local => NotLocal;
+    /// `552 [DENIED]`: the caller may not do that.
+    denied => Denied;
+    /// `553 [NAME]`: the name can't be used.
+    name => Name;
+    /// `554 [EXISTS]`: it exists with other content.
+    exists => Exists;
+    /// `555 [LOOP]`: events would go round.
+    would_loop => Loop;
+    /// `556 [PENDING]`: waits for the owner's approval.
+    pending => Pending;
+    /// `557 [REVOKED]`: the owner has ended it.
+    revoked => Revoked;
 }
 
 /// One line of a reply's data.
@@ -129,6 +273,42 @@ pub enum Reply {
     Status(Status),
     /// Data lines, then a status.
     Data(Vec<DataLine>, Status),
+}
+
+impl Reply {
+    /// Data lines that end in `220 OK`.
+    #[must_use]
+    pub fn data(lines: Vec<DataLine>) -> Self {
+        Self::Data(lines, Status::done())
+    }
+
+    /// The status that ends the reply.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        match self {
+            Self::Status(status) | Self::Data(_, status) => status,
+        }
+    }
+}
+
+impl From<Status> for Reply {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl DataLine {
+    /// `key=value`.
+    #[must_use]
+    pub fn attribute(key: impl Into<String>, value: impl fmt::Display) -> Self {
+        Self::Attribute(key.into(), value.to_string())
+    }
+
+    /// A bare text.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
 }
 
 impl fmt::Display for Status {

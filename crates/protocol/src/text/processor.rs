@@ -1,0 +1,90 @@
+//! The commands about processors.
+
+use super::error::{ArgumentError, CommandError};
+use super::line::Line;
+use super::value::{Word, format_start, parse_start};
+use super::words::{Arguments, parse_name};
+use crate::{Command, Name, ProcessorOptions, ProcessorType};
+
+type Parsed = Result<Command, CommandError>;
+
+fn name(arguments: &mut Arguments<'_>) -> Result<String, CommandError> {
+    Ok(arguments.argument("a processor")?.into_owned())
+}
+
+pub(super) fn create(arguments: &mut Arguments<'_>) -> Parsed {
+    let name = name(arguments)?;
+    let options = parse_options(arguments)?;
+    let missing = |what| ArgumentError::Missing {
+        command: "CREATE PROCESSOR",
+        what,
+    };
+    if options.kind.is_none() {
+        return Err(missing("type").into());
+    }
+    if options.sources.is_empty() {
+        return Err(missing("from").into());
+    }
+    if options.destinations.is_empty() {
+        return Err(missing("to").into());
+    }
+    Ok(Command::CreateProcessor(name, options))
+}
+
+pub(super) fn update(arguments: &mut Arguments<'_>) -> Parsed {
+    let name = name(arguments)?;
+    Ok(Command::UpdateProcessor(name, parse_options(arguments)?))
+}
+
+fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, CommandError> {
+    Ok(ProcessorOptions {
+        kind: arguments.parsed("type", ProcessorType::parse)?,
+        sources: parse_flows(arguments, "from")?,
+        destinations: parse_flows(arguments, "to")?,
+        start: arguments.parsed("start", parse_start)?,
+    })
+}
+
+/// Flows separated by commas, in one option or several.
+fn parse_flows(arguments: &mut Arguments<'_>, key: &str) -> Result<Vec<Name>, CommandError> {
+    let values = arguments.options(key);
+    values
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(parse_name)
+        .collect()
+}
+
+pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line {
+    Line::of(words)
+        .argument(name)
+        .option("type", options.kind.map(ProcessorType::word))
+        .option("from", joined(&options.sources))
+        .option("to", joined(&options.destinations))
+        .option("start", options.start.map(format_start))
+}
+
+fn joined(flows: &[Name]) -> Option<String> {
+    let names: Vec<_> = flows.iter().map(Name::as_str).collect();
+    (!names.is_empty()).then(|| names.join(","))
+}
+
+pub(super) fn pause(arguments: &mut Arguments<'_>) -> Parsed {
+    name(arguments).map(Command::PauseProcessor)
+}
+
+pub(super) fn resume(arguments: &mut Arguments<'_>) -> Parsed {
+    name(arguments).map(Command::ResumeProcessor)
+}
+
+pub(super) fn delete(arguments: &mut Arguments<'_>) -> Parsed {
+    name(arguments).map(Command::DeleteProcessor)
+}
+
+pub(super) fn describe(arguments: &mut Arguments<'_>) -> Parsed {
+    name(arguments).map(Command::DescribeProcessor)
+}
+
+pub(super) fn list(_: &mut Arguments<'_>) -> Parsed {
+    Ok(Command::GetProcessors)
+}

@@ -1,0 +1,284 @@
+//! The values of options: durations, starting points, positions, words.
+
+use std::fmt::Write as _;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::error::ArgumentError;
+use crate::{Access, Delivery, EventFormat, Positions, ProcessorType, Right, Start};
+
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// Reads a duration in milliseconds: `7d`, `36h`, `15m`, `90s`, `250ms`, or `forever`, which is
+/// [`u64::MAX`].
+///
+/// # Errors
+/// [`ArgumentError::Value`] for another unit, no unit, or more than 2^64 - 2 milliseconds.
+pub fn parse_duration(text: &str) -> Result<u64, ArgumentError> {
+    let lower = text.to_ascii_lowercase();
+    if lower == "forever" {
+        return Ok(u64::MAX);
+    }
+    let digits = lower.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = lower.split_at(digits);
+    let size = UNITS.iter().find(|(name, _)| *name == unit);
+    size.and_then(|(_, size)| number.parse::<u64>().ok()?.checked_mul(*size))
+        .filter(|duration| *duration < u64::MAX)
+        .ok_or_else(|| {
+            ArgumentError::value("duration", text, "7d, 36h, 15m, 90s, 250ms or forever")
+        })
+}
+
+/// Writes a duration as [`parse_duration`] reads it, in the largest unit that fits.
+#[must_use]
+pub fn format_duration(milliseconds: u64) -> String {
+    if milliseconds == u64::MAX {
+        return "forever".to_owned();
+    }
+    let fits = |(_, size): &&(&str, u64)| milliseconds > 0 && milliseconds.is_multiple_of(*size);
+    match UNITS.iter().find(fits) {
+        Some((unit, size)) => format!("{}{unit}", milliseconds / size),
+        None => format!("{milliseconds}ms"),
+    }
+}
+
+/// Reads `earliest`, `latest`, a time by RFC 3339, or milliseconds since the Unix epoch.
+///
+/// # Errors
+/// [`ArgumentError::Value`] for anything else.
+pub fn parse_start(text: &str) -> Result<Start, ArgumentError> {
+    if text.eq_ignore_ascii_case("earliest") {
+        return Ok(Start::Earliest);
+    }
+    if text.eq_ignore_ascii_case("latest") {
+        return Ok(Start::Latest);
+    }
+    if let Ok(milliseconds) = text.parse() {
+        return Ok(Start::Timestamp(milliseconds));
+    }
+    parse_time(text).map(Start::Timestamp).ok_or_else(|| {
+        let example = "earliest, latest, 2026-01-31T12:00:00Z or milliseconds since 1970";
+        ArgumentError::value("starting point", text, example)
+    })
+}
+
+/// Writes a starting point as [`parse_start`] reads it.
+#[must_use]
+pub fn format_start(start: Start) -> String {
+    match start {
+        Start::Earliest => "earliest".to_owned(),
+        Start::Latest => "latest".to_owned(),
+        Start::Timestamp(milliseconds) => milliseconds.to_string(),
+    }
+}
+
+/// A time by RFC 3339 in milliseconds since the Unix epoch, rounded up: reading from there on
+/// must not begin before it.
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    let milliseconds = time.unix_timestamp_nanos().div_euclid(1_000_000);
+    let partial = time.unix_timestamp_nanos().rem_euclid(1_000_000) != 0;
+    i64::try_from(milliseconds + i128::from(partial)).ok()
+}
+
+/// Milliseconds since the Unix epoch as a time by RFC 3339 in UTC; none outside the years 0 to
+/// 9999.
+pub(crate) fn format_time(milliseconds: i64) -> Option<String> {
+    let nanoseconds = i128::from(milliseconds) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds)
+        .ok()?
+        .format(&Rfc3339)
+        .ok()
+}
+
+/// Reads positions, `<partition>-<offset>` separated by commas: `0-42,1-7`. The empty text has
+/// none.
+///
+/// # Errors
+/// [`ArgumentError::Value`] for anything else, also for a partition that is named twice.
+pub fn parse_positions(text: &str) -> Result<Positions, ArgumentError> {
+    let wrong = || ArgumentError::value("list of positions", text, "0-42,1-7");
+    let mut positions = Positions::new();
+    for position in text.split(',').filter(|_| !text.is_empty()) {
+        let (partition, offset) = position.split_once('-').ok_or_else(wrong)?;
+        let partition = parse_digits(partition).ok_or_else(wrong)?;
+        let offset = parse_digits(offset).ok_or_else(wrong)?;
+        if positions.insert(partition, offset).is_some() {
+            return Err(wrong());
+        }
+    }
+    Ok(positions)
+}
+
+/// Writes positions as [`parse_positions`] reads them.
+#[must_use]
+pub fn format_positions(positions: &Positions) -> String {
+    let mut text = String::new();
+    for (partition, offset) in positions {
+        let comma = if text.is_empty() { "" } else { "," };
+        // Writing to a String can't fail.
+        let _ = write!(text, "{comma}{partition}-{offset}");
+    }
+    text
+}
+
+/// `FromStr` takes a sign; the wire does not.
+fn parse_digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Reads a whole number.
+pub(super) fn parse_number<T: std::str::FromStr>(text: &str) -> Result<T, ArgumentError> {
+    parse_digits(text).ok_or_else(|| ArgumentError::value("number", text, "digits that fit"))
+}
+
+pub(super) fn parse_text(text: &str) -> Result<String, ArgumentError> {
+    Ok(text.to_owned())
+}
+
+/// A keyword of the protocol that stands for a value.
+pub(super) trait Word: Copy + PartialEq + 'static {
+    const WHAT: &'static str;
+    const EXAMPLE: &'static str;
+    const WORDS: &'static [(&'static str, Self)];
+
+    fn parse(text: &str) -> Result<Self, ArgumentError> {
+        Self::WORDS
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text))
+            .map(|(_, value)| *value)
+            .ok_or_else(|| ArgumentError::value(Self::WHAT, text, Self::EXAMPLE))
+    }
+
+    fn word(self) -> &'static str {
+        Self::WORDS
+            .iter()
+            .find(|(_, value)| *value == self)
+            .map_or("", |(word, _)| word)
+    }
+}
+
+impl Word for bool {
+    const WHAT: &'static str = "truth value";
+    const EXAMPLE: &'static str = "true or false";
+    const WORDS: &'static [(&'static str, Self)] = &[("true", true), ("false", false)];
+}
+
+impl Word for Access {
+    const WHAT: &'static str = "kind of access";
+    const EXAMPLE: &'static str = "public, private or approval";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("public", Self::Public),
+        ("private", Self::Private),
+        ("approval", Self::Approval),
+    ];
+}
+
+impl Word for Right {
+    const WHAT: &'static str = "right";
+    const EXAMPLE: &'static str = "read, write or admin";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("read", Self::Read),
+        ("write", Self::Write),
+        ("admin", Self::Admin),
+    ];
+}
+
+impl Word for Delivery {
+    const WHAT: &'static str = "mode of delivery";
+    const EXAMPLE: &'static str = "copy or direct";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("copy", Self::Copy), ("direct", Self::Direct)];
+}
+
+impl Word for EventFormat {
+    const WHAT: &'static str = "format of events";
+    const EXAMPLE: &'static str = "cloudevents or record";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("cloudevents", Self::CloudEvents), ("record", Self::Record)];
+}
+
+impl Word for ProcessorType {
+    const WHAT: &'static str = "type of processor";
+    const EXAMPLE: &'static str = "bridge, collector, distributor or signal";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("bridge", Self::Bridge),
+        ("collector", Self::Collector),
+        ("distributor", Self::Distributor),
+        ("signal", Self::Signal),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, milliseconds) in [
+            ("7d", 604_800_000),
+            ("36h", 129_600_000),
+            ("15m", 900_000),
+            ("90s", 90_000),
+            ("250ms", 250),
+            ("0ms", 0),
+            ("forever", u64::MAX),
+        ] {
+            assert_eq!(parse_duration(text), Ok(milliseconds));
+            assert_eq!(format_duration(milliseconds), text);
+        }
+        assert_eq!(parse_duration("7D"), Ok(604_800_000));
+        for wrong in [
+            "",
+            "7",
+            "d",
+            "7w",
+            "-7d",
+            "+7d",
+            "1.5h",
+            "18446744073709551615ms",
+            "9999999999999d",
+        ] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn starting_points() {
+        for (text, start) in [
+            ("Earliest", Start::Earliest),
+            ("LATEST", Start::Latest),
+            ("1700000000123", Start::Timestamp(1_700_000_000_123)),
+            ("-1", Start::Timestamp(-1)),
+            ("1970-01-01T00:00:01Z", Start::Timestamp(1000)),
+            ("1970-01-01T01:00:00.5+01:00", Start::Timestamp(500)),
+            ("1970-01-01T00:00:00.000000001Z", Start::Timestamp(1)),
+        ] {
+            assert_eq!(parse_start(text), Ok(start), "{text}");
+        }
+        for wrong in ["", "yesterday", "2026-01-31", "2026-01-31T12:00:00"] {
+            assert!(parse_start(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn positions() {
+        assert_eq!(parse_positions(""), Ok(Positions::new()));
+        let positions = Positions::from([(0, 42), (1, 7)]);
+        assert_eq!(parse_positions("1-7,0-42"), Ok(positions.clone()));
+        assert_eq!(format_positions(&positions), "0-42,1-7");
+        for wrong in [
+            "0", "0-", "-1", "0-1,", "0-1,0-2", "+0-1", "0-+1", "0--1", "a-1",
+        ] {
+            assert!(parse_positions(wrong).is_err(), "{wrong}");
+        }
+    }
+}
