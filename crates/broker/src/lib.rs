@@ -6,11 +6,15 @@
 
 mod chunk;
 mod error;
+mod local;
+mod partitioner;
 mod queue;
 mod traits;
 
 pub use chunk::{Chunk, EncodedBatches, Payload};
 pub use error::BrokerError;
+pub use local::{AppendTo, LocalBroker, LocalOptions, OpenError};
+pub use partitioner::{BatchPartitioner, Partitioner, murmur2, partition_of_key};
 pub use queue::{
     Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec, QueueUpdate, Secret,
 };

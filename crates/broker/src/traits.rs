@@ -1,5 +1,7 @@
 //! The trait that every kind of broker implements.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use eson_protocol::{BrokerKind, Positions, Start};
 
@@ -134,6 +136,13 @@ pub struct ProcessorSource {
     pub processor: String,
     /// The identity of the source queue: a source that was created again begins anew.
     pub source: String,
+}
+
+/// `processor@source`, under which positions are stored.
+impl fmt::Display for ProcessorSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.processor, self.source)
+    }
 }
 
 /// Reads a queue, all partitions in turn.

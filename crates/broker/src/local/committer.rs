@@ -1,0 +1,356 @@
+//! The one thread that writes: it gathers what all writers hand over while the last group is
+//! being synced, and makes one durable transaction of it (group commit).
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::group::{Effect, Group};
+use super::housekeeping::Housekeeping;
+use super::registry::{OffsetRange, Registry, WriterEnd, WriterSession};
+use super::store::{Failure, Store, storage_error};
+use crate::BrokerError;
+
+/// How many bytes may wait for the committer, all writers together.
+const QUEUED_BYTES: u32 = 64 << 20;
+
+/// What a step counts for at least, so that small ones are bounded in number too.
+const LEAST_BYTES: u32 = 512;
+
+/// How many bytes one group takes, roughly.
+const GROUP_BYTES: u64 = 8 << 20;
+
+/// Hands work to the committer's thread, which ends when the last of these is dropped.
+pub(super) struct Committer {
+    sender: Sender<Message>,
+    room: Arc<Semaphore>,
+}
+
+enum Message {
+    Work(Box<dyn Work>),
+    /// Commit what came before, close the file, and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// A step on a group, and its answer.
+trait Work: Send {
+    fn bytes(&self) -> u64;
+    /// Does the step. An error takes the whole group with it.
+    fn apply(&mut self, group: &mut Group<'_>) -> Result<(), Failure>;
+    /// Answers, once it is known whether the group is committed.
+    fn settle(self: Box<Self>, committed: Result<(), &Failure>);
+}
+
+/// Whom a step is about.
+pub(super) struct Subject {
+    /// The queue's name, for errors.
+    pub(super) queue: Arc<str>,
+    /// The writer that must end when the step fails.
+    pub(super) session: Option<Arc<WriterSession>>,
+    /// How many bytes the step holds.
+    pub(super) bytes: usize,
+}
+
+impl Subject {
+    /// A step without records.
+    pub(super) fn queue(name: &str) -> Self {
+        Self {
+            queue: name.into(),
+            session: None,
+            bytes: 0,
+        }
+    }
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub(super) fn start(
+        store: Arc<Store>,
+        registry: Arc<Registry>,
+        housekeeping: Housekeeping,
+    ) -> std::io::Result<Self> {
+        let (sender, receiver) = channel();
+        let thread = CommitterThread {
+            receiver,
+            store,
+            registry,
+            housekeeping,
+        };
+        thread::Builder::new()
+            .name("queue-committer".to_owned())
+            .spawn(move || thread.run())?;
+        Ok(Self {
+            sender,
+            room: Arc::new(Semaphore::new(QUEUED_BYTES as usize)),
+        })
+    }
+
+    /// Hands a step over, when there is room; the receiver has its outcome once it is durable.
+    /// Steps are done in the order in which they are handed over. A caller that is dropped while
+    /// waiting for room has handed nothing over.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        subject: Subject,
+        step: impl FnOnce(&mut Group<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<Outcome<T>, BrokerError> {
+        let permits = u32::try_from(subject.bytes)
+            .unwrap_or(QUEUED_BYTES)
+            .clamp(LEAST_BYTES, QUEUED_BYTES);
+        let room = self.room.clone().acquire_many_owned(permits).await;
+        let room = room.map_err(|error| storage_error(&subject.queue, &error))?;
+        let (reply, receiver) = oneshot::channel();
+        let queue = subject.queue.clone();
+        let job = Job {
+            subject,
+            step: Some(step),
+            refused: None,
+            outcome: None,
+            reply,
+            _room: room,
+        };
+        let sent = self.sender.send(Message::Work(Box::new(job)));
+        sent.map_err(|_| closed(&queue))?;
+        Ok(Outcome { queue, receiver })
+    }
+
+    /// Hands a step over and waits for its outcome.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        subject: Subject,
+        step: impl FnOnce(&mut Group<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        self.submit(subject, step).await?.wait().await
+    }
+
+    /// Commits what was handed over and closes the file.
+    pub(super) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.sender.send(Message::Close(reply)).is_ok() {
+            // An error only means that another caller has closed it first.
+            let _ = closed.await;
+        }
+    }
+}
+
+/// The outcome of a step, to be waited for.
+pub(super) struct Outcome<T> {
+    queue: Arc<str>,
+    receiver: oneshot::Receiver<Result<T, BrokerError>>,
+}
+
+impl<T> Outcome<T> {
+    /// Waits for the outcome. Cancel-safe.
+    pub(super) async fn wait(&mut self) -> Result<T, BrokerError> {
+        match (&mut self.receiver).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(closed(&self.queue)),
+        }
+    }
+
+    /// The outcome, if it is there.
+    pub(super) fn poll(&mut self) -> Option<Result<T, BrokerError>> {
+        match self.receiver.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(closed(&self.queue))),
+        }
+    }
+}
+
+fn closed(queue: &str) -> BrokerError {
+    storage_error(queue, &"the broker is closed")
+}
+
+struct Job<F, T> {
+    subject: Subject,
+    step: Option<F>,
+    refused: Option<BrokerError>,
+    outcome: Option<T>,
+    reply: oneshot::Sender<Result<T, BrokerError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl<F, T> Work for Job<F, T>
+where
+    F: FnOnce(&mut Group<'_>) -> Result<T, Failure> + Send,
+    T: Send,
+{
+    fn bytes(&self) -> u64 {
+        self.subject.bytes as u64
+    }
+
+    fn apply(&mut self, group: &mut Group<'_>) -> Result<(), Failure> {
+        let Some(step) = self.step.take() else {
+            return Ok(());
+        };
+        match step(group) {
+            Ok(outcome) => self.outcome = Some(outcome),
+            Err(Failure::Refused(error)) => {
+                // At once: the writer's next step may be in this very group.
+                self.end_session();
+                self.refused = Some(error);
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, committed: Result<(), &Failure>) {
+        if committed.is_err() {
+            self.end_session();
+        }
+        let answer = match (committed, self.refused, self.outcome) {
+            (_, Some(error), _) => Err(error),
+            (Ok(()), None, Some(outcome)) => Ok(outcome),
+            (Ok(()), None, None) => Err(closed(&self.subject.queue)),
+            (Err(failure), None, _) => Err(failure.about(&self.subject.queue)),
+        };
+        // Nobody waits any more: the step is done all the same.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl<F, T> Job<F, T> {
+    fn end_session(&self) {
+        if let Some(session) = &self.subject.session {
+            session.end(WriterEnd::Failed);
+        }
+    }
+}
+
+struct CommitterThread {
+    receiver: Receiver<Message>,
+    store: Arc<Store>,
+    registry: Arc<Registry>,
+    housekeeping: Housekeeping,
+}
+
+/// Why the thread wakes up.
+enum Wake {
+    Work(Vec<Box<dyn Work>>, Option<oneshot::Sender<()>>),
+    Housekeeping,
+    Closed,
+}
+
+impl CommitterThread {
+    fn run(mut self) {
+        loop {
+            let (works, close) = match self.wait() {
+                Wake::Work(works, close) => (works, close),
+                Wake::Housekeeping => (Vec::new(), None),
+                Wake::Closed => return,
+            };
+            self.commit(works);
+            if let Some(closed) = close {
+                self.store.close();
+                // Whoever asked may have gone.
+                let _ = closed.send(());
+                return;
+            }
+        }
+    }
+
+    fn wait(&self) -> Wake {
+        let first = match self.housekeeping.due_in(now()) {
+            None => self
+                .receiver
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
+            Some(milliseconds) => self
+                .receiver
+                .recv_timeout(Duration::from_millis(milliseconds)),
+        };
+        match first {
+            Ok(first) => self.gather(first),
+            Err(RecvTimeoutError::Timeout) => Wake::Housekeeping,
+            Err(RecvTimeoutError::Disconnected) => Wake::Closed,
+        }
+    }
+
+    fn gather(&self, first: Message) -> Wake {
+        let mut works = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Close(closed) => return Wake::Work(works, Some(closed)),
+                Message::Work(work) => {
+                    bytes += work.bytes();
+                    works.push(work);
+                }
+            }
+            next = (bytes < GROUP_BYTES)
+                .then(|| self.receiver.try_recv().ok())
+                .flatten();
+        }
+        Wake::Work(works, None)
+    }
+
+    fn commit(&mut self, mut works: Vec<Box<dyn Work>>) {
+        let now = now();
+        let housekeeping = &mut self.housekeeping;
+        let committed = self.store.write(|transaction| {
+            let mut group = Group::open(transaction, now)?;
+            for work in &mut works {
+                work.apply(&mut group)?;
+            }
+            housekeeping.step(&mut group)?;
+            group.finish()
+        });
+        match committed {
+            Ok(effects) => {
+                self.housekeeping.committed();
+                for effect in effects {
+                    self.housekeeping.note(&effect, now);
+                    effect.apply(&self.registry);
+                }
+                works.into_iter().for_each(|work| work.settle(Ok(())));
+            }
+            Err(failure) => {
+                self.housekeeping.failed(now);
+                for work in works {
+                    work.settle(Err(&failure));
+                }
+            }
+        }
+    }
+}
+
+impl Effect {
+    fn apply(self, registry: &Registry) {
+        match self {
+            Self::Created(queue) => registry.insert(queue),
+            Self::Deleted(queue) => {
+                registry.remove(&queue.name);
+                queue.state.send_modify(|state| state.deleted = true);
+            }
+            Self::Updated(queue, partitions, retention) => queue.state.send_modify(|state| {
+                if let Some(partitions) = partitions {
+                    let partitions = partitions as usize;
+                    state.partitions.resize(partitions, OffsetRange::default());
+                }
+                state.retention = retention.or(state.retention);
+            }),
+            Self::Moved(queue, partition, range) => queue.state.send_modify(|state| {
+                if let Some(place) = state.partitions.get_mut(partition as usize) {
+                    *place = range;
+                }
+            }),
+            Self::Trimmed(..) => {}
+            Self::Leased(queue, username, lease) => queue.set_lease(&username, lease),
+            Self::Revoked(queue, username) => queue.remove_lease(&username),
+            Self::Acknowledged(session, partition, next) => session.acknowledge(partition, next),
+        }
+    }
+}
+
+/// The time, in milliseconds since the Unix epoch.
+fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |elapsed| {
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+    })
+}

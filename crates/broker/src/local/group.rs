@@ -1,0 +1,223 @@
+//! What is committed together: the changes that gathered while the last group was being synced.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use eson_protocol::{Positions, Record};
+use redb::WriteTransaction;
+
+use super::encoding::{RunBuilder, size_bound};
+use super::registry::{OffsetRange, Queue, WriterEnd, WriterSession};
+use super::store::{Ending, Failure};
+use super::tables::{PartitionKey, PartitionRow, RunEntry, Tables};
+use crate::{BrokerError, Lease};
+
+/// How long a run may get, unless its first record alone is longer. The database keeps a value
+/// in a page of a power of two; this leaves room there for the page's own fields.
+const RUN_TARGET: usize = 64 * 1024 - 512;
+
+/// One write transaction in the making.
+///
+/// A step either refuses and has changed nothing, or fails and takes the whole group with it,
+/// or is there when the group is committed.
+pub(super) struct Group<'t> {
+    pub(super) tables: Tables<'t>,
+    pub(super) effects: Vec<Effect>,
+    /// The time, in milliseconds since the Unix epoch.
+    pub(super) now: i64,
+    tails: HashMap<PartitionKey, Tail>,
+    changed: bool,
+}
+
+/// What is to be done in memory once a group is committed.
+pub(super) enum Effect {
+    Created(Arc<Queue>),
+    Deleted(Arc<Queue>),
+    /// More partitions, another retention.
+    Updated(Arc<Queue>, Option<u32>, Option<u64>),
+    /// Records came or went.
+    Moved(Arc<Queue>, u32, OffsetRange),
+    /// Runs before the partition's earliest offset are still to be removed.
+    Trimmed(Arc<Queue>, u32),
+    Leased(Arc<Queue>, String, Lease),
+    Revoked(Arc<Queue>, String),
+    /// A writer's source position is stored.
+    Acknowledged(Arc<WriterSession>, u32, u64),
+}
+
+/// The end of a partition, with the records that are not yet in the tables.
+struct Tail {
+    queue: Arc<Queue>,
+    row: PartitionRow,
+    run: RunBuilder,
+}
+
+impl<'t> Group<'t> {
+    pub(super) fn open(transaction: &'t WriteTransaction, now: i64) -> Result<Self, Failure> {
+        Ok(Self {
+            tables: Tables::open(transaction)?,
+            effects: Vec::new(),
+            now,
+            tails: HashMap::new(),
+            changed: false,
+        })
+    }
+
+    /// Says that the transaction has something to commit.
+    pub(super) fn touch(&mut self) {
+        self.changed = true;
+    }
+
+    /// Ends the group: what is to be committed, and what to do afterwards.
+    pub(super) fn finish(mut self) -> Result<(Vec<Effect>, Ending), Failure> {
+        self.flush()?;
+        let ending = if self.changed {
+            Ending::Commit
+        } else {
+            Ending::Abort
+        };
+        Ok((self.effects, ending))
+    }
+
+    /// Puts all records that are held back into the tables.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        for (key, mut tail) in self.tails.drain() {
+            tail.write_run(key, &mut self.tables, self.now)?;
+            let limit = tail.queue.state.borrow().retention_bytes;
+            if let Some(limit) = limit {
+                let too_many = |row: &PartitionRow, run: &RunEntry| {
+                    row.bytes - run.bytes.min(row.bytes) >= limit
+                };
+                self.tables
+                    .remove_oldest_runs(key, &mut tail.row, usize::MAX, too_many)?;
+            }
+            self.tables.put_partition(key, tail.row)?;
+            let moved = Effect::Moved(tail.queue, key.1, tail.row.range);
+            self.effects.push(moved);
+        }
+        Ok(())
+    }
+
+    /// Whether the queue has that partition.
+    pub(super) fn check_partition(
+        &mut self,
+        queue: &Arc<Queue>,
+        partition: u32,
+    ) -> Result<(), Failure> {
+        self.tail(queue, partition).map(drop)
+    }
+
+    /// Puts records behind a partition's last one.
+    pub(super) fn append<'r>(
+        &mut self,
+        queue: &Arc<Queue>,
+        partition: u32,
+        records: impl Iterator<Item = &'r Record>,
+    ) -> Result<(), Failure> {
+        let now = self.now;
+        let key = (queue.number, partition);
+        self.tail(queue, partition)?;
+        let (Some(tail), tables) = (self.tails.get_mut(&key), &mut self.tables) else {
+            return Ok(());
+        };
+        for record in records {
+            if tail.run.len() + size_bound(record) > RUN_TARGET {
+                tail.write_run(key, tables, now)?;
+            }
+            tail.run.push(record);
+            tail.row.range.latest += 1;
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    fn tail(&mut self, queue: &Arc<Queue>, partition: u32) -> Result<&mut Tail, Failure> {
+        match self.tails.entry((queue.number, partition)) {
+            Entry::Occupied(tail) => Ok(tail.into_mut()),
+            Entry::Vacant(place) => {
+                let row = self.tables.partition((queue.number, partition))?;
+                let row = row.ok_or_else(|| missing_partition(queue, partition))?;
+                Ok(place.insert(Tail {
+                    queue: queue.clone(),
+                    row,
+                    run: RunBuilder::default(),
+                }))
+            }
+        }
+    }
+
+    /// The offset from which on a processor's records are new: everything before it is here.
+    pub(super) fn position(
+        &self,
+        queue: &Queue,
+        processor: &str,
+        partition: u32,
+    ) -> Result<u64, Failure> {
+        let stored = self.tables.position(queue.number, processor, partition)?;
+        Ok(stored.unwrap_or_default())
+    }
+
+    pub(super) fn store_position(
+        &mut self,
+        queue: &Queue,
+        processor: &str,
+        partition: u32,
+        next: u64,
+    ) -> Result<(), Failure> {
+        self.changed = true;
+        self.tables
+            .put_position(queue.number, processor, partition, next)
+    }
+
+    /// Makes `session` the one writer of a processor and tells where it goes on.
+    pub(super) fn take_over(
+        &mut self,
+        queue: &Queue,
+        processor: &str,
+        session: Arc<WriterSession>,
+    ) -> Result<Positions, Failure> {
+        queue.take_over(processor, session);
+        self.tables.positions(queue.number, processor)
+    }
+}
+
+impl Tail {
+    fn write_run(
+        &mut self,
+        key: PartitionKey,
+        tables: &mut Tables<'_>,
+        now: i64,
+    ) -> Result<(), Failure> {
+        if self.run.is_empty() {
+            return Ok(());
+        }
+        let run = std::mem::take(&mut self.run);
+        let first = self.row.range.latest - u64::from(run.count());
+        self.row.bytes += tables.put_run(key, first, run, now)?;
+        Ok(())
+    }
+}
+
+/// A writer that has ended writes no more; what it had handed over before may be missing.
+pub(super) fn check_session(queue: &Queue, session: &WriterSession) -> Result<(), BrokerError> {
+    match session.ended() {
+        None => Ok(()),
+        Some(WriterEnd::Fenced) => Err(BrokerError::Fenced(queue.name.to_string())),
+        Some(WriterEnd::Failed) => Err(BrokerError::Storage {
+            queue: queue.name.to_string(),
+            cause: "an earlier chunk was not written; open another writer".to_owned(),
+        }),
+    }
+}
+
+fn missing_partition(queue: &Queue, partition: u32) -> BrokerError {
+    let partitions = queue.partitions();
+    if partition < partitions {
+        return BrokerError::NotFound(queue.name.to_string());
+    }
+    BrokerError::Invalid {
+        queue: queue.name.to_string(),
+        cause: format!("there is no partition {partition}, only {partitions}"),
+    }
+}

@@ -1,0 +1,238 @@
+//! Retention, and removing what was trimmed or deleted: bounded steps of the committer, none of
+//! them while there is nothing to remove.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::group::{Effect, Group};
+use super::registry::Queue;
+use super::store::Failure;
+use super::tables::{PartitionRow, RunEntry};
+
+/// How many runs one step removes at most, so that writers don't wait for long.
+const BUDGET: usize = 256;
+
+/// How often a queue is looked at: each twentieth part of its retention, within these bounds, in
+/// milliseconds. Records are kept that much longer at most.
+const INTERVAL: std::ops::RangeInclusive<i64> = 50..=60_000;
+
+/// How long housekeeping rests after the storage failed, in milliseconds.
+const REST: i64 = 1_000;
+
+/// What is to be removed, and when.
+#[derive(Default)]
+pub(super) struct Housekeeping {
+    /// The queues by the time of their next look, in milliseconds since the Unix epoch.
+    due: BTreeMap<(i64, u64), Arc<Queue>>,
+    /// For each queue in `due`, its time there.
+    times: HashMap<u64, i64>,
+    /// Partitions with runs before their earliest offset.
+    trimmed: BTreeMap<(u64, u32), Arc<Queue>>,
+    /// Deleted queues.
+    deleted: BTreeSet<u64>,
+    /// What the group in the making finishes.
+    finished: Finished,
+    rest_until: i64,
+}
+
+#[derive(Default)]
+struct Finished {
+    trimmed: Vec<(u64, u32)>,
+    deleted: Vec<u64>,
+}
+
+impl Housekeeping {
+    /// Everything that an earlier process left to do.
+    pub(super) fn resume(deleted: BTreeSet<u64>, queues: Vec<Arc<Queue>>) -> Self {
+        let mut housekeeping = Self {
+            deleted,
+            ..Self::default()
+        };
+        for queue in queues {
+            if retention_of(&queue).is_some() {
+                housekeeping.schedule(&queue, 0);
+            }
+            for partition in 0..queue.partitions() {
+                housekeeping
+                    .trimmed
+                    .insert((queue.number, partition), queue.clone());
+            }
+        }
+        housekeeping
+    }
+
+    /// In how many milliseconds there is something to do; none while there is nothing.
+    pub(super) fn due_in(&self, now: i64) -> Option<u64> {
+        let at_once = !(self.deleted.is_empty() && self.trimmed.is_empty());
+        let next = match self.due.first_key_value() {
+            _ if at_once => now,
+            Some((&(time, _), _)) => time,
+            None => return None,
+        };
+        Some(u64::try_from(next.max(self.rest_until) - now).unwrap_or_default())
+    }
+
+    /// Takes note of a change that was committed.
+    pub(super) fn note(&mut self, effect: &Effect, now: i64) {
+        match effect {
+            Effect::Moved(queue, ..) if !self.times.contains_key(&queue.number) => {
+                if let Some(retention) = retention_of(queue) {
+                    self.schedule(queue, now.saturating_add(retention));
+                }
+            }
+            Effect::Updated(queue, _, Some(_)) => self.schedule(queue, now),
+            Effect::Trimmed(queue, partition) => {
+                let place = (queue.number, *partition);
+                self.trimmed.insert(place, queue.clone());
+            }
+            Effect::Deleted(queue) => {
+                self.deleted.insert(queue.number);
+            }
+            _ => {}
+        }
+    }
+
+    /// The last group is committed: what it finished is done.
+    pub(super) fn committed(&mut self) {
+        for place in self.finished.trimmed.drain(..) {
+            self.trimmed.remove(&place);
+        }
+        for queue in self.finished.deleted.drain(..) {
+            self.deleted.remove(&queue);
+        }
+    }
+
+    /// The last group is not committed: does it again, after a while.
+    pub(super) fn failed(&mut self, now: i64) {
+        self.finished = Finished::default();
+        self.rest_until = now + REST;
+    }
+
+    /// Removes some of what is due.
+    pub(super) fn step(&mut self, group: &mut Group<'_>) -> Result<(), Failure> {
+        if self.due_in(group.now) != Some(0) {
+            return Ok(());
+        }
+        group.flush()?;
+        let budget = self.sweep_deleted(group, BUDGET)?;
+        let budget = self.sweep_trimmed(group, budget)?;
+        self.expire(group, budget)
+    }
+
+    fn sweep_deleted(
+        &mut self,
+        group: &mut Group<'_>,
+        mut budget: usize,
+    ) -> Result<usize, Failure> {
+        for &queue in &self.deleted {
+            group.touch();
+            budget = group.tables.sweep_deleted(queue, budget)?;
+            if budget == 0 {
+                break;
+            }
+            self.finished.deleted.push(queue);
+        }
+        Ok(budget)
+    }
+
+    fn sweep_trimmed(
+        &mut self,
+        group: &mut Group<'_>,
+        mut budget: usize,
+    ) -> Result<usize, Failure> {
+        for (&place, queue) in &self.trimmed {
+            budget = remove(group, queue, place.1, budget, is_trimmed)?;
+            if budget == 0 {
+                break;
+            }
+            self.finished.trimmed.push(place);
+        }
+        Ok(budget)
+    }
+
+    fn expire(&mut self, group: &mut Group<'_>, mut budget: usize) -> Result<(), Failure> {
+        while let (1.., Some(entry)) = (budget, self.due.first_entry()) {
+            let &(time, number) = entry.key();
+            if time > group.now {
+                break;
+            }
+            let queue = entry.remove();
+            self.times.remove(&number);
+            let next;
+            (budget, next) = expire_queue(group, &queue, budget)?;
+            if let Some(next) = next {
+                self.schedule(&queue, next);
+            }
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, queue: &Arc<Queue>, time: i64) {
+        if let Some(before) = self.times.insert(queue.number, time) {
+            self.due.remove(&(before, queue.number));
+        }
+        self.due.insert((time, queue.number), queue.clone());
+    }
+}
+
+/// How long a queue keeps records, in milliseconds; none for ever.
+fn retention_of(queue: &Queue) -> Option<i64> {
+    let state = queue.state.borrow();
+    let retention = state.retention.filter(|_| !state.deleted)?;
+    i64::try_from(retention).ok()
+}
+
+fn is_trimmed(row: &PartitionRow, run: &RunEntry) -> bool {
+    run.end <= row.range.earliest
+}
+
+/// Removes the runs of a queue that are too old. Returns what is left of the budget, and when to
+/// look again.
+fn expire_queue(
+    group: &mut Group<'_>,
+    queue: &Arc<Queue>,
+    mut budget: usize,
+) -> Result<(usize, Option<i64>), Failure> {
+    let Some(retention) = retention_of(queue) else {
+        return Ok((budget, None));
+    };
+    let now = group.now;
+    let expired = |_: &PartitionRow, run: &RunEntry| run.written.saturating_add(retention) <= now;
+    let mut oldest = None;
+    for partition in 0..queue.partitions() {
+        budget = remove(group, queue, partition, budget, expired)?;
+        let left = group.tables.oldest_run((queue.number, partition))?;
+        let written = left.map(|run| run.written);
+        oldest = [oldest, written].into_iter().flatten().min();
+    }
+    let interval = (retention / 20).clamp(*INTERVAL.start(), *INTERVAL.end());
+    let next = match budget {
+        0 => Some(now),
+        _ => oldest.map(|oldest: i64| oldest.saturating_add(retention).max(now + interval)),
+    };
+    Ok((budget, next))
+}
+
+fn remove(
+    group: &mut Group<'_>,
+    queue: &Arc<Queue>,
+    partition: u32,
+    budget: usize,
+    expired: impl Fn(&PartitionRow, &RunEntry) -> bool,
+) -> Result<usize, Failure> {
+    let key = (queue.number, partition);
+    let Some(before) = group.tables.partition(key)? else {
+        return Ok(budget);
+    };
+    let mut row = before;
+    let left = group
+        .tables
+        .remove_oldest_runs(key, &mut row, budget, expired)?;
+    if row != before {
+        group.touch();
+        group.tables.put_partition(key, row)?;
+        let moved = Effect::Moved(queue.clone(), partition, row.range);
+        group.effects.push(moved);
+    }
+    Ok(left)
+}

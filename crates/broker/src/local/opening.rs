@@ -1,0 +1,112 @@
+//! Opening the file: what is in it comes into memory, but for the records.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+
+use super::housekeeping::Housekeeping;
+use super::options::OpenError;
+use super::registry::{OffsetRange, Queue, QueueRow, Registry};
+use super::store::{DELETED, Ending, FORMAT, Failure, LEASES, NUMBERS, PARTITIONS, QUEUES, Store};
+use super::tables::{Tables, parse_queue_row};
+use crate::Lease;
+
+/// The version of the tables and of the records' layout.
+const CURRENT_FORMAT: u64 = 1;
+
+/// Makes the tables where they are missing, and refuses a file of another version.
+pub(super) fn prepare(store: &Store, path: &Path) -> Result<(), OpenError> {
+    let found = store
+        .write(format_of)
+        .map_err(|failure| damaged(path, failure))?;
+    if found == CURRENT_FORMAT {
+        return Ok(());
+    }
+    Err(OpenError::Format {
+        path: path.to_owned(),
+        found,
+        known: CURRENT_FORMAT,
+    })
+}
+
+fn format_of(transaction: &WriteTransaction) -> Result<(u64, Ending), Failure> {
+    let mut numbers = transaction.open_table(NUMBERS)?;
+    let found = numbers.get(FORMAT)?.map(|format| format.value());
+    if let Some(found) = found {
+        return Ok((found, Ending::Abort));
+    }
+    numbers.insert(FORMAT, CURRENT_FORMAT)?;
+    drop(numbers);
+    Tables::open(transaction)?;
+    Ok((CURRENT_FORMAT, Ending::Commit))
+}
+
+/// Reads the queues and what is left to do.
+pub(super) fn load(store: &Store, path: &Path) -> Result<(Registry, Housekeeping), OpenError> {
+    store
+        .read(|transaction| {
+            let queues = queues(transaction)?;
+            let deleted = deleted(transaction)?;
+            let registry = Registry::default();
+            for queue in &queues {
+                registry.insert(queue.clone());
+            }
+            Ok((registry, Housekeeping::resume(deleted, queues)))
+        })
+        .map_err(|failure| damaged(path, failure))
+}
+
+fn queues(transaction: &ReadTransaction) -> Result<Vec<Arc<Queue>>, Failure> {
+    let mut queues = Vec::new();
+    for entry in transaction.open_table(QUEUES)?.iter()? {
+        let (name, row) = entry?;
+        let row = parse_queue_row(name.value(), row.value())?;
+        let ranges = ranges(transaction, &row)?;
+        let queue = Queue::new(name.value(), row, ranges);
+        load_leases(transaction, &queue)?;
+        queues.push(queue);
+    }
+    Ok(queues)
+}
+
+fn ranges(transaction: &ReadTransaction, row: &QueueRow) -> Result<Vec<OffsetRange>, Failure> {
+    let mut ranges = vec![OffsetRange::default(); row.partitions as usize];
+    let table = transaction.open_table(PARTITIONS)?;
+    for entry in table.range((row.number, 0)..(row.number, row.partitions))? {
+        let (key, value) = entry?;
+        let (_, partition) = key.value();
+        let (earliest, latest, _) = value.value();
+        ranges[partition as usize] = OffsetRange { earliest, latest };
+    }
+    Ok(ranges)
+}
+
+fn load_leases(transaction: &ReadTransaction, queue: &Queue) -> Result<(), Failure> {
+    let table = transaction.open_table(LEASES)?;
+    for entry in table.range((queue.number, "")..(queue.number + 1, ""))? {
+        let (key, granted) = entry?;
+        let (_, username) = key.value();
+        let lease = if granted.value() {
+            Lease::Granted
+        } else {
+            Lease::Suspended
+        };
+        queue.set_lease(username, lease);
+    }
+    Ok(())
+}
+
+fn deleted(transaction: &ReadTransaction) -> Result<BTreeSet<u64>, Failure> {
+    let mut deleted = BTreeSet::new();
+    for entry in transaction.open_table(DELETED)?.iter()? {
+        let (queue, _) = entry?;
+        deleted.insert(queue.value());
+    }
+    Ok(deleted)
+}
+
+fn damaged(path: &Path, failure: Failure) -> OpenError {
+    OpenError::damaged(path, &failure.about(&path.display().to_string()))
+}
