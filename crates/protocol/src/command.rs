@@ -68,6 +68,9 @@ pub enum Command {
     SubscribeRemote(Name, RemoteSubscribe),
     /// End the subscription that feeds the local flow.
     Unsubscribe(Name),
+    /// End the subscription that was made with this `id` (FNAA to the remote flow's FNAA). One
+    /// that is gone is no error.
+    UnsubscribeRemote(Name, String),
     /// Stop moving events, keep everything.
     PauseSubscription(Name),
     /// Go on after a pause or a stop.

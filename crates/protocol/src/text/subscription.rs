@@ -11,8 +11,14 @@ fn local(arguments: &mut Arguments<'_>) -> Result<Name, CommandError> {
     arguments.name("the local flow of a subscription")
 }
 
+/// `UNSUBSCRIBE local` from a user to its FNAA, `UNSUBSCRIBE flow id=…` from an FNAA to the
+/// flow's.
 pub(super) fn unsubscribe(arguments: &mut Arguments<'_>) -> Parsed {
-    local(arguments).map(Command::Unsubscribe)
+    let flow = local(arguments)?;
+    Ok(match arguments.text("id")? {
+        None => Command::Unsubscribe(flow),
+        Some(id) => Command::UnsubscribeRemote(flow, id),
+    })
 }
 
 pub(super) fn pause(arguments: &mut Arguments<'_>) -> Parsed {

@@ -164,6 +164,7 @@ pub(super) fn line(command: &Command) -> Line {
         Command::SubscribeLocal { remote, local, options } => subscribe::local_line(remote, local, options),
         Command::SubscribeRemote(name, options) => subscribe::remote_line(name, options),
         Command::Unsubscribe(name) => named("UNSUBSCRIBE", name),
+        Command::UnsubscribeRemote(name, id) => named("UNSUBSCRIBE", name).option("id", Some(id)),
         Command::PauseSubscription(name) => named("PAUSE SUBSCRIPTION", name),
         Command::ResumeSubscription(name) => named("RESUME SUBSCRIPTION", name),
         Command::StopSubscription(name) => named("STOP SUBSCRIPTION", name),
