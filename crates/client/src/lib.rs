@@ -2,18 +2,25 @@
 //! the command `fnua`.
 
 mod address;
+mod client;
+mod connection;
 mod credentials;
 mod dial;
 mod error;
 mod exchange;
-#[allow(dead_code)]
+mod lines;
+mod login;
+mod read_flow;
 mod sasl;
-#[allow(dead_code)]
 mod tls;
+mod write_flow;
 
 pub use address::{Address, BadTlsName, TlsName};
+pub use client::Client;
+pub use connection::ConnectOptions;
 pub use credentials::{Credentials, Password};
 pub use dial::{DialError, Dialer, Lookup, SystemLookup};
 pub use error::ClientError;
 pub use exchange::{Event, Exchange};
+pub use read_flow::FlowReader;
 pub use tls::{TlsRoots, TlsRootsError};
