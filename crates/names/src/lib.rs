@@ -6,12 +6,19 @@
 //!
 //! What hickory-dns calls its types stays inside this crate.
 
+mod change;
+mod delegation;
+pub mod dynamic;
+pub mod embedded;
+mod exchange;
 mod publish;
 mod record;
 mod registrar;
 mod resolver;
 mod text;
+mod wire;
 
+pub use delegation::{Delegation, HostRecords, parent_zone_lines};
 pub use publish::{FlowRecords, NamespaceRecords, QueueRecords, RecordError, Target};
 pub use record::{Record, RecordData};
 pub use registrar::{RegisterError, Registrar, ZoneCheck};

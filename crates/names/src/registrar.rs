@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use eson_protocol::Name;
 
 use crate::publish::{FlowRecords, NamespaceRecords, RecordError};
+use crate::wire::BadName;
 
 /// Puts records into one name server and takes them out again.
 ///
@@ -19,11 +20,12 @@ pub trait Registrar: Send + Sync {
     /// [`RegisterError::Taken`] when records of another owner are there; they stay as they are.
     async fn register(&self, records: &FlowRecords) -> Result<(), RegisterError>;
 
-    /// Removes what [`Registrar::register`] added for this flow, and nothing else. No error when
-    /// nothing is there.
+    /// Removes what [`Registrar::register`] added for this flow, also where it was registered
+    /// with other values, and nothing else. Done as well when nothing of ours is there; a
+    /// stranger's records stay.
     ///
     /// # Errors
-    /// [`RegisterError::Taken`] when the records there are another owner's.
+    /// When the name server can't be changed.
     async fn unregister(&self, records: &FlowRecords) -> Result<(), RegisterError>;
 
     /// Makes the namespace's records those of `records`.
@@ -49,8 +51,8 @@ pub trait Registrar: Send + Sync {
 /// What [`Registrar::check`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneCheck {
-    /// The zone that holds the namespace.
-    pub zone: Name,
+    /// The zone that holds the namespace, without the last dot.
+    pub zone: String,
     /// How long others remember that a name does not exist, in seconds (RFC 2308). Above 60 a
     /// new flow is found late by those who asked too early.
     pub negative_ttl: u32,
@@ -75,8 +77,8 @@ pub enum RegisterError {
         server: String,
         /// The response code's mnemonic: REFUSED, NOTAUTH, NOTZONE, SERVFAIL, …
         rcode: String,
-        /// The zone, or the name whose zone was looked for.
-        zone: Name,
+        /// The zone, or the name whose zone was looked for; without the last dot.
+        zone: String,
     },
     /// The name server does not accept our TSIG key.
     #[error(
@@ -128,6 +130,12 @@ pub enum RegisterError {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl From<BadName> for RegisterError {
+    fn from(BadName { name, why }: BadName) -> Self {
+        Self::BadName { name, why }
+    }
 }
 
 impl RegisterError {

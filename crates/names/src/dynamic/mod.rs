@@ -1,0 +1,192 @@
+//! Registration in any name server that takes TSIG-signed dynamic updates (RFC 2136, RFC 8945).
+
+mod key;
+mod message;
+mod signed;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eson_protocol::Name;
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::{Name as WireName, RData, RecordType};
+
+pub use self::key::{TsigKey, TsigKeyError};
+use self::signed::SignedServer;
+use crate::change::{Change, Group, Holder};
+use crate::publish::{FlowRecords, NamespaceRecords};
+use crate::registrar::{RegisterError, Registrar, ZoneCheck};
+use crate::wire;
+
+/// How often a change is tried anew when its records change under it.
+const ATTEMPTS: usize = 4;
+
+/// A primary name server that is changed by dynamic updates, such as BIND.
+///
+/// A change is one message, all or nothing. Its prerequisites say that the names are free or that
+/// the TXT record still names us as owner, so that a stranger's records are never overwritten,
+/// and a change whose answer was lost is simply made again.
+#[derive(Debug)]
+pub struct DynamicUpdate {
+    server: SignedServer,
+    /// The zone of each namespace, as the server said.
+    zones: Mutex<HashMap<Name, Zone>>,
+}
+
+#[derive(Clone, Debug)]
+struct Zone {
+    name: WireName,
+    negative_ttl: u32,
+}
+
+impl DynamicUpdate {
+    /// A registrar at the primary name server `address`, which knows `key`. Each message waits
+    /// for its answer for `timeout`, once in a datagram and once over TCP.
+    #[must_use]
+    pub fn new(address: SocketAddr, key: TsigKey, timeout: Duration) -> Self {
+        Self {
+            server: SignedServer {
+                address,
+                key,
+                timeout,
+            },
+            zones: Mutex::default(),
+        }
+    }
+
+    async fn apply(&self, namespace: &Name, change: &Change) -> Result<(), RegisterError> {
+        let zone = self.zone(namespace).await?;
+        let mut holders = vec![Holder::Nobody; change.groups.len()];
+        if !change.groups.iter().any(Group::is_wanted) {
+            holders = self.holders(change).await?;
+        }
+        for _ in 0..ATTEMPTS {
+            let Some(update) = message::update(&zone.name, change, &holders)? else {
+                return Ok(());
+            };
+            if self.send(namespace, &zone.name, update).await? {
+                return Ok(());
+            }
+            let seen = self.holders(change).await?;
+            if seen == holders {
+                self.refuse_unowned(change).await?;
+            }
+            holders = seen;
+        }
+        Err(RegisterError::Contended {
+            name: change.groups[0].guard.clone(),
+        })
+    }
+
+    /// Whether the update was made; not when its prerequisites don't hold.
+    async fn send(
+        &self,
+        namespace: &Name,
+        zone: &WireName,
+        update: Message,
+    ) -> Result<bool, RegisterError> {
+        let answer = self.server.ask(update).await?;
+        match answer.metadata.response_code {
+            ResponseCode::NoError => Ok(true),
+            ResponseCode::YXRRSet | ResponseCode::NXRRSet => Ok(false),
+            code => {
+                self.known_zones().remove(namespace);
+                Err(self.server.refused(code, zone))
+            }
+        }
+    }
+
+    async fn holders(&self, change: &Change) -> Result<Vec<Holder>, RegisterError> {
+        let mut holders = Vec::with_capacity(change.groups.len());
+        for group in &change.groups {
+            let guard = self.server.set(wire::name(&group.guard)?, RecordType::TXT);
+            holders.push(change.holder(guard.await?));
+        }
+        Ok(holders)
+    }
+
+    /// Records without the TXT that tells their owner are a stranger's, too.
+    async fn refuse_unowned(&self, change: &Change) -> Result<(), RegisterError> {
+        for group in change.groups.iter().filter(|group| group.is_wanted()) {
+            for (name, kind) in &group.sets {
+                let ours = *name == group.guard && *kind == RecordType::TXT;
+                if !ours && !self.server.set(wire::name(name)?, *kind).await?.is_empty() {
+                    return Err(RegisterError::Taken { name: name.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn zone(&self, namespace: &Name) -> Result<Zone, RegisterError> {
+        if let Some(known) = self.known_zones().get(namespace) {
+            return Ok(known.clone());
+        }
+        let zone = self.find_zone(namespace).await?;
+        self.known_zones().insert(namespace.clone(), zone.clone());
+        Ok(zone)
+    }
+
+    /// The zone is the owner of the SOA that the server answers with authority, be it in the
+    /// answer or, below the zone's top, in the authority section (RFC 2308).
+    async fn find_zone(&self, namespace: &Name) -> Result<Zone, RegisterError> {
+        let name = wire::name(&format!("{namespace}."))?;
+        let answer = self.server.query(name.clone(), RecordType::SOA).await?;
+        let code = answer.metadata.response_code;
+        if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+            return Err(self.server.refused(code, &name));
+        }
+        if !answer.metadata.authoritative {
+            return Err(self.server.refused(ResponseCode::NotAuth, &name));
+        }
+        let mut records = answer.answers.iter().chain(&answer.authorities);
+        let zone = records.find_map(|record| match &record.data {
+            RData::SOA(soa) if record.name.zone_of(&name) => Some(Zone {
+                name: record.name.clone(),
+                negative_ttl: soa.minimum.min(record.ttl),
+            }),
+            _ => None,
+        });
+        zone.ok_or_else(|| self.server.nonsense("authority without an SOA record"))
+    }
+
+    fn known_zones(&self) -> std::sync::MutexGuard<'_, HashMap<Name, Zone>> {
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Registrar for DynamicUpdate {
+    async fn register(&self, records: &FlowRecords) -> Result<(), RegisterError> {
+        self.apply(&records.namespace, &Change::register(records)?)
+            .await
+    }
+
+    async fn unregister(&self, records: &FlowRecords) -> Result<(), RegisterError> {
+        self.apply(&records.namespace, &Change::unregister(records))
+            .await
+    }
+
+    async fn register_namespace(&self, records: &NamespaceRecords) -> Result<(), RegisterError> {
+        let change = Change::register_namespace(records)?;
+        self.apply(&records.namespace, &change).await
+    }
+
+    async fn unregister_namespace(&self, records: &NamespaceRecords) -> Result<(), RegisterError> {
+        let change = Change::unregister_namespace(records);
+        self.apply(&records.namespace, &change).await
+    }
+
+    async fn check(&self, namespace: &Name) -> Result<ZoneCheck, RegisterError> {
+        let zone = self.find_zone(namespace).await?;
+        let probe = message::probe(&zone.name, namespace.as_str())?;
+        self.send(namespace, &zone.name, probe).await?;
+        Ok(ZoneCheck {
+            zone: wire::without_dot(&zone.name),
+            negative_ttl: zone.negative_ttl,
+        })
+    }
+}
