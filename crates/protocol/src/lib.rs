@@ -7,10 +7,13 @@
 mod address;
 mod attributes;
 mod command;
+mod flow_attributes;
 mod name;
 mod principal;
 mod record;
 mod reply;
+mod secret;
+pub mod session;
 pub mod text;
 mod uri;
 
@@ -21,8 +24,10 @@ pub use command::{
     ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe, Right, Start, StorePosition,
     SubscribeOptions,
 };
+pub use flow_attributes::{AttributesError, FlowAttributes, FlowCredential};
 pub use name::{Name, NameError};
 pub use principal::{Principal, PrincipalError};
 pub use record::{Header, Positions, Record};
 pub use reply::{Code, DataLine, Reason, Reply, Status};
+pub use secret::Secret;
 pub use uri::{FlowUri, UriError};

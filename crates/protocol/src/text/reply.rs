@@ -59,18 +59,20 @@ pub fn format_status(status: &Status) -> String {
 /// # Errors
 /// The status.
 pub fn parse_data_line(line: &str) -> Result<DataLine, Status> {
-    if let Some(escaped) = line.strip_prefix('=') {
-        return Ok(data_line(escaped));
+    match ending_status(line) {
+        Some(status) => Err(status),
+        None => Ok(unescaped_data_line(line)),
     }
-    if looks_like_status(line)
-        && let Ok(status) = parse_status(line)
-    {
-        return Err(status);
-    }
-    Ok(data_line(line))
 }
 
-fn data_line(text: &str) -> DataLine {
+/// The status, if the line is the one that ends the data.
+pub(crate) fn ending_status(line: &str) -> Option<Status> {
+    looks_like_status(line).then(|| parse_status(line).ok())?
+}
+
+/// The data line of a line that is not the status: one leading `=` is not part of it.
+pub(crate) fn unescaped_data_line(line: &str) -> DataLine {
+    let text = line.strip_prefix('=').unwrap_or(line);
     match text.split_once('=') {
         Some((key, value)) if is_key(key) => DataLine::Attribute(key.to_owned(), value.to_owned()),
         _ => DataLine::Text(text.to_owned()),

@@ -182,6 +182,38 @@ impl Word for Access {
     ];
 }
 
+impl Access {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl std::str::FromStr for Access {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
+        Self::parse(text)
+    }
+}
+
+impl Right {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl std::str::FromStr for Right {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
+        <Self as Word>::parse(text)
+    }
+}
+
 impl Word for Right {
     const WHAT: &'static str = "right";
     const EXAMPLE: &'static str = "read, write or admin";
