@@ -198,11 +198,10 @@ pub(super) struct WriterSession {
 impl WriterSession {
     /// Ends the writer; the first reason stays.
     pub(super) fn end(&self, end: WriterEnd) {
-        let first = self
+        // Where there is a reason already, this one says nothing new.
+        let _ = self
             .end
             .compare_exchange(0, end as u8, Ordering::AcqRel, Ordering::Acquire);
-        // A later reason says nothing new.
-        drop(first);
     }
 
     pub(super) fn ended(&self) -> Option<WriterEnd> {
