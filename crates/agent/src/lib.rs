@@ -2,4 +2,5 @@
 //!
 //! Commands write specs and read statuses in the [`store`]; reconcilers make the world match.
 
+pub mod config;
 pub mod store;

@@ -1,0 +1,122 @@
+//! What fnaad runs beside FNAP.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::Node;
+
+/// `processor`: how flow processors are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// `program`: the flow processor; without it, `flow-processor` beside fnaad itself.
+    pub program: Option<PathBuf>,
+    /// `restart-delay`: how long to wait before one that has ended is started again, doubled at
+    /// each time it ends again (500ms).
+    pub restart_delay: Duration,
+    /// `longest-restart-delay`: the most it is doubled to (30s).
+    pub longest_restart_delay: Duration,
+    /// `stop-time`: how long one may take to write what it has read before it is ended (10s).
+    pub stop_time: Duration,
+}
+
+impl Default for Processor {
+    fn default() -> Self {
+        Self {
+            program: None,
+            restart_delay: Duration::from_millis(500),
+            longest_restart_delay: Duration::from_secs(30),
+            stop_time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `web`: health and metrics, without authentication: on loopback addresses only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// `listen`: where.
+    pub listen: SocketAddr,
+}
+
+/// `log`: what is told on standard error. The environment variable `RUST_LOG` goes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `filter`: which events, in the syntax of tracing's `EnvFilter` (info).
+    pub filter: String,
+    /// `format`: `text` or `json` (text).
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// How an event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+pub(super) fn processor(node: Node<'_>) -> Option<Processor> {
+    node.section(|section| {
+        let default = Processor::default();
+        let duration = |key, default| {
+            section
+                .optional(key, |node| node.duration())
+                .unwrap_or(default)
+        };
+        let processor = Processor {
+            program: section.optional("program", |node| node.file()),
+            restart_delay: duration("restart-delay", default.restart_delay),
+            longest_restart_delay: duration("longest-restart-delay", default.longest_restart_delay),
+            stop_time: duration("stop-time", default.stop_time),
+        };
+        if processor.restart_delay > processor.longest_restart_delay {
+            section.report(
+                "restart-delay",
+                "may not be more than `longest-restart-delay`",
+            );
+        }
+        Some(processor)
+    })
+}
+
+pub(super) fn web(node: Node<'_>) -> Option<Web> {
+    node.section(|section| {
+        let listen = section.required("listen", |node| node.socket_address())?;
+        if !listen.ip().is_loopback() {
+            section.report(
+                "listen",
+                "must be a loopback address: nobody is asked who he is there",
+            );
+        }
+        Some(Web { listen })
+    })
+}
+
+pub(super) fn log(node: Node<'_>) -> Option<Log> {
+    node.section(|section| {
+        let default = Log::default();
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let filter = section.optional("filter", |node| {
+            let text = node.text()?;
+            match text.parse::<tracing_subscriber::EnvFilter>() {
+                Ok(_) => Some(text),
+                Err(cause) => node.report(cause.to_string()),
+            }
+        });
+        let format = section.optional("format", |node| node.word(&formats));
+        Some(Log {
+            filter: filter.unwrap_or(default.filter),
+            format: format.unwrap_or(default.format),
+        })
+    })
+}
