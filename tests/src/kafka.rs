@@ -1,6 +1,7 @@
 //! Apache Kafka: one broker that is its own controller (KRaft), open or with authorization.
 
 mod files;
+mod inventory;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -30,16 +31,17 @@ pub const ADMIN: (&str, &str) = ("admin", "admin-secret");
 #[derive(Debug)]
 pub struct Kafka {
     dir: PathBuf,
-    ports: Ports,
+    pub(crate) ports: Ports,
     authorization: Authorization,
     process: Process,
 }
 
+/// Where it listens on 127.0.0.1.
 #[derive(Clone, Copy, Debug)]
-struct Ports {
-    plaintext: u16,
+pub(crate) struct Ports {
+    pub(crate) plaintext: u16,
     controller: u16,
-    sasl: u16,
+    pub(crate) sasl: u16,
     tls: u16,
     sasl_tls: u16,
 }

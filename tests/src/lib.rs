@@ -11,8 +11,10 @@
 #![allow(clippy::unwrap_used, reason = "a harness panics where a test fails")]
 
 pub mod bind;
+pub mod discovery;
 pub mod fnap;
 pub mod kafka;
+pub mod participant;
 pub mod ports;
 pub mod process;
 #[cfg(feature = "librdkafka")]
@@ -20,10 +22,13 @@ pub mod records;
 pub mod seed;
 pub mod wait;
 mod watchdog;
+pub mod world;
 
 pub use bind::Bind;
 pub use fnap::RawFnap;
 pub use kafka::Kafka;
+pub use participant::Participant;
 pub use process::{Process, data_dir};
 pub use seed::Seed;
 pub use wait::until;
+pub use world::{Ground, World};

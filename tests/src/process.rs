@@ -161,6 +161,19 @@ pub fn mentioning(part: &str) -> Vec<u32> {
         .collect()
 }
 
+/// The memory that a process occupies now, in KiB.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn resident_kib(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let size = size.and_then(|size| size.split_whitespace().next());
+    size.and_then(|size| size.parse().ok())
+        .unwrap_or_else(|| panic!("{id} has no memory: {status}"))
+}
+
 /// Id, parent's id and command line of every process that runs (zombies don't).
 fn processes() -> impl Iterator<Item = (u32, u32, String)> {
     fs::read_dir("/proc")

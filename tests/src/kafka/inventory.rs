@@ -1,0 +1,60 @@
+//! What a broker holds beside records, asked with Kafka's own tools.
+
+use std::process::Stdio;
+
+use super::{Kafka, java};
+
+impl Kafka {
+    /// The users with SCRAM credentials, the administrator left out, each in a line of Kafka's.
+    #[must_use]
+    pub fn users(&self) -> Vec<String> {
+        let users = self.tool(&[
+            "kafka.admin.ConfigCommand",
+            "--bootstrap-server",
+            &self.plaintext(),
+            "--describe",
+            "--entity-type",
+            "users",
+        ]);
+        let credentials = users.into_iter().filter(|line| line.contains("SCRAM-"));
+        credentials
+            .filter(|line| !line.contains(&format!("'{}'", super::ADMIN.0)))
+            .collect()
+    }
+
+    /// The access rules, each in a line of Kafka's with the resource that it is about.
+    #[must_use]
+    pub fn access_rules(&self) -> Vec<String> {
+        let mut resource = String::new();
+        let mut rules = Vec::new();
+        let lines = self.tool(&[
+            "kafka.admin.AclCommand",
+            "--bootstrap-server",
+            &self.plaintext(),
+            "--list",
+        ]);
+        for line in lines {
+            if line.starts_with("Current ACLs") {
+                resource = line;
+            } else if line.contains("principal=") {
+                rules.push(format!("{resource} {}", line.trim()));
+            }
+        }
+        rules
+    }
+
+    fn tool(&self, arguments: &[&str]) -> Vec<String> {
+        let done = java(&self.dir, "128m")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert!(
+            done.status.success(),
+            "{arguments:?}: {text}{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        text.lines().map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! Servers that are away, full or taken: each is told clearly, nothing that was promised is lost.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use eson_tests::records::{admin_client, topics};
+use eson_tests::wait::check;
+use eson_tests::{Ground, RawFnap, World, until};
+
+use crate::events::{await_numbered, write_numbered};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn await_flow(session: &mut RawFnap, flow: &str) {
+    until(&format!("{flow} to be ready"), PATIENCE, || {
+        let answer = session.ask(&format!("CREATE FLOW {flow}"));
+        check(answer.is_ok(), || format!("{answer:?}"))
+    });
+}
+
+#[test]
+fn the_broker_is_down() {
+    let mut world = World::start(Ground::Servers, &["orange.example"]);
+    let flow = world.orange().identity.flow("later");
+    let mut session = world.orange().login();
+    session.ok("CREATE FLOW before.flows.orange.example");
+    world.own_kafka(0).kill9();
+    let answer = session.refused(&format!("CREATE FLOW {flow}"), "451 [BACKEND]");
+    assert!(answer.status.contains(&flow), "{answer:?}");
+    let brokers = session.ok("GET BROKERS");
+    assert!(
+        brokers
+            .data
+            .iter()
+            .all(|line| !line.contains("state=ready")),
+        "{brokers:?}"
+    );
+    world.own_kafka(0).restart();
+    await_flow(&mut session, &flow);
+    assert!(topics(&admin_client(&world.kafkas[0])).contains(&flow));
+    write_numbered(&mut session, &flow, 0..10);
+    await_numbered(&mut session, &flow, 0..10);
+}
+
+#[test]
+fn the_name_server_is_down() {
+    let mut world = World::beside_others(Ground::Servers, &["nameless.example"], &|text| text);
+    let flow = world.orange().identity.flow("later");
+    let mut session = world.orange().login();
+    world.bind.as_mut().expect("BIND").kill9();
+    let answer = session.refused(&format!("CREATE FLOW {flow}"), "451 [BACKEND]");
+    assert!(answer.status.contains(&flow), "{answer:?}");
+    world.bind.as_mut().expect("BIND").restart();
+    await_flow(&mut session, &flow);
+    let pointer = world.bind().query(&flow, "PTR");
+    assert_eq!([format!("_flow._tcp.{flow}.")], *pointer);
+}
+
+#[test]
+fn the_name_server_refuses_the_key() {
+    let world = World::beside_others(Ground::Servers, &["keyless.example"], &|text| text);
+    let key = world.bind().key_file();
+    let right = std::fs::read_to_string(&key).unwrap();
+    let wrong = right.replace("secret \"", "secret \"AAAA");
+    assert_ne!(right, wrong);
+    std::fs::write(&key, wrong).unwrap();
+    let mut world = world;
+    world.participants[0].kill9();
+    world.participants[0].restart();
+    let flow = world.orange().identity.flow("refused");
+    let mut session = world.orange().login();
+    let answer = session.ask(&format!("CREATE FLOW {flow}"));
+    assert!(!answer.is_ok(), "{answer:?}");
+    assert!(answer.status.to_lowercase().contains("key"), "{answer:?}");
+}
+
+/// SUBSCRIBE is kept as pending, and is made when the publisher is back.
+#[test]
+fn the_remote_agent_is_down_in_mid_subscribe() {
+    let domains = ["away.example", "patient.example"];
+    let mut world = World::beside_others(Ground::Embedded, &domains, &|text| text);
+    let flow = world.orange().identity.flow("source");
+    let local = world.blue().identity.flow("received");
+    let mut owner = world.orange().login();
+    owner.ok(&format!("CREATE FLOW {flow} access=public"));
+    write_numbered(&mut owner, &flow, 0..10);
+    world.orange().signal("STOP");
+    let mut session = world.blue().login();
+    let answer = session.refused(&format!("SUBSCRIBE {flow} LOCAL {local}"), "451 [BACKEND]");
+    assert!(answer.status.contains("pending"), "{answer:?}");
+    world.participants[0].kill9();
+    world.participants[0].restart();
+    until("the subscription to be active", PATIENCE, || {
+        let described = session.ok(&format!("DESCRIBE SUBSCRIPTION {local}"));
+        check(described.attribute("state") == Some("active"), || {
+            format!("{described:?}")
+        })
+    });
+    await_numbered(&mut session, &local, 0..10);
+}
+
+/// Files that may not grow are how a full disk looks to a program.
+#[test]
+fn the_disk_is_full() {
+    let mut world = World::beside_others(Ground::Embedded, &["full.example"], &|text| text);
+    let orange = &mut world.participants[0];
+    let namespace = orange.identity.namespace();
+    orange.terminate();
+    orange.restart_with_files_up_to(2 << 10);
+    let mut session = orange.login();
+    let mut kept = Vec::new();
+    let refused = (0..20_000).find_map(|number| {
+        let flow = format!("{}-{number}.{namespace}", "long".repeat(12));
+        let answer = session.ask(&format!("CREATE FLOW {flow}"));
+        if answer.is_ok() {
+            kept.push(flow);
+            return None;
+        }
+        Some(answer)
+    });
+    let refused = refused.expect("the disk never got full");
+    assert!(
+        matches!(refused.code(), "451 [BACKEND]" | "452 [QUOTA]"),
+        "{refused:?}"
+    );
+    session.ok("NOOP");
+    orange.kill9();
+    orange.restart();
+    let listed = orange.login().ok("GET FLOWS").data;
+    for flow in &kept {
+        assert!(listed.contains(flow), "{flow} was acknowledged and is lost");
+    }
+    orange.login().ok(&format!("CREATE FLOW after.{namespace}"));
+}
+
+#[test]
+fn a_second_server_on_the_same_state() {
+    let world = World::beside_others(Ground::Embedded, &["twice.example"], &|text| text);
+    let orange = world.orange();
+    let done = orange.command().stdin(Stdio::null()).output().unwrap();
+    assert!(!done.status.success());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    let state = orange.state_dir().display().to_string();
+    assert!(said.contains(&state), "{said}");
+    orange.login().ok("NOOP");
+}
+
+#[test]
+fn termination_is_clean_and_nothing_is_lost() {
+    let mut world = World::beside_others(Ground::Embedded, &["calm.example"], &|text| text);
+    let flow = world.orange().identity.flow("kept");
+    let mut session = world.orange().login();
+    session.ok(&format!("CREATE FLOW {flow}"));
+    write_numbered(&mut session, &flow, 0..10);
+    let orange = &mut world.participants[0];
+    let status = orange.terminate();
+    assert_eq!(Some(0), status.code());
+    assert!(orange.processors().is_empty());
+    orange.restart();
+    await_numbered(&mut orange.login(), &flow, 0..10);
+}

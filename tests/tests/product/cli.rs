@@ -1,0 +1,1 @@
+//! `fnua` as a person uses it.

@@ -1,0 +1,13 @@
+//! What a participant does and refuses, by raw TCP and by `fnua`, through the real binaries.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_days;
+mod bad_input;
+mod cli;
+mod crowds;
+mod events;
+mod proof_of_concept;
+mod scenarios;
+mod stage;
+mod transcripts;
