@@ -3,9 +3,10 @@
 //! Record sets that nobody else has members in form groups; each group has one TXT record that
 //! tells whose it is, and changes as one. A group that a stranger owns is left as it is.
 
+use eson_protocol::Name;
 use hickory_proto::rr::{RData, RecordType};
 
-use crate::publish::{FlowRecords, NamespaceRecords, OWNER};
+use crate::publish::{FlowRecords, NamespaceRecords, OWNER, RecordError, agent_text};
 use crate::record::{Record, RecordData, absolute};
 use crate::registrar::RegisterError;
 use crate::text::Attributes;
@@ -15,6 +16,9 @@ use crate::wire;
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) owner: String,
+    /// The TXT content that guards carry, with today's values first: all that we ever wrote.
+    pub(crate) texts: [RecordData; 2],
+    /// The first holds the flow or the namespace itself.
     pub(crate) groups: Vec<Group>,
 }
 
@@ -29,6 +33,8 @@ pub(crate) struct Group {
     pub(crate) shared: Vec<Record>,
     /// Every record that is to be there, `shared` included; empty to remove the group.
     pub(crate) wanted: Vec<Record>,
+    /// Whether the group goes with the values given, so that it is likely to be there.
+    pub(crate) expected: bool,
 }
 
 /// Whose a group is now.
@@ -45,43 +51,43 @@ pub(crate) enum Holder {
 impl Change {
     /// What `register` does for a flow.
     pub(crate) fn register(records: &FlowRecords) -> Result<Self, RegisterError> {
-        let mut change = Self::unregister(records);
+        let mut change = Self::unregister(records)?;
         change.want(records.records()?);
         Ok(change)
     }
 
     /// What `unregister` does for a flow.
-    pub(crate) fn unregister(records: &FlowRecords) -> Self {
+    pub(crate) fn unregister(records: &FlowRecords) -> Result<Self, RegisterError> {
         let mut groups = vec![flow_group(records)];
-        groups.extend(
-            records
-                .instance()
-                .map(|name| catalogue_group(records, name)),
-        );
-        Self {
+        let instance = records.instance();
+        groups.extend(instance.map(|name| catalogue_group(records, name)));
+        Ok(Self {
             owner: records.owner.clone(),
+            texts: texts(records.agent_tls, &records.owner, &records.flow)?,
             groups,
-        }
+        })
     }
 
     /// What `register_namespace` does.
     pub(crate) fn register_namespace(records: &NamespaceRecords) -> Result<Self, RegisterError> {
-        let mut change = Self::unregister_namespace(records);
+        let mut change = Self::unregister_namespace(records)?;
         change.want(records.records()?);
         Ok(change)
     }
 
     /// What `unregister_namespace` does.
-    pub(crate) fn unregister_namespace(records: &NamespaceRecords) -> Self {
-        Self {
+    pub(crate) fn unregister_namespace(records: &NamespaceRecords) -> Result<Self, RegisterError> {
+        Ok(Self {
             owner: records.owner.clone(),
+            texts: texts(records.agent_tls, &records.owner, &records.namespace)?,
             groups: vec![Group {
                 sets: service_sets(&records.service()),
                 guard: records.service(),
                 shared: Vec::new(),
                 wanted: Vec::new(),
+                expected: true,
             }],
-        }
+        })
     }
 
     /// Gives each record to the group that it belongs to.
@@ -132,6 +138,13 @@ impl Group {
     }
 }
 
+fn texts(tls: bool, owner: &str, name: &Name) -> Result<[RecordData; 2], RecordError> {
+    Ok([
+        agent_text(tls, owner, name)?,
+        agent_text(!tls, owner, name)?,
+    ])
+}
+
 fn flow_group(records: &FlowRecords) -> Group {
     let name = absolute(&records.flow);
     let service = records.service();
@@ -143,6 +156,7 @@ fn flow_group(records: &FlowRecords) -> Group {
         sets,
         shared: vec![pointer(name, records.ttl, service)],
         wanted: Vec::new(),
+        expected: true,
     }
 }
 
@@ -152,6 +166,7 @@ fn catalogue_group(records: &FlowRecords, instance: String) -> Group {
         sets: service_sets(&instance),
         shared: vec![pointer(records.catalogue(), records.ttl, instance)],
         wanted: Vec::new(),
+        expected: records.listed,
     }
 }
 

@@ -252,7 +252,8 @@ fn service(order: u16, target: &Target) -> RecordData {
     }
 }
 
-fn agent_text(tls: bool, owner: &str, name: &Name) -> Result<RecordData, RecordError> {
+/// What the TXT of an FNAA's service says.
+pub(crate) fn agent_text(tls: bool, owner: &str, name: &Name) -> Result<RecordData, RecordError> {
     let mut strings = Attributes::versioned();
     if tls {
         strings.push("tls".to_owned());

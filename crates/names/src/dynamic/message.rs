@@ -3,31 +3,79 @@
 use hickory_proto::op::{Message, OpCode, Query};
 use hickory_proto::rr::{DNSClass, Name, RData, Record as WireRecord, RecordType};
 
-use crate::change::{Change, Group, Holder};
-use crate::registrar::RegisterError;
+use crate::change::{Change, Group};
 use crate::wire::{self, BadName};
 
-/// The update that makes `change` true, given whose each group is: prerequisites that hold only
-/// as long as that is so, then the changes. None when nothing is to be done.
-///
-/// # Errors
-/// [`RegisterError::Taken`] when a wanted group is a stranger's.
+/// What an update takes for granted about a group; the server makes sure.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Premise {
+    /// None of its sets exists.
+    Absent,
+    /// It is ours: its guard is this TXT.
+    Ours(Vec<RData>),
+    /// It isn't wanted and may be a stranger's: it stays as it is.
+    Ignored,
+}
+
+/// The update that makes `change` true where the premises hold, and does nothing elsewhere.
 pub(super) fn update(
     zone: &Name,
     change: &Change,
-    holders: &[Holder],
-) -> Result<Option<Message>, RegisterError> {
+    premises: &[Premise],
+) -> Result<Message, BadName> {
     let mut message = empty(zone);
-    for (group, holder) in change.groups.iter().zip(holders) {
-        match holder {
-            Holder::Stranger if group.is_wanted() => return Err(group.taken()),
-            Holder::Stranger => {}
-            Holder::Nobody => require_absent(&mut message, group)?,
-            Holder::Us(guard) => replace(&mut message, group, guard)?,
+    for (group, premise) in change.groups.iter().zip(premises) {
+        match premise {
+            Premise::Absent => require_absent(&mut message, group)?,
+            Premise::Ours(guard) => replace(&mut message, group, guard)?,
+            Premise::Ignored => {}
         }
         add(&mut message, group)?;
     }
-    Ok((!message.authorities.is_empty()).then_some(message))
+    Ok(message)
+}
+
+/// Everything that may be the case while our records are whole, the likeliest first. Asking the
+/// server instead would not do: where it signs zones, it answers from a copy that lags behind.
+pub(super) fn premises(change: &Change) -> Result<Vec<Vec<Premise>>, BadName> {
+    let mut all = Vec::new();
+    if change.groups[0].is_wanted() {
+        all.push(change.groups.iter().map(unclaimed).collect());
+    }
+    let guards = [wire::data(&change.texts[0])?, wire::data(&change.texts[1])?];
+    let ours = guards.map(|guard| Premise::Ours(vec![guard]));
+    for first in &ours {
+        all.extend(following(&change.groups, first));
+    }
+    let unwanted = |group: &Group| !group.is_wanted();
+    if change.groups.get(1).is_some_and(unwanted) {
+        all.extend(ours.map(|first| vec![first, Premise::Ignored]));
+    }
+    Ok(all)
+}
+
+/// Before the first registration.
+fn unclaimed(group: &Group) -> Premise {
+    if group.is_wanted() {
+        Premise::Absent
+    } else {
+        Premise::Ignored
+    }
+}
+
+/// When the first group is ours, the second came with it or not.
+fn following(groups: &[Group], first: &Premise) -> Vec<Vec<Premise>> {
+    match groups.get(1) {
+        None => vec![vec![first.clone()]],
+        Some(second) => {
+            let mut options = [first.clone(), Premise::Absent];
+            if !second.expected {
+                options.reverse();
+            }
+            let both = |second| vec![first.clone(), second];
+            options.map(both).to_vec()
+        }
+    }
 }
 
 /// An update that needs the right to change names below `namespace` and changes nothing: it

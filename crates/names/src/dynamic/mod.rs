@@ -15,20 +15,18 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name as WireName, RData, RecordType};
 
 pub use self::key::{TsigKey, TsigKeyError};
+use self::message::Premise;
 use self::signed::SignedServer;
 use crate::change::{Change, Group, Holder};
 use crate::publish::{FlowRecords, NamespaceRecords};
 use crate::registrar::{RegisterError, Registrar, ZoneCheck};
 use crate::wire;
 
-/// How often a change is tried anew when its records change under it.
-const ATTEMPTS: usize = 4;
-
 /// A primary name server that is changed by dynamic updates, such as BIND.
 ///
 /// A change is one message, all or nothing. Its prerequisites say that the names are free or that
-/// the TXT record still names us as owner, so that a stranger's records are never overwritten,
-/// and a change whose answer was lost is simply made again.
+/// the TXT record names us as owner, so that a stranger's records are never overwritten, and a
+/// change whose answer was lost is simply made again.
 #[derive(Debug)]
 pub struct DynamicUpdate {
     server: SignedServer,
@@ -59,25 +57,50 @@ impl DynamicUpdate {
 
     async fn apply(&self, namespace: &Name, change: &Change) -> Result<(), RegisterError> {
         let zone = self.zone(namespace).await?;
-        let mut holders = vec![Holder::Nobody; change.groups.len()];
-        if !change.groups.iter().any(Group::is_wanted) {
-            holders = self.holders(change).await?;
-        }
-        for _ in 0..ATTEMPTS {
-            let Some(update) = message::update(&zone.name, change, &holders)? else {
-                return Ok(());
-            };
+        for premises in message::premises(change)? {
+            let update = message::update(&zone.name, change, &premises)?;
             if self.send(namespace, &zone.name, update).await? {
                 return Ok(());
             }
-            let seen = self.holders(change).await?;
-            if seen == holders {
-                self.refuse_unowned(change).await?;
-            }
-            holders = seen;
         }
-        Err(RegisterError::Contended {
-            name: change.groups[0].guard.clone(),
+        self.apply_as_found(namespace, &zone.name, change).await
+    }
+
+    /// When what is there is nothing that this version writes: a stranger's records, or ours as
+    /// another version wrote them.
+    async fn apply_as_found(
+        &self,
+        namespace: &Name,
+        zone: &WireName,
+        change: &Change,
+    ) -> Result<(), RegisterError> {
+        let mut premises = Vec::with_capacity(change.groups.len());
+        for group in &change.groups {
+            premises.push(self.premise(change, group).await?);
+        }
+        if !premises
+            .iter()
+            .any(|premise| matches!(premise, Premise::Ours(_)))
+        {
+            return match change.groups[0].is_wanted() {
+                true => Err(self.claimed(change).await?),
+                false => Ok(()),
+            };
+        }
+        let update = message::update(zone, change, &premises)?;
+        if self.send(namespace, zone, update).await? {
+            return Ok(());
+        }
+        Err(self.claimed(change).await?)
+    }
+
+    async fn premise(&self, change: &Change, group: &Group) -> Result<Premise, RegisterError> {
+        let guard = self.server.set(wire::name(&group.guard)?, RecordType::TXT);
+        Ok(match change.holder(guard.await?) {
+            Holder::Us(guard) => Premise::Ours(guard),
+            Holder::Stranger if group.is_wanted() => return Err(group.taken()),
+            Holder::Nobody if group.is_wanted() => Premise::Absent,
+            _ => Premise::Ignored,
         })
     }
 
@@ -99,26 +122,20 @@ impl DynamicUpdate {
         }
     }
 
-    async fn holders(&self, change: &Change) -> Result<Vec<Holder>, RegisterError> {
-        let mut holders = Vec::with_capacity(change.groups.len());
-        for group in &change.groups {
-            let guard = self.server.set(wire::name(&group.guard)?, RecordType::TXT);
-            holders.push(change.holder(guard.await?));
-        }
-        Ok(holders)
-    }
-
-    /// Records without the TXT that tells their owner are a stranger's, too.
-    async fn refuse_unowned(&self, change: &Change) -> Result<(), RegisterError> {
+    /// Which name is taken by records that name no owner. Where none is found after all, they
+    /// have just changed.
+    async fn claimed(&self, change: &Change) -> Result<RegisterError, RegisterError> {
         for group in change.groups.iter().filter(|group| group.is_wanted()) {
             for (name, kind) in &group.sets {
                 let ours = *name == group.guard && *kind == RecordType::TXT;
                 if !ours && !self.server.set(wire::name(name)?, *kind).await?.is_empty() {
-                    return Err(RegisterError::Taken { name: name.clone() });
+                    return Ok(RegisterError::Taken { name: name.clone() });
                 }
             }
         }
-        Ok(())
+        Ok(RegisterError::Contended {
+            name: change.groups[0].guard.clone(),
+        })
     }
 
     async fn zone(&self, namespace: &Name) -> Result<Zone, RegisterError> {
@@ -166,7 +183,7 @@ impl Registrar for DynamicUpdate {
     }
 
     async fn unregister(&self, records: &FlowRecords) -> Result<(), RegisterError> {
-        self.apply(&records.namespace, &Change::unregister(records))
+        self.apply(&records.namespace, &Change::unregister(records)?)
             .await
     }
 
@@ -176,7 +193,7 @@ impl Registrar for DynamicUpdate {
     }
 
     async fn unregister_namespace(&self, records: &NamespaceRecords) -> Result<(), RegisterError> {
-        let change = Change::unregister_namespace(records);
+        let change = Change::unregister_namespace(records)?;
         self.apply(&records.namespace, &change).await
     }
 

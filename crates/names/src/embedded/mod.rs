@@ -243,7 +243,7 @@ impl Registrar for EmbeddedRegistrar {
     }
 
     async fn unregister(&self, records: &FlowRecords) -> Result<(), RegisterError> {
-        self.apply(&records.namespace, &Change::unregister(records))
+        self.apply(&records.namespace, &Change::unregister(records)?)
     }
 
     async fn register_namespace(&self, records: &NamespaceRecords) -> Result<(), RegisterError> {
@@ -251,7 +251,7 @@ impl Registrar for EmbeddedRegistrar {
     }
 
     async fn unregister_namespace(&self, records: &NamespaceRecords) -> Result<(), RegisterError> {
-        self.apply(&records.namespace, &Change::unregister_namespace(records))
+        self.apply(&records.namespace, &Change::unregister_namespace(records)?)
     }
 
     async fn check(&self, namespace: &Name) -> Result<ZoneCheck, RegisterError> {
