@@ -7,6 +7,7 @@
 mod address;
 mod attributes;
 mod command;
+pub mod event;
 mod flow_attributes;
 mod name;
 mod principal;
