@@ -1,6 +1,7 @@
 //! Events as READ FLOW and WRITE FLOW carry them with `format=record`.
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +22,7 @@ impl Event {
     /// A small event with everything, different for each number.
     pub(crate) fn numbered(number: u32) -> Self {
         Self {
-            timestamp: 1_900_000_000_000 + i64::from(number),
+            timestamp: first_timestamp() + i64::from(number),
             key: Some(format!("key-{}", number % 7).into_bytes()),
             value: Some(format!("event {number}").into_bytes()),
             headers: vec![("number".to_owned(), Some(number.to_string().into_bytes()))],
@@ -65,6 +66,15 @@ impl Event {
             headers: headers.iter().map(header).collect(),
         }
     }
+}
+
+/// An hour ago: a broker with a bound on what it takes to be the future has no objection.
+fn first_timestamp() -> i64 {
+    static FIRST: OnceLock<i64> = OnceLock::new();
+    *FIRST.get_or_init(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        now.as_millis() as i64 - 3_600_000
+    })
 }
 
 fn encoded(bytes: Option<&[u8]>) -> Value {
