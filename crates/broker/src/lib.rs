@@ -6,6 +6,7 @@
 
 mod chunk;
 mod error;
+mod kafka;
 mod local;
 mod partitioner;
 mod queue;
@@ -13,6 +14,9 @@ mod traits;
 
 pub use chunk::{Chunk, EncodedBatches, Payload};
 pub use error::BrokerError;
+pub use kafka::{
+    Advertised, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism, UnknownSaslMechanism,
+};
 pub use local::{AppendTo, LocalBroker, LocalOptions, OpenError};
 pub use partitioner::{BatchPartitioner, Partitioner, murmur2, partition_of_key};
 pub use queue::{

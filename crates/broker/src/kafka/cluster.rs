@@ -1,0 +1,269 @@
+//! What a cluster is made of: its brokers, who leads which partition, and connections to them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use eson_protocol::Server;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::config::KafkaConfig;
+use super::connection::Connection;
+use super::transport::TlsClient;
+use crate::{BrokerError, QueueId};
+
+/// The first version of Metadata that has topic ids (KIP-516).
+const METADATA_WITH_TOPIC_IDS: i16 = 10;
+
+/// A cluster, as last seen.
+pub(crate) struct Cluster {
+    config: KafkaConfig,
+    tls: Option<TlsClient>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    servers: HashMap<BrokerId, Server>,
+    controller: Option<BrokerId>,
+    shared: HashMap<BrokerId, Arc<Connection>>,
+    bootstrap: Option<Arc<Connection>>,
+}
+
+/// A topic, as last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Topic {
+    pub(crate) name: TopicName,
+    pub(crate) id: Uuid,
+    /// For each partition its leader, where there is one now.
+    pub(crate) leaders: Vec<Option<BrokerId>>,
+}
+
+impl Topic {
+    pub(crate) fn queue_id(&self) -> QueueId {
+        QueueId(URL_SAFE_NO_PAD.encode(self.id))
+    }
+
+    pub(crate) fn partitions(&self) -> u32 {
+        // The protocol counts partitions in an i32.
+        u32::try_from(self.leaders.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn leader(&self, partition: u32) -> Option<BrokerId> {
+        self.leaders.get(partition as usize).copied().flatten()
+    }
+
+    /// Whether every partition has a leader.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.leaders.iter().all(Option::is_some)
+    }
+}
+
+/// A topic's id in the form that Kafka's own tools print.
+pub(crate) fn topic_id(id: &QueueId) -> Option<Uuid> {
+    let bytes = URL_SAFE_NO_PAD.decode(&id.0).ok()?;
+    Uuid::from_slice(&bytes).ok()
+}
+
+pub(crate) fn topic_name(queue: &str) -> TopicName {
+    TopicName(StrBytes::from_string(queue.to_owned()))
+}
+
+impl Cluster {
+    pub(crate) fn new(config: KafkaConfig) -> Result<Self, BrokerError> {
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|tls| TlsClient::new(tls, &config.server_list()))
+            .transpose()?;
+        Ok(Self {
+            config,
+            tls,
+            state: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn config(&self) -> &KafkaConfig {
+        &self.config
+    }
+
+    /// A connection to any broker, for short requests.
+    pub(crate) async fn any(&self) -> Result<Arc<Connection>, BrokerError> {
+        let mut state = self.state.lock().await;
+        state.shared.retain(|_, connection| !connection.is_closed());
+        state.bootstrap.take_if(|connection| connection.is_closed());
+        if let Some(open) = state.bootstrap.as_ref().or(state.shared.values().next()) {
+            return Ok(open.clone());
+        }
+        let connection = Arc::new(self.bootstrap(&state.servers).await?);
+        state.bootstrap = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// A connection to one broker, for short requests.
+    pub(crate) async fn broker(&self, id: BrokerId) -> Result<Arc<Connection>, BrokerError> {
+        let mut state = self.state.lock().await;
+        if let Some(open) = state.shared.get(&id).filter(|open| !open.is_closed()) {
+            return Ok(open.clone());
+        }
+        let server = self.server(&state, id)?;
+        let bootstrap = state.bootstrap.clone().filter(|open| !open.is_closed());
+        let connection = match bootstrap {
+            Some(open) if open.server() == server.to_string() => open,
+            _ => Arc::new(self.open(&server).await?),
+        };
+        state.shared.insert(id, connection.clone());
+        Ok(connection)
+    }
+
+    /// A connection to one broker that nobody else uses, for requests that wait there.
+    pub(crate) async fn dedicated(&self, id: BrokerId) -> Result<Connection, BrokerError> {
+        let server = {
+            let state = self.state.lock().await;
+            self.server(&state, id)?
+        };
+        self.open(&server).await
+    }
+
+    /// A connection to the broker that changes topics.
+    pub(crate) async fn controller(&self) -> Result<Arc<Connection>, BrokerError> {
+        self.metadata(None).await?;
+        let controller = self.state.lock().await.controller;
+        match controller {
+            Some(id) => self.broker(id).await,
+            None => self.any().await,
+        }
+    }
+
+    /// The ids of all brokers.
+    pub(crate) async fn brokers(&self) -> Result<Vec<BrokerId>, BrokerError> {
+        let metadata = self.metadata(None).await?;
+        Ok(metadata
+            .brokers
+            .iter()
+            .map(|broker| broker.node_id)
+            .collect())
+    }
+
+    /// Describes a topic. It is never created by asking.
+    pub(crate) async fn topic(&self, queue: &str) -> Result<Topic, BrokerError> {
+        let metadata = self.metadata(Some(queue)).await?;
+        let found = metadata.topics.into_iter().next();
+        let found = found.ok_or_else(|| BrokerError::NotFound(queue.to_owned()))?;
+        let connection = self.any().await?;
+        connection.subject(queue).check(found.error_code, None)?;
+        Ok(topic(queue, found))
+    }
+
+    /// Asks for the brokers, and for one topic.
+    async fn metadata(&self, queue: Option<&str>) -> Result<MetadataResponse, BrokerError> {
+        let topics =
+            queue.map(|queue| MetadataRequestTopic::default().with_name(Some(topic_name(queue))));
+        let request = MetadataRequest::default()
+            .with_topics(Some(topics.into_iter().collect()))
+            .with_allow_auto_topic_creation(false);
+        let response = match self.ask_metadata(&request).await {
+            // The connection may have ended since it was last used.
+            Err(BrokerError::Unreachable { .. }) => self.ask_metadata(&request).await?,
+            other => other?,
+        };
+        self.learn(&response).await;
+        Ok(response)
+    }
+
+    async fn ask_metadata(
+        &self,
+        request: &MetadataRequest,
+    ) -> Result<MetadataResponse, BrokerError> {
+        let connection = self.any().await?;
+        let version = connection.version::<MetadataRequest>(i16::MAX)?;
+        if version < METADATA_WITH_TOPIC_IDS {
+            return Err(BrokerError::Unsupported {
+                kind: "kafka".to_owned(),
+                what: "tell topics apart by id before Kafka 2.8".to_owned(),
+            });
+        }
+        let wait = self.config.request_timeout.min(Duration::from_secs(10));
+        connection.call_version(request, version, wait).await
+    }
+
+    async fn learn(&self, metadata: &MetadataResponse) {
+        let mut state = self.state.lock().await;
+        let servers: HashMap<_, _> = metadata
+            .brokers
+            .iter()
+            .filter_map(|broker| {
+                let host = broker.host.to_string();
+                let port = u16::try_from(broker.port).ok()?;
+                Some((broker.node_id, Server { host, port }))
+            })
+            .collect();
+        // A broker that is starting may not know the others yet.
+        if !servers.is_empty() {
+            state.shared.retain(|id, _| servers.contains_key(id));
+            state.servers = servers;
+        }
+        state.controller = Some(metadata.controller_id).filter(|id| id.0 >= 0);
+    }
+
+    fn server(&self, state: &State, id: BrokerId) -> Result<Server, BrokerError> {
+        let known = state.servers.get(&id).cloned();
+        known.ok_or_else(|| BrokerError::Unreachable {
+            server: self.config.server_list(),
+            cause: format!("broker {} is not in the cluster's metadata", id.0),
+        })
+    }
+
+    /// Tries what is configured, then what the cluster has said of itself.
+    async fn bootstrap(
+        &self,
+        learnt: &HashMap<BrokerId, Server>,
+    ) -> Result<Connection, BrokerError> {
+        let mut failure = BrokerError::Unreachable {
+            server: self.config.server_list(),
+            cause: "no server is configured".to_owned(),
+        };
+        for server in self.config.servers.iter().chain(learnt.values()) {
+            match self.open(server).await {
+                Ok(connection) => return Ok(connection),
+                Err(error @ BrokerError::Unreachable { .. }) => failure = error,
+                // What one broker refuses, the others would refuse too.
+                Err(refused) => return Err(refused),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn open(&self, server: &Server) -> Result<Connection, BrokerError> {
+        Connection::open(&self.config, self.tls.as_ref(), server).await
+    }
+}
+
+fn topic(queue: &str, found: MetadataResponseTopic) -> Topic {
+    let count = found
+        .partitions
+        .iter()
+        .map(|partition| partition.partition_index + 1)
+        .max()
+        .unwrap_or(0);
+    let mut leaders = vec![None; usize::try_from(count).unwrap_or(0)];
+    for partition in &found.partitions {
+        let index = usize::try_from(partition.partition_index).ok();
+        let slot = index.and_then(|index| leaders.get_mut(index));
+        if let Some(slot) = slot.filter(|_| partition.leader_id.0 >= 0) {
+            *slot = Some(partition.leader_id);
+        }
+    }
+    Topic {
+        name: topic_name(queue),
+        id: found.topic_id,
+        leaders,
+    }
+}

@@ -1,0 +1,424 @@
+//! One connection to one broker: requests are pipelined, answers come in the same order.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use eson_protocol::Server;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{
+    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::config::KafkaConfig;
+use super::error::Subject;
+use super::frames::Frames;
+use super::sasl;
+use super::transport::{self, TlsClient, Transport};
+use crate::BrokerError;
+
+/// Requests that may wait for their turn or their answer on one connection.
+const PIPELINE: usize = 64;
+
+/// The largest answer that is read: beyond it the length is taken for damage.
+const MAX_RESPONSE: usize = 128 << 20;
+
+/// How much is read at once while nothing large is expected.
+const READ_AHEAD: usize = 4096;
+
+/// A connection that has agreed on versions and is logged in.
+///
+/// Its two tasks end when it is dropped, and when either meets an error; then every request that
+/// waits fails and [`Connection::is_closed`] says so.
+pub(crate) struct Connection {
+    server: String,
+    user: String,
+    client_id: StrBytes,
+    request_timeout: Duration,
+    versions: HashMap<i16, VersionRange>,
+    next_correlation: AtomicI32,
+    outgoing: mpsc::Sender<Outgoing>,
+    failure: Arc<Failure>,
+    tasks: [AbortHandle; 2],
+}
+
+/// What ended a connection, once something has.
+#[derive(Default)]
+struct Failure(OnceLock<String>);
+
+struct Outgoing {
+    frames: Frames,
+    waiting: Waiting,
+}
+
+struct Waiting {
+    correlation: i32,
+    reply: oneshot::Sender<Bytes>,
+}
+
+/// An answer that has not arrived yet.
+pub(crate) struct PendingResponse {
+    server: String,
+    header_version: i16,
+    reply: oneshot::Receiver<Bytes>,
+    failure: Arc<Failure>,
+}
+
+impl Connection {
+    /// Connects to `server`, asks what it can do and logs in.
+    pub(crate) async fn open(
+        config: &KafkaConfig,
+        tls: Option<&TlsClient>,
+        server: &Server,
+    ) -> Result<Self, BrokerError> {
+        let transport = transport::open(config, tls, server).await?;
+        let mut connection = Self::start(config, server, transport);
+        connection.versions = connection.negotiate().await?;
+        if let Some(login) = &config.sasl {
+            sasl::log_in(&connection, login).await?;
+        }
+        Ok(connection)
+    }
+
+    fn start(config: &KafkaConfig, server: &Server, transport: Transport) -> Self {
+        let failure = Arc::new(Failure::default());
+        let (outgoing, tasks) = match transport {
+            Transport::Plaintext(stream) => spawn(stream.into_split(), &failure),
+            Transport::Tls(stream) => spawn(tokio::io::split(stream), &failure),
+        };
+        Self {
+            server: server.to_string(),
+            user: config
+                .sasl
+                .as_ref()
+                .map_or_else(|| "anonymous".to_owned(), |login| login.username.clone()),
+            client_id: StrBytes::from_string(config.client_id.clone()),
+            request_timeout: config.request_timeout,
+            versions: HashMap::new(),
+            next_correlation: AtomicI32::new(0),
+            outgoing,
+            failure,
+            tasks,
+        }
+    }
+
+    /// KIP-35: the ranges of versions that the broker speaks.
+    async fn negotiate(&self) -> Result<HashMap<i16, VersionRange>, BrokerError> {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("eson"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let response = self.call_version(&request, 3, self.request_timeout).await?;
+        self.subject("").check(response.error_code, None)?;
+        let range = |min, max| VersionRange { min, max };
+        Ok(response
+            .api_keys
+            .iter()
+            .map(|api| (api.api_key, range(api.min_version, api.max_version)))
+            .collect())
+    }
+
+    /// Whether it has ended: another one has to be opened.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.failure.0.get().is_some()
+    }
+
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// What error messages about `queue` are made from.
+    pub(crate) fn subject<'a>(&'a self, queue: &'a str) -> Subject<'a> {
+        Subject {
+            server: &self.server,
+            user: &self.user,
+            queue,
+        }
+    }
+
+    /// The newest version of an API that both sides speak, at most `newest`.
+    pub(crate) fn version<R: Request>(&self, newest: i16) -> Result<i16, BrokerError> {
+        let ours = R::VERSIONS.intersect(&R::Response::VERSIONS);
+        let common = self
+            .versions
+            .get(&R::KEY)
+            .map(|theirs| theirs.intersect(&ours));
+        match common {
+            Some(common) if common.min <= common.max.min(newest) => Ok(common.max.min(newest)),
+            _ => Err(BrokerError::Unsupported {
+                kind: "kafka".to_owned(),
+                what: format!(
+                    "speak a common version of {:?}; Kafka 2.8 or newer is needed",
+                    ApiKey::try_from(R::KEY)
+                ),
+            }),
+        }
+    }
+
+    /// Sends a request in the newest version and waits for its answer.
+    pub(crate) async fn call<R: Request>(&self, request: &R) -> Result<R::Response, BrokerError> {
+        let version = self.version::<R>(i16::MAX)?;
+        self.call_version(request, version, self.request_timeout)
+            .await
+    }
+
+    /// Sends a request in one version and waits at most `wait` for its answer.
+    pub(crate) async fn call_version<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        wait: Duration,
+    ) -> Result<R::Response, BrokerError> {
+        let mut body = BytesMut::new();
+        request
+            .encode(&mut body, version)
+            .map_err(|cause| self.broken(format!("request can't be encoded: {cause}")))?;
+        let pending = self.send::<R>(version, body.freeze().into()).await?;
+        pending.receive_within::<R>(version, self, wait).await
+    }
+
+    /// Sends a request whose body is encoded already. The answer is waited for apart, so that
+    /// more can be sent meanwhile.
+    async fn send<R: Request>(
+        &self,
+        version: i16,
+        frames: Frames,
+    ) -> Result<PendingResponse, BrokerError> {
+        let (outgoing, pending) = self.prepare::<R>(version, frames)?;
+        let sent = self.outgoing.send(outgoing).await;
+        sent.map_err(|_| self.failed())?;
+        Ok(pending)
+    }
+
+    /// The same without waiting: for those who never have more than a few requests on their way
+    /// on a connection of their own.
+    pub(crate) fn try_send<R: Request>(
+        &self,
+        version: i16,
+        frames: Frames,
+    ) -> Result<PendingResponse, BrokerError> {
+        let (outgoing, pending) = self.prepare::<R>(version, frames)?;
+        let sent = self.outgoing.try_send(outgoing);
+        sent.map_err(|_| self.failed())?;
+        Ok(pending)
+    }
+
+    fn prepare<R: Request>(
+        &self,
+        version: i16,
+        mut frames: Frames,
+    ) -> Result<(Outgoing, PendingResponse), BrokerError> {
+        let correlation = self.next_correlation.fetch_add(1, Ordering::Relaxed);
+        let header = self.header::<R>(version, correlation, frames.len())?;
+        frames.push_front(header);
+        let (reply, receiver) = oneshot::channel();
+        let waiting = Waiting { correlation, reply };
+        let pending = PendingResponse {
+            server: self.server.clone(),
+            header_version: R::Response::header_version(version),
+            reply: receiver,
+            failure: self.failure.clone(),
+        };
+        Ok((Outgoing { frames, waiting }, pending))
+    }
+
+    fn header<R: Request>(
+        &self,
+        version: i16,
+        correlation: i32,
+        body: usize,
+    ) -> Result<Bytes, BrokerError> {
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(correlation)
+            .with_client_id(Some(self.client_id.clone()));
+        let mut bytes = BytesMut::with_capacity(64);
+        bytes.put_i32(0);
+        header
+            .encode(&mut bytes, R::header_version(version))
+            .map_err(|cause| self.broken(format!("request header: {cause}")))?;
+        let size = i32::try_from(bytes.len() - 4 + body)
+            .map_err(|_| self.broken("a request of more than 2 GiB".to_owned()))?;
+        bytes[..4].copy_from_slice(&size.to_be_bytes());
+        Ok(bytes.freeze())
+    }
+
+    /// Ends it, because of `cause`.
+    pub(crate) fn close(&self, cause: String) {
+        self.failure.set(cause);
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+
+    fn failed(&self) -> BrokerError {
+        self.failure.error(&self.server)
+    }
+
+    pub(crate) fn broken(&self, cause: String) -> BrokerError {
+        BrokerError::Protocol {
+            server: self.server.clone(),
+            cause,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl PendingResponse {
+    /// Waits for the answer. When none comes in time the connection is closed: no later answer
+    /// could come on it either.
+    pub(crate) async fn receive_within<R: Request>(
+        self,
+        version: i16,
+        connection: &Connection,
+        wait: Duration,
+    ) -> Result<R::Response, BrokerError> {
+        let Ok(response) = timeout(wait, self.receive::<R>(version)).await else {
+            connection.close(format!("no answer within {wait:?}"));
+            return Err(connection.failed());
+        };
+        response
+    }
+
+    async fn receive<R: Request>(self, version: i16) -> Result<R::Response, BrokerError> {
+        let Ok(mut bytes) = self.reply.await else {
+            return Err(self.failure.error(&self.server));
+        };
+        ResponseHeader::decode(&mut bytes, self.header_version)
+            .and_then(|_| R::Response::decode(&mut bytes, version))
+            .map_err(|cause| BrokerError::Protocol {
+                server: self.server,
+                cause: format!("an answer that can't be decoded: {cause}"),
+            })
+    }
+}
+
+impl Failure {
+    fn set(&self, cause: String) {
+        // The first cause is the one that matters; what follows from it is noise.
+        let _ = self.0.set(cause);
+    }
+
+    fn error(&self, server: &str) -> BrokerError {
+        BrokerError::Unreachable {
+            server: server.to_owned(),
+            cause: self
+                .0
+                .get()
+                .map_or("the connection was closed", String::as_str)
+                .to_owned(),
+        }
+    }
+}
+
+fn spawn<R, W>(
+    (reader, writer): (R, W),
+    failure: &Arc<Failure>,
+) -> (mpsc::Sender<Outgoing>, [AbortHandle; 2])
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let (outgoing, requests) = mpsc::channel(PIPELINE);
+    let (waiting, answers) = mpsc::channel(PIPELINE);
+    let write = watch(write_requests(writer, requests, waiting), failure.clone());
+    let read = watch(read_responses(reader, answers), failure.clone());
+    let tasks = [tokio::spawn(write), tokio::spawn(read)].map(|task| task.abort_handle());
+    (outgoing, tasks)
+}
+
+async fn watch(half: impl Future<Output = io::Result<()>>, failure: Arc<Failure>) {
+    match half.await {
+        Ok(()) => failure.set("the connection was closed".to_owned()),
+        Err(cause) => failure.set(cause.to_string()),
+    }
+}
+
+/// Ends when the other half has: then nobody takes the waiting any more.
+async fn write_requests(
+    mut writer: impl AsyncWrite + Unpin,
+    mut requests: mpsc::Receiver<Outgoing>,
+    waiting: mpsc::Sender<Waiting>,
+) -> io::Result<()> {
+    loop {
+        let request = tokio::select! {
+            request = requests.recv() => request,
+            () = waiting.closed() => None,
+        };
+        let Some(mut request) = request else {
+            return Ok(());
+        };
+        if waiting.send(request.waiting).await.is_err() {
+            return Ok(());
+        }
+        writer.write_all_buf(&mut request.frames).await?;
+        writer.flush().await?;
+    }
+}
+
+async fn read_responses(
+    mut reader: impl AsyncRead + Unpin,
+    mut waiting: mpsc::Receiver<Waiting>,
+) -> io::Result<()> {
+    let mut buffer = BytesMut::new();
+    loop {
+        let response = read_frame(&mut reader, &mut buffer).await?;
+        let expected = waiting
+            .try_recv()
+            .map_err(|_| damaged("an answer that nobody asked for"))?;
+        let correlation = response.get(..4).map(|mut head| head.get_i32());
+        if correlation != Some(expected.correlation) {
+            return Err(damaged("an answer to another request"));
+        }
+        // Whoever asked may have gone away meanwhile.
+        let _ = expected.reply.send(response);
+    }
+}
+
+async fn read_frame(
+    reader: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+) -> io::Result<Bytes> {
+    while buffer.len() < 4 {
+        buffer.reserve(READ_AHEAD);
+        // No more than this, so that little of a large answer has to be moved to its own memory.
+        let room = READ_AHEAD - buffer.len();
+        if reader.read_buf(&mut (&mut *buffer).limit(room)).await? == 0 {
+            return Err(io::Error::other("the broker closed the connection"));
+        }
+    }
+    let size = buffer.get_u32() as usize;
+    if size > MAX_RESPONSE {
+        return Err(damaged("an answer of impossible size"));
+    }
+    buffer.reserve(size.saturating_sub(buffer.len()));
+    while buffer.len() < size {
+        let missing = size - buffer.len();
+        if reader.read_buf(&mut (&mut *buffer).limit(missing)).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(buffer.split_to(size).freeze())
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the broker sent {what}"),
+    )
+}

@@ -1,0 +1,121 @@
+//! What Kafka's error codes mean to us.
+
+use kafka_protocol::ResponseError;
+
+use crate::BrokerError;
+
+/// Which server and which queue an error is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) queue: &'a str,
+}
+
+impl Subject<'_> {
+    /// The error behind a code and the message that came with it.
+    pub(crate) fn error(&self, code: ResponseError, message: Option<&str>) -> BrokerError {
+        use ResponseError as E;
+        let cause = match message {
+            Some(message) if !message.is_empty() => format!("{message} ({code:?})"),
+            _ => code.to_string(),
+        };
+        let queue = || self.queue.to_owned();
+        let denied = |subject: &str| BrokerError::Denied {
+            subject: subject.to_owned(),
+            cause: cause.clone(),
+        };
+        match code {
+            E::UnknownTopicOrPartition | E::UnknownTopicId => BrokerError::NotFound(queue()),
+            E::TopicAlreadyExists => BrokerError::Exists(queue()),
+            E::InvalidTopicException => BrokerError::BadName {
+                queue: queue(),
+                cause,
+            },
+            E::TopicAuthorizationFailed | E::GroupAuthorizationFailed => denied(self.queue),
+            E::ClusterAuthorizationFailed => denied("cluster"),
+            E::TransactionalIdAuthorizationFailed => denied("transactional id"),
+            E::SaslAuthenticationFailed | E::UnsupportedSaslMechanism | E::IllegalSaslState => {
+                BrokerError::Unauthenticated {
+                    server: self.server.to_owned(),
+                    user: self.user.to_owned(),
+                    cause,
+                }
+            }
+            E::InvalidPartitions
+            | E::InvalidReplicationFactor
+            | E::InvalidReplicaAssignment
+            | E::InvalidConfig
+            | E::PolicyViolation
+            | E::InvalidRecord
+            | E::InvalidTimestamp
+            | E::UnacceptableCredential
+            | E::UnsupportedCompressionType => BrokerError::Invalid {
+                queue: queue(),
+                cause,
+            },
+            E::ProducerFenced | E::InvalidProducerEpoch | E::TransactionCoordinatorFenced => {
+                BrokerError::Fenced(queue())
+            }
+            E::KafkaStorageError => BrokerError::Storage {
+                queue: queue(),
+                cause,
+            },
+            E::SecurityDisabled | E::UnsupportedVersion | E::TopicDeletionDisabled => {
+                BrokerError::Unsupported {
+                    kind: "kafka".to_owned(),
+                    what: format!("do this as it is set up: {cause}"),
+                }
+            }
+            other if other.is_retriable() => BrokerError::Unreachable {
+                server: self.server.to_owned(),
+                cause,
+            },
+            _ => BrokerError::Protocol {
+                server: self.server.to_owned(),
+                cause,
+            },
+        }
+    }
+
+    /// `Ok` for code 0.
+    pub(crate) fn check(&self, code: i16, message: Option<&str>) -> Result<(), BrokerError> {
+        match ResponseError::try_from_code(code) {
+            None => Ok(()),
+            Some(error) => Err(self.error(error, message)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUBJECT: Subject<'_> = Subject {
+        server: "kafka.example:9092",
+        user: "alice",
+        queue: "orders",
+    };
+
+    #[test]
+    fn refusals_say_what_was_refused() {
+        let error = SUBJECT.check(29, None).expect_err("topic authorization");
+        assert!(matches!(error, BrokerError::Denied { subject, .. } if subject == "orders"));
+        let error = SUBJECT.check(58, Some("bad password")).expect_err("sasl");
+        assert!(
+            error.to_string().contains("`alice`: bad password"),
+            "{error}"
+        );
+        let error = SUBJECT.check(36, None).expect_err("exists");
+        assert!(matches!(error, BrokerError::Exists(queue) if queue == "orders"));
+        assert!(SUBJECT.check(0, None).is_ok());
+    }
+
+    #[test]
+    fn what_passes_is_transient() {
+        for code in [5, 6, 7, 15, 16, 19, 20, 41] {
+            let error = SUBJECT.check(code, None).expect_err("an error");
+            assert!(error.is_transient(), "{code}: {error}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What one fetch brought of one partition, and its way into chunks.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use eson_protocol::Record;
+use kafka_protocol::messages::fetch_response::AbortedTransaction;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::batch::Batch;
+use super::records;
+use crate::{Chunk, EncodedBatches, Payload};
+
+/// Record batches of one partition as a broker sent them.
+///
+/// Each call of [`Fetched::next`] checks and takes what makes one chunk, so that packed records
+/// are unpacked no earlier than they are wanted.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    partition: u32,
+    /// What was asked for, and from the first chunk on what comes next.
+    position: i64,
+    high_watermark: u64,
+    encoded: bool,
+    bytes: Bytes,
+    aborted: Aborted,
+    /// The right to hold the response in memory.
+    _room: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// The aborted transactions that a fetch met (KIP-98): their records are there, but don't count.
+#[derive(Debug, Default)]
+struct Aborted {
+    /// Those that begin further on, first one first.
+    ahead: VecDeque<(i64, i64)>,
+    /// The producers whose records are dropped, until the marker that ends their transaction.
+    open: HashSet<i64>,
+}
+
+/// What is done with a batch.
+enum Verdict {
+    /// Nothing in it counts.
+    Skip,
+    /// It can pass as it is.
+    Forward,
+    /// Its records have to be taken out.
+    Decode,
+}
+
+impl Fetched {
+    pub(crate) fn new(partition: u32, position: u64, high_watermark: u64, bytes: Bytes) -> Self {
+        Self {
+            partition,
+            position: position.cast_signed(),
+            high_watermark,
+            encoded: false,
+            bytes,
+            aborted: Aborted::default(),
+            _room: None,
+        }
+    }
+
+    /// Whether batches may pass as they are.
+    pub(crate) fn with_encoded(self, encoded: bool) -> Self {
+        Self { encoded, ..self }
+    }
+
+    pub(crate) fn with_aborted(self, transactions: &[AbortedTransaction]) -> Self {
+        let mut ahead: Vec<_> = transactions
+            .iter()
+            .map(|transaction| (transaction.first_offset, transaction.producer_id.0))
+            .collect();
+        ahead.sort_unstable();
+        Self {
+            aborted: Aborted {
+                ahead: ahead.into(),
+                open: HashSet::new(),
+            },
+            ..self
+        }
+    }
+
+    pub(crate) fn with_room(self, room: Arc<OwnedSemaphorePermit>) -> Self {
+        Self {
+            _room: Some(room),
+            ..self
+        }
+    }
+
+    /// The next chunk; none when everything is taken.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Chunk>> {
+        let first = self.position;
+        let whole = self.bytes.clone();
+        let mut run = Run::default();
+        loop {
+            let before = self.bytes.clone();
+            let Some(batch) = Batch::take(&mut self.bytes)? else {
+                break;
+            };
+            match self.judge(&batch)? {
+                Verdict::Skip if run.records == 0 => {}
+                Verdict::Forward => run.extend(&batch, whole.len(), self.bytes.len()),
+                Verdict::Decode if run.records == 0 => {
+                    let records = records::decode(&batch, self.position)?;
+                    self.pass(&batch);
+                    return Ok(Some(self.chunk(first, Payload::Records(records))));
+                }
+                // It would part the run: another chunk begins here.
+                Verdict::Skip | Verdict::Decode => {
+                    self.bytes = before;
+                    return Ok(Some(self.chunk(first, run.payload(&whole))));
+                }
+            }
+            self.pass(&batch);
+        }
+        if run.records > 0 {
+            return Ok(Some(self.chunk(first, run.payload(&whole))));
+        }
+        let moved = self.position > first;
+        Ok(moved.then(|| self.chunk(first, Payload::Records(Vec::<Record>::new()))))
+    }
+
+    fn judge(&mut self, batch: &Batch) -> io::Result<Verdict> {
+        if batch.next_offset() <= self.position {
+            return Ok(Verdict::Skip);
+        }
+        self.aborted.begin_until(batch.next_offset());
+        if batch.is_control() {
+            if records::transaction_committed(batch)? == Some(false) {
+                self.aborted.open.remove(&batch.producer_id);
+            }
+            return Ok(Verdict::Skip);
+        }
+        if batch.is_transactional() && self.aborted.open.contains(&batch.producer_id) {
+            return Ok(Verdict::Skip);
+        }
+        let whole = batch.base_offset >= self.position;
+        if self.encoded && whole && batch.is_forwardable() {
+            return Ok(Verdict::Forward);
+        }
+        Ok(Verdict::Decode)
+    }
+
+    fn pass(&mut self, batch: &Batch) {
+        self.position = self.position.max(batch.next_offset());
+    }
+
+    fn chunk(&self, first: i64, payload: Payload) -> Chunk {
+        Chunk {
+            partition: self.partition,
+            first: first.cast_unsigned(),
+            next: self.position.cast_unsigned(),
+            high_watermark: self.high_watermark.max(self.position.cast_unsigned()),
+            payload,
+        }
+    }
+}
+
+impl Aborted {
+    fn begin_until(&mut self, next_offset: i64) {
+        while let Some((first, producer)) = self.ahead.front().copied()
+            && first < next_offset
+        {
+            self.open.insert(producer);
+            self.ahead.pop_front();
+        }
+    }
+}
+
+/// Batches that lie one behind the other and pass as they are.
+#[derive(Default)]
+struct Run {
+    begin: usize,
+    end: usize,
+    records: u64,
+}
+
+impl Run {
+    fn extend(&mut self, batch: &Batch, whole: usize, rest: usize) {
+        self.end = whole - rest;
+        if self.records == 0 {
+            self.begin = self.end - batch.size();
+        }
+        self.records += u64::from(batch.count.cast_unsigned());
+    }
+
+    fn payload(&self, whole: &Bytes) -> Payload {
+        Payload::Encoded(EncodedBatches {
+            bytes: whole.slice(self.begin..self.end),
+            records: self.records,
+        })
+    }
+}
+
+/// The offset behind the last whole batch in `bytes`, found without touching the records.
+pub(crate) fn next_offset(mut bytes: &[u8]) -> Option<u64> {
+    const UNCOUNTED: usize = 12;
+    const LAST_OFFSET_DELTA_AT: usize = 23;
+
+    let mut next = None;
+    while bytes.len() >= LAST_OFFSET_DELTA_AT + 4 {
+        let base = (&bytes[..]).get_i64();
+        let length = usize::try_from((&bytes[8..]).get_i32()).ok()?;
+        let Some(rest) = bytes.get(UNCOUNTED + length..) else {
+            break;
+        };
+        let delta = (&bytes[LAST_OFFSET_DELTA_AT..]).get_i32();
+        next = u64::try_from(base.checked_add(i64::from(delta))?.checked_add(1)?).ok();
+        bytes = rest;
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+
+    use super::super::batch::Producer;
+    use super::super::records::BatchBuilder;
+    use super::*;
+
+    const TRANSACTIONAL: i16 = 0x10;
+    const CONTROL: i16 = 0x20;
+
+    /// A log as a broker keeps it: batches with their offsets, attributes and producers.
+    #[derive(Default)]
+    struct Log {
+        bytes: BytesMut,
+        next: i64,
+    }
+
+    impl Log {
+        fn append(&mut self, count: u64, producer: i64, attributes: i16, key: &'static [u8]) {
+            let mut builder = BatchBuilder::default();
+            for offset in 0..count {
+                builder.push(&Record {
+                    offset,
+                    timestamp: 5,
+                    key: Some(Bytes::from_static(key)),
+                    value: None,
+                    headers: vec![],
+                });
+            }
+            let batch = builder.finish().expect("a batch");
+            let mut bytes = BytesMut::from(
+                &batch.header(
+                    Producer {
+                        id: producer,
+                        epoch: 0,
+                    },
+                    0,
+                )[..],
+            );
+            bytes.put_slice(&batch.records);
+            bytes[..8].copy_from_slice(&self.next.to_be_bytes());
+            bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
+            let crc = crc32c::crc32c(&bytes[21..]);
+            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+            self.bytes.put_slice(&bytes);
+            self.next += count as i64;
+        }
+
+        fn fetched(&self, position: u64) -> Fetched {
+            Fetched::new(0, position, self.next as u64, self.bytes.clone().freeze())
+        }
+    }
+
+    fn chunks(mut fetched: Fetched) -> Vec<(u64, u64, &'static str, u64)> {
+        let mut chunks = vec![];
+        while let Some(chunk) = fetched.next().expect("valid") {
+            let (kind, count) = match &chunk.payload {
+                Payload::Records(records) => ("records", records.len() as u64),
+                Payload::Encoded(batches) => ("encoded", batches.records),
+            };
+            chunks.push((chunk.first, chunk.next, kind, count));
+        }
+        chunks
+    }
+
+    #[test]
+    fn whole_batches_pass_together() {
+        let mut log = Log::default();
+        (0..3).for_each(|_| log.append(10, -1, 0, b"k"));
+        assert_eq!(next_offset(&log.bytes), Some(30));
+        assert_eq!(
+            chunks(log.fetched(0).with_encoded(true)),
+            [(0, 30, "encoded", 30)]
+        );
+        let by_batch = [
+            (0, 10, "records", 10),
+            (10, 20, "records", 10),
+            (20, 30, "records", 10),
+        ];
+        assert_eq!(chunks(log.fetched(0)), by_batch);
+    }
+
+    #[test]
+    fn a_batch_that_begins_before_the_position_is_cut() {
+        let mut log = Log::default();
+        (0..3).for_each(|_| log.append(10, -1, 0, b"k"));
+        let expected = [(14, 20, "records", 6), (20, 30, "encoded", 10)];
+        assert_eq!(chunks(log.fetched(14).with_encoded(true)), expected);
+    }
+
+    #[test]
+    fn aborted_records_and_markers_only_move_the_position() {
+        let mut log = Log::default();
+        log.append(5, 1, TRANSACTIONAL, b"kept");
+        log.append(5, 2, TRANSACTIONAL, b"aborted");
+        log.append(1, 2, TRANSACTIONAL | CONTROL, b"\0\0\0\0");
+        log.append(1, 1, TRANSACTIONAL | CONTROL, b"\0\0\0\x01");
+        log.append(2, 2, TRANSACTIONAL, b"kept");
+        log.append(1, 2, TRANSACTIONAL | CONTROL, b"\0\0\0\x01");
+        let aborted = AbortedTransaction::default()
+            .with_producer_id(2.into())
+            .with_first_offset(5);
+        let fetched = log.fetched(0).with_encoded(true).with_aborted(&[aborted]);
+        let expected = [
+            (0, 5, "encoded", 5),
+            (5, 14, "encoded", 2),
+            (14, 15, "records", 0),
+        ];
+        assert_eq!(chunks(fetched), expected);
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_off_is_left_for_the_next_fetch() {
+        let mut log = Log::default();
+        (0..2).for_each(|_| log.append(10, -1, 0, b"k"));
+        log.bytes.truncate(log.bytes.len() - 1);
+        assert_eq!(next_offset(&log.bytes), Some(10));
+        assert_eq!(
+            chunks(log.fetched(0).with_encoded(true)),
+            [(0, 10, "encoded", 10)]
+        );
+    }
+}

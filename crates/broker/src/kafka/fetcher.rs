@@ -1,0 +1,410 @@
+//! The background half of a reader: one fetch at a time from each leader, leaders followed
+//! where they go.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use eson_protocol::{Positions, Start};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::backoff::Backoff;
+use super::cluster::{Cluster, Topic};
+use super::connection::Connection;
+use super::fetched::{Fetched, next_offset};
+use super::offsets::{self, READ_COMMITTED};
+use super::topics;
+use crate::{BrokerError, ReaderOptions};
+
+/// How many responses of each leader may be in memory: one being taken apart, one arriving.
+const RESPONSES: usize = 2;
+
+/// The bounds of what one fetch asks for.
+const FETCH_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
+
+/// The newest version of Fetch whose fields we know to fill.
+pub(crate) const NEWEST_FETCH: i16 = 17;
+
+/// From this version on topics are named by id (KIP-516).
+const FETCH_BY_ID: i16 = 13;
+
+/// How long a topic must be missing until it is believed to be gone: a broker that is starting
+/// does not know all of them yet.
+const MISSING: Duration = Duration::from_secs(3);
+
+/// What a fetcher tells its reader.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Fetched(Fetched),
+    /// Records are gone; the fetcher goes on behind them.
+    Gap(BrokerError),
+    /// The end.
+    Failed(BrokerError),
+}
+
+/// Fetches a topic's partitions from wherever they are.
+pub(crate) struct Fetcher {
+    cluster: Arc<Cluster>,
+    topic: Topic,
+    cursors: Positions,
+    encoded: bool,
+    buffer: usize,
+    partitions: Arc<AtomicU32>,
+    events: mpsc::Sender<Event>,
+    leaders: HashMap<BrokerId, Leader>,
+    fetches: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    refresh_at: Instant,
+    refreshes: Backoff,
+    missing_since: Option<Instant>,
+    /// Moves on with each fetch, so that no partition is always served last.
+    turn: usize,
+}
+
+/// What is kept of a broker that leads partitions.
+struct Leader {
+    connection: Option<Arc<Connection>>,
+    fetching: bool,
+    backoff: Backoff,
+    room: Arc<Semaphore>,
+}
+
+impl Default for Leader {
+    fn default() -> Self {
+        Self {
+            connection: None,
+            fetching: false,
+            backoff: Backoff::default(),
+            room: Arc::new(Semaphore::new(RESPONSES)),
+        }
+    }
+}
+
+/// How a fetch ended.
+struct Outcome {
+    leader: BrokerId,
+    result: Result<Answer, BrokerError>,
+}
+
+struct Answer {
+    connection: Arc<Connection>,
+    response: FetchResponse,
+    room: Arc<OwnedSemaphorePermit>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(
+        cluster: Arc<Cluster>,
+        topic: Topic,
+        cursors: BTreeMap<u32, u64>,
+        options: &ReaderOptions,
+        partitions: Arc<AtomicU32>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let refresh_at = Instant::now() + cluster.config().metadata_max_age;
+        Self {
+            cluster,
+            topic,
+            cursors,
+            encoded: options.encoded,
+            buffer: options.buffer,
+            partitions,
+            events,
+            leaders: HashMap::new(),
+            fetches: FuturesUnordered::new(),
+            refresh_at,
+            refreshes: Backoff::default(),
+            missing_since: None,
+            turn: 0,
+        }
+    }
+
+    /// Fetches until the reader is gone or something does not pass.
+    pub(crate) async fn run(mut self) {
+        while let Err(error) = self.work().await {
+            if !error.is_transient() {
+                // Nobody may be there to hear it any more.
+                let _ = self.events.send(Event::Failed(error)).await;
+                return;
+            }
+            tracing::debug!(%error, topic = %self.topic.name.0, "reading goes on after a failure");
+            self.look_again();
+        }
+    }
+
+    /// Ends without an error when the reader is gone.
+    async fn work(&mut self) -> Result<(), BrokerError> {
+        loop {
+            self.start_fetches();
+            tokio::select! {
+                () = self.events.closed() => return Ok(()),
+                () = sleep_until(self.refresh_at) => self.refresh().await?,
+                Some(outcome) = self.fetches.next() => self.take(outcome).await?,
+            }
+        }
+    }
+
+    /// Looks at the metadata again as soon as the back-off permits.
+    fn look_again(&mut self) {
+        self.refresh_at = self.refresh_at.min(Instant::now() + self.refreshes.wait());
+    }
+
+    async fn refresh(&mut self) -> Result<(), BrokerError> {
+        // Should it fail, it is tried again after this; each success makes the wait short.
+        self.refreshes.failed();
+        self.refresh_at = Instant::now() + self.refreshes.wait();
+        let queue = self.topic.name.0.to_string();
+        let found = match self.cluster.topic(&queue).await {
+            Err(error @ BrokerError::NotFound(_)) => return self.missing(error),
+            other => other?,
+        };
+        self.missing_since = None;
+        topics::same(&queue, &self.topic.queue_id(), &found)?;
+        self.follow_growth(&found).await?;
+        if found.is_ready() {
+            self.refreshes.succeeded();
+            self.refresh_at = Instant::now() + self.cluster.config().metadata_max_age;
+        }
+        self.topic = found;
+        Ok(())
+    }
+
+    fn missing(&mut self, error: BrokerError) -> Result<(), BrokerError> {
+        let since = *self.missing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < MISSING {
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    /// New partitions are read from their beginning: nothing was written to them before they
+    /// were there.
+    async fn follow_growth(&mut self, found: &Topic) -> Result<(), BrokerError> {
+        let cursors = &self.cursors;
+        let new = (0..found.partitions()).filter(|partition| !cursors.contains_key(partition));
+        let new: Vec<_> = new
+            .filter(|partition| found.leader(*partition).is_some())
+            .collect();
+        if !new.is_empty() {
+            let begin = offsets::resolve(&self.cluster, found, new.into_iter(), Start::Earliest);
+            self.cursors.extend(begin.await?);
+            self.partitions.store(found.partitions(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn start_fetches(&mut self) {
+        let mut by_leader: BTreeMap<BrokerId, Vec<(u32, u64)>> = BTreeMap::new();
+        for (partition, cursor) in &self.cursors {
+            if let Some(leader) = self.topic.leader(*partition) {
+                by_leader
+                    .entry(leader)
+                    .or_default()
+                    .push((*partition, *cursor));
+            }
+        }
+        let share = self.buffer / (RESPONSES * by_leader.len().max(1));
+        let share = share.clamp(*FETCH_BYTES.start(), *FETCH_BYTES.end());
+        for (id, mut cursors) in by_leader {
+            let leader = self.leaders.entry(id).or_default();
+            if leader.fetching {
+                continue;
+            }
+            leader.fetching = true;
+            self.turn = self.turn.wrapping_add(1);
+            let first = self.turn % cursors.len();
+            cursors.rotate_left(first);
+            let request = request(&self.cluster, &self.topic, &cursors, share);
+            let open = leader.connection.take().filter(|open| !open.is_closed());
+            let fetch = Fetch {
+                cluster: self.cluster.clone(),
+                leader: id,
+                delay: leader.backoff.wait(),
+                open,
+                room: leader.room.clone(),
+                request,
+            };
+            self.fetches.push(Box::pin(fetch.run()));
+        }
+    }
+
+    async fn take(&mut self, outcome: Outcome) -> Result<(), BrokerError> {
+        let leader = self.leaders.entry(outcome.leader).or_default();
+        leader.fetching = false;
+        // Until all of it is known to be good.
+        leader.backoff.failed();
+        let answer = outcome.result?;
+        leader.connection = Some(answer.connection.clone());
+        let queue = self.topic.name.0.to_string();
+        let subject = answer.connection.subject(&queue);
+        self.check(answer.response.error_code, &answer.connection)?;
+        let mut out_of_range = HashSet::new();
+        let mut good = true;
+        for topic in answer.response.responses {
+            for data in topic.partitions {
+                match ResponseError::try_from_code(data.error_code) {
+                    None => self.pass_on(data, &answer.room).await,
+                    Some(ResponseError::OffsetOutOfRange) => {
+                        out_of_range.insert(data.partition_index.cast_unsigned());
+                    }
+                    Some(error) if moves(error) => good = false,
+                    Some(error) => return Err(subject.error(error, None)),
+                }
+            }
+        }
+        for partition in out_of_range {
+            self.skip_gap(partition).await?;
+        }
+        if good {
+            self.leaders
+                .entry(outcome.leader)
+                .or_default()
+                .backoff
+                .succeeded();
+        } else {
+            self.look_again();
+        }
+        Ok(())
+    }
+
+    fn check(&self, code: i16, connection: &Connection) -> Result<(), BrokerError> {
+        match ResponseError::try_from_code(code) {
+            Some(error) if moves(error) => Err(BrokerError::Unreachable {
+                server: connection.server().to_owned(),
+                cause: error.to_string(),
+            }),
+            _ => connection.subject(&self.topic.name.0).check(code, None),
+        }
+    }
+
+    async fn pass_on(&mut self, data: PartitionData, room: &Arc<OwnedSemaphorePermit>) {
+        let partition = data.partition_index.cast_unsigned();
+        let bytes = data.records.unwrap_or_default();
+        let (Some(next), Some(cursor)) = (next_offset(&bytes), self.cursors.get_mut(&partition))
+        else {
+            return;
+        };
+        // What may be read ends where the first open transaction begins.
+        let readable = u64::try_from(data.last_stable_offset).unwrap_or(0);
+        let fetched = Fetched::new(partition, *cursor, readable, bytes)
+            .with_encoded(self.encoded)
+            .with_aborted(data.aborted_transactions.as_deref().unwrap_or_default())
+            .with_room(room.clone());
+        *cursor = next.max(*cursor);
+        // Nobody there any more: the loop will see that.
+        let _ = self.events.send(Event::Fetched(fetched)).await;
+    }
+
+    /// Tells what is gone and goes on at the earliest record.
+    async fn skip_gap(&mut self, partition: u32) -> Result<(), BrokerError> {
+        let one = || std::iter::once(partition);
+        let earliest = offsets::resolve(&self.cluster, &self.topic, one(), Start::Earliest).await?;
+        let latest = offsets::resolve(&self.cluster, &self.topic, one(), Start::Latest).await?;
+        let (Some(&earliest), Some(&latest), Some(cursor)) = (
+            earliest.get(&partition),
+            latest.get(&partition),
+            self.cursors.get_mut(&partition),
+        ) else {
+            return Ok(());
+        };
+        if (earliest..=latest).contains(cursor) {
+            return Ok(());
+        }
+        let wanted = std::mem::replace(cursor, earliest);
+        let gap = BrokerError::OutOfRange {
+            queue: self.topic.name.0.to_string(),
+            partition,
+            wanted,
+            earliest,
+            latest,
+        };
+        let _ = self.events.send(Event::Gap(gap)).await;
+        Ok(())
+    }
+}
+
+/// Whether a partition is to be looked for again: it has moved, or its broker is not ready, or
+/// the topic is gone, which the metadata then say.
+fn moves(error: ResponseError) -> bool {
+    error.is_retriable()
+        || matches!(
+            error,
+            ResponseError::BrokerNotAvailable | ResponseError::UnknownServerError
+        )
+}
+
+fn request(cluster: &Cluster, topic: &Topic, cursors: &[(u32, u64)], bytes: usize) -> FetchRequest {
+    // The constants above keep it far below 2 GiB.
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    let partition = |(partition, cursor): &(u32, u64)| {
+        FetchPartition::default()
+            .with_partition(partition.cast_signed())
+            .with_fetch_offset(cursor.cast_signed())
+            .with_partition_max_bytes(bytes)
+    };
+    let topic = FetchTopic::default()
+        .with_topic(topic.name.clone())
+        .with_topic_id(topic.id)
+        .with_partitions(cursors.iter().map(partition).collect());
+    let wait = i32::try_from(cluster.config().fetch_wait.as_millis()).unwrap_or(i32::MAX);
+    FetchRequest::default()
+        .with_max_wait_ms(wait)
+        .with_min_bytes(1)
+        .with_max_bytes(bytes)
+        .with_isolation_level(READ_COMMITTED)
+        .with_topics(vec![topic])
+}
+
+/// One fetch from one leader.
+struct Fetch {
+    cluster: Arc<Cluster>,
+    leader: BrokerId,
+    delay: Duration,
+    open: Option<Arc<Connection>>,
+    room: Arc<Semaphore>,
+    request: FetchRequest,
+}
+
+impl Fetch {
+    async fn run(self) -> Outcome {
+        Outcome {
+            leader: self.leader,
+            result: self.answer().await,
+        }
+    }
+
+    async fn answer(self) -> Result<Answer, BrokerError> {
+        sleep(self.delay).await;
+        let connection = match self.open {
+            Some(open) => open,
+            None => Arc::new(self.cluster.dedicated(self.leader).await?),
+        };
+        let room = self
+            .room
+            .acquire_owned()
+            .await
+            .map_err(|_| BrokerError::Unreachable {
+                server: connection.server().to_owned(),
+                cause: "the reader has ended".to_owned(),
+            })?;
+        let version = connection.version::<FetchRequest>(NEWEST_FETCH)?;
+        debug_assert!(version < FETCH_BY_ID || !self.request.topics[0].topic_id.is_nil());
+        let config = self.cluster.config();
+        let wait = config.fetch_wait + config.request_timeout;
+        let response = connection
+            .call_version(&self.request, version, wait)
+            .await?;
+        Ok(Answer {
+            connection,
+            response,
+            room: Arc::new(room),
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! Apache Kafka, by a client of our own over the codec of `kafka-protocol`.
+//!
+//! A queue is a topic; its identity is the topic's id, so Kafka 2.8 is the oldest that will do.
+//! Readers assign themselves all partitions. Between two clusters record batches pass as they
+//! are: see `batch`.
+//!
+//! ```text
+//!  KafkaBroker ─ topics, access, consumers, offsets      short requests, shared connections
+//!      │
+//!      ├─ KafkaReader ◄─ Fetcher ◄─ one connection per leader, one long poll on each
+//!      └─ KafkaWriter ─► Sender  ─► one connection per leader, up to five requests on each
+//!                           └─ PositionStore: how far the source has been copied
+//! ```
+
+mod access;
+mod backoff;
+mod batch;
+mod cluster;
+mod compression;
+mod config;
+mod connection;
+mod consumers;
+mod error;
+mod fetched;
+mod fetcher;
+mod frames;
+mod lane;
+mod offsets;
+mod positions;
+mod produce;
+mod producer;
+mod reader;
+mod records;
+mod sasl;
+mod sender;
+mod tickets;
+mod topics;
+mod transport;
+mod writer;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eson_protocol::{BrokerKind, Positions};
+
+use self::cluster::Cluster;
+pub use self::config::{
+    Advertised, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism, UnknownSaslMechanism,
+};
+use self::reader::KafkaReader;
+use self::writer::KafkaWriter;
+use crate::{
+    Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
+    QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+};
+
+/// A Kafka cluster.
+///
+/// Nothing is connected until it is needed; connections end with the broker and the readers and
+/// writers it opened.
+pub struct KafkaBroker {
+    cluster: Arc<Cluster>,
+}
+
+impl KafkaBroker {
+    /// A cluster reached as `config` says.
+    ///
+    /// # Errors
+    /// [`BrokerError::Protocol`] when the certificate authorities can't be read.
+    pub fn new(config: KafkaConfig) -> Result<Self, BrokerError> {
+        Ok(Self {
+            cluster: Arc::new(Cluster::new(config)?),
+        })
+    }
+}
+
+#[async_trait]
+impl Broker for KafkaBroker {
+    fn kind(&self) -> BrokerKind {
+        BrokerKind::Kafka
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        self.cluster.brokers().await.map(drop)
+    }
+
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<QueueId, BrokerError> {
+        topics::create(&self.cluster, spec).await
+    }
+
+    async fn describe_queue(&self, queue: &str) -> Result<QueueDescription, BrokerError> {
+        topics::describe(&self.cluster, queue).await
+    }
+
+    async fn update_queue(&self, queue: &str, update: &QueueUpdate) -> Result<(), BrokerError> {
+        topics::update(&self.cluster, queue, update).await
+    }
+
+    async fn delete_queue(&self, queue: &str, id: &QueueId) -> Result<(), BrokerError> {
+        topics::delete(&self.cluster, queue, id).await
+    }
+
+    async fn trim_queue(&self, queue: &str, before: &Positions) -> Result<(), BrokerError> {
+        topics::trim(&self.cluster, queue, before).await
+    }
+
+    async fn list_consumers(&self, queue: &str) -> Result<Vec<Consumer>, BrokerError> {
+        consumers::list(&self.cluster, queue).await
+    }
+
+    async fn grant(
+        &self,
+        queue: &str,
+        credential: &Credential,
+        lease: Lease,
+    ) -> Result<(), BrokerError> {
+        access::grant(&self.cluster, queue, credential, lease).await
+    }
+
+    async fn revoke(&self, queue: &str, username: &str) -> Result<(), BrokerError> {
+        access::revoke(&self.cluster, queue, username).await
+    }
+
+    async fn open_reader(
+        &self,
+        queue: &str,
+        options: ReaderOptions,
+    ) -> Result<Box<dyn QueueReader>, BrokerError> {
+        let reader = KafkaReader::open(self.cluster.clone(), queue, options).await?;
+        Ok(Box::new(reader))
+    }
+
+    async fn open_writer(
+        &self,
+        queue: &str,
+        options: WriterOptions,
+    ) -> Result<Box<dyn QueueWriter>, BrokerError> {
+        let writer = KafkaWriter::open(self.cluster.clone(), queue, options).await?;
+        Ok(Box::new(writer))
+    }
+}
