@@ -1,3 +1,35 @@
 //! FP, the Flow Processors (draft sections 4.1.4 and 4.2, figures 6 and 7).
+//!
+//! A processor runs *instances*. An instance reads one source queue and has one or more *legs*,
+//! each of which writes one destination queue: a bridge has one leg, a distributor has several.
+//! A leg stores its position in the source at its destination, so that it goes on where it was
+//! after any crash of any part.
+//!
+//! [`Processors`] holds the instances, [`Service`] offers them over gRPC (`proto/`), the command
+//! `flow-processor` serves them on a socket, and [`client`] is how an FNAA talks to it.
 
+pub mod client;
 pub mod proto;
+
+mod address;
+mod backoff;
+mod brokers;
+mod budget;
+mod endpoint;
+mod instance;
+mod leg;
+mod listen;
+mod partition;
+mod processors;
+mod report;
+mod service;
+mod spec;
+
+pub use address::{BadAddress, SocketAddress};
+pub use brokers::BrokerFactory;
+pub use budget::{MemoryBudget, OutOfMemory};
+pub use endpoint::{Endpoint, EndpointError, Login, Mechanism, Tls};
+pub use listen::{ListenError, Listener};
+pub use processors::{ProcessorError, Processors};
+pub use service::Service;
+pub use spec::{InstanceSpec, LegSpec, MAX_ID, MAX_LEGS, SpecError};

@@ -1,0 +1,235 @@
+//! Copying chunk after chunk from a leg's reader to its writer.
+
+use std::future::pending;
+use std::time::Duration;
+
+use eson_broker::{BrokerError, Chunk, Payload};
+use eson_protocol::Record;
+use tokio::time::{sleep, timeout};
+
+use super::open::Ends;
+use super::run::overdue;
+use super::{DRAIN, Wish, Wishes};
+use crate::backoff::Backoff;
+use crate::budget::Share;
+use crate::partition::{Mapping, StillEncoded, split};
+use crate::report::{LegReport, State, Trouble};
+
+/// How long after the last record everything is flushed, so that positions are stored and a
+/// broken destination is noticed.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Why copying ended.
+pub(super) enum Ended {
+    /// The leg shall do something else.
+    Wish,
+    /// The ends have to be opened anew: partitions were added, or the memory share is smaller.
+    Reopen,
+    /// Something went wrong.
+    Trouble(Trouble),
+}
+
+/// Copies from one end to the other.
+pub(super) struct Copying<'a> {
+    ends: Ends,
+    report: &'a LegReport,
+    share: &'a Share,
+    backoff: &'a mut Backoff,
+    /// Whether anything was written since the last flush.
+    dirty: bool,
+}
+
+/// What woke the loop.
+enum Event {
+    Wish,
+    Read(Result<Chunk, BrokerError>),
+    Idle,
+}
+
+impl<'a> Copying<'a> {
+    pub(super) fn new(
+        ends: Ends,
+        report: &'a LegReport,
+        share: &'a Share,
+        backoff: &'a mut Backoff,
+    ) -> Self {
+        Self {
+            ends,
+            report,
+            share,
+            backoff,
+            dirty: false,
+        }
+    }
+
+    /// Copies until the wish or a trouble ends it.
+    pub(super) async fn run(mut self, wishes: &mut Wishes) -> Ended {
+        let progress = std::mem::take(&mut self.ends.progress);
+        let source = self.ends.source.clone();
+        self.report
+            .opened(source, self.ends.writer.stored(), progress);
+        loop {
+            let step = match self.next_event(wishes).await {
+                Event::Wish => self.follow(wishes).await,
+                Event::Read(Ok(chunk)) => self.pass_on(chunk, wishes).await,
+                Event::Read(Err(error)) => self.meet(&error),
+                Event::Idle => self.flush(wishes).await,
+            };
+            match step {
+                Ok(()) => {}
+                Err(ended) => return self.end(ended).await,
+            }
+        }
+    }
+
+    async fn next_event(&mut self, wishes: &mut Wishes) -> Event {
+        let dirty = self.dirty;
+        let idle = async {
+            if !dirty {
+                pending::<()>().await;
+            }
+            sleep(IDLE).await;
+        };
+        tokio::select! {
+            biased;
+            () = wishes.changed() => Event::Wish,
+            read = self.ends.reader.next() => Event::Read(read),
+            () = idle => Event::Idle,
+        }
+    }
+
+    /// Does what is wished: nothing, or drain and wait.
+    async fn follow(&mut self, wishes: &mut Wishes) -> Result<(), Ended> {
+        if wishes.current() == Wish::Run {
+            return Ok(());
+        }
+        self.flush(wishes).await?;
+        while wishes.current() == Wish::Pause {
+            self.report.enter(State::Paused);
+            wishes.changed().await;
+        }
+        if wishes.current() == Wish::Stop {
+            return Err(Ended::Wish);
+        }
+        self.report.enter(State::Running);
+        Ok(())
+    }
+
+    async fn pass_on(&mut self, chunk: Chunk, wishes: &Wishes) -> Result<(), Ended> {
+        let (reader, writer) = (&self.ends.reader, &self.ends.writer);
+        let mapping = Mapping::between(reader.partitions(), writer.partitions());
+        if mapping != self.ends.mapping || self.share.bytes() < self.ends.buffer {
+            return Err(Ended::Reopen);
+        }
+        let (partition, high_watermark) = (chunk.partition, chunk.high_watermark);
+        let (records, bytes) = size(&chunk.payload);
+        match mapping {
+            Mapping::Same => self.write(partition, chunk, wishes).await?,
+            Mapping::ByKey { partitions } => {
+                let parts = split(chunk, partitions).map_err(|StillEncoded| Ended::Reopen)?;
+                for (to, part) in parts {
+                    self.write(to, part, wishes).await?;
+                }
+            }
+        }
+        self.report
+            .copied(partition, high_watermark, records, bytes);
+        Ok(())
+    }
+
+    async fn write(&mut self, partition: u32, chunk: Chunk, wishes: &Wishes) -> Result<(), Ended> {
+        self.dirty = true;
+        let written = tokio::select! {
+            biased;
+            written = self.ends.writer.write(partition, chunk) => written,
+            () = overdue(wishes) => return Err(self.cut_short()),
+        };
+        written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))
+    }
+
+    /// Meets an error of the reader: a gap is told and gone past.
+    fn meet(&self, error: &BrokerError) -> Result<(), Ended> {
+        let trouble = Trouble::at_source(error);
+        let BrokerError::OutOfRange {
+            wanted, earliest, ..
+        } = error
+        else {
+            return Err(Ended::Trouble(trouble));
+        };
+        tracing::warn!(leg = self.report.id(), %error, "records are gone");
+        self.report.lost(earliest.saturating_sub(*wanted), trouble);
+        Ok(())
+    }
+
+    async fn flush(&mut self, wishes: &Wishes) -> Result<(), Ended> {
+        if !self.dirty {
+            return Ok(());
+        }
+        let flushed = tokio::select! {
+            biased;
+            flushed = self.ends.writer.flush() => flushed,
+            () = overdue(wishes) => return Err(self.cut_short()),
+        };
+        flushed.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))?;
+        self.flushed();
+        Ok(())
+    }
+
+    fn flushed(&mut self) {
+        self.dirty = false;
+        self.backoff.reset();
+        self.report.stored(self.ends.writer.acknowledged());
+    }
+
+    fn cut_short(&self) -> Ended {
+        tracing::warn!(
+            leg = self.report.id(),
+            "the destination does not take what was read; it will be read again"
+        );
+        self.report.cut_short();
+        Ended::Wish
+    }
+
+    /// Whatever ended it, what was read before is worth storing if the destination still works.
+    async fn end(mut self, ended: Ended) -> Ended {
+        match &ended {
+            Ended::Wish => return ended,
+            Ended::Trouble(trouble) if !trouble.leaves_destination() => return ended,
+            // Told before the destination takes its time.
+            Ended::Trouble(trouble) => self.report.met(trouble.clone()),
+            Ended::Reopen => {}
+        }
+        if !self.dirty {
+            return ended;
+        }
+        match timeout(DRAIN, self.ends.writer.flush()).await {
+            Ok(Ok(())) => self.flushed(),
+            // The first trouble is the one to tell; what is not stored is read again.
+            Ok(Err(error)) => tracing::warn!(leg = self.report.id(), %error, "not all is written"),
+            Err(_) => tracing::warn!(leg = self.report.id(), "the destination takes too long"),
+        }
+        ended
+    }
+}
+
+/// How many records and bytes a payload has.
+fn size(payload: &Payload) -> (u64, u64) {
+    match payload {
+        Payload::Encoded(batches) => (batches.records, batches.bytes.len() as u64),
+        Payload::Records(records) => (
+            records.len() as u64,
+            records.iter().map(record_size).sum::<usize>() as u64,
+        ),
+    }
+}
+
+fn record_size(record: &Record) -> usize {
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|header| header.name.len() + header.value.as_ref().map_or(0, |value| value.len()))
+        .sum();
+    record.key.as_ref().map_or(0, |key| key.len())
+        + record.value.as_ref().map_or(0, |value| value.len())
+        + headers
+}

@@ -1,0 +1,154 @@
+//! A leg: one way from the source queue to a destination queue, as a task of its own.
+
+mod copy;
+mod open;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::brokers::BrokerFactory;
+use crate::budget::{MemoryBudget, OutOfMemory};
+use crate::endpoint::Endpoint;
+use crate::report::{InstanceReport, LegReport, State};
+use crate::spec::LegSpec;
+
+/// How long a leg that shall stop or pause waits for the destination to take what was read.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a leg is wanted to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Run,
+    Pause,
+    Stop,
+}
+
+/// What a leg is wanted to do, as its task sees it. A leg that nobody holds any more is to stop.
+#[derive(Clone, Debug)]
+struct Wishes(watch::Receiver<Wish>);
+
+impl Wishes {
+    fn current(&mut self) -> Wish {
+        match self.0.has_changed() {
+            Ok(_) => *self.0.borrow_and_update(),
+            Err(_) => Wish::Stop,
+        }
+    }
+
+    /// Waits for another wish than the one last seen. Cancel-safe.
+    async fn changed(&mut self) {
+        // An error means that nobody holds the leg, which `current` tells.
+        drop(self.0.changed().await);
+    }
+
+    /// Waits for a wish of some kind. Cancel-safe.
+    async fn until(&mut self, wanted: impl Fn(Wish) -> bool) {
+        while !wanted(self.current()) {
+            self.changed().await;
+        }
+    }
+}
+
+/// What all legs of a process share.
+#[derive(Clone)]
+pub(crate) struct Resources {
+    pub(crate) brokers: Arc<dyn BrokerFactory>,
+    pub(crate) memory: MemoryBudget,
+}
+
+/// A leg: one way from the source queue to a destination queue, as a task of its own.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    spec: LegSpec,
+    wish: watch::Sender<Wish>,
+    state: watch::Receiver<State>,
+    report: Arc<LegReport>,
+    task: JoinHandle<()>,
+}
+
+/// How a pause ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Everything read is written.
+    Fully,
+    /// The destination did not take it in time; it will be read again.
+    Partly,
+}
+
+impl Leg {
+    /// Starts a leg, or takes one up without starting it if `wish` is to pause.
+    pub(crate) fn start(
+        id: &str,
+        spec: LegSpec,
+        source: Endpoint,
+        wish: Wish,
+        resources: &Resources,
+        instance: &InstanceReport,
+    ) -> Result<Self, OutOfMemory> {
+        let share = resources.memory.enter()?;
+        let state = match wish {
+            Wish::Pause => State::Paused,
+            Wish::Run | Wish::Stop => State::Starting,
+        };
+        let report = instance.add_leg(id, state);
+        let wish = watch::Sender::new(wish);
+        let task = run::Task {
+            source,
+            destination: spec.destination.clone(),
+            start: spec.start,
+            brokers: resources.brokers.clone(),
+            share,
+            wishes: Wishes(wish.subscribe()),
+            report: report.clone(),
+        };
+        Ok(Self {
+            spec,
+            wish,
+            state: report.watch_state(),
+            report,
+            task: tokio::spawn(task.run()),
+        })
+    }
+
+    pub(crate) fn spec(&self) -> &LegSpec {
+        &self.spec
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        *self.state.borrow() == State::Failed
+    }
+
+    /// Stops reading and waits until all that was read is written, or a while.
+    pub(crate) async fn pause(&mut self) -> Drained {
+        self.report.was_cut_short();
+        self.wish.send_replace(Wish::Pause);
+        let reached = |state: &State| matches!(state, State::Paused | State::Failed);
+        // The state's sender lives in the report, which this leg holds: it can't be gone.
+        if self.state.wait_for(reached).await.is_err() || self.report.was_cut_short() {
+            return Drained::Partly;
+        }
+        Drained::Fully
+    }
+
+    /// Goes on after [`Leg::pause`].
+    pub(crate) fn resume(&self) {
+        self.wish.send_replace(Wish::Run);
+    }
+
+    /// Keeps `spec` for the next comparison: it differs in nothing that the task knows.
+    pub(crate) fn replace_spec(&mut self, spec: LegSpec) {
+        self.spec = spec;
+    }
+
+    /// Drains, for a bounded time, and ends.
+    pub(crate) async fn stop(self) {
+        self.wish.send_replace(Wish::Stop);
+        if let Err(error) = self.task.await {
+            tracing::error!(leg = self.report.id(), %error, "the leg's task broke");
+        }
+    }
+}

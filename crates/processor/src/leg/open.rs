@@ -1,0 +1,182 @@
+//! Opening both ends of a leg, and where reading begins.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use eson_broker::{
+    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueDescription, QueueId, QueueReader,
+    QueueWriter, ReaderOptions, WriterOptions,
+};
+use eson_protocol::{Positions, Start};
+
+use crate::brokers::BrokerFactory;
+use crate::endpoint::Endpoint;
+use crate::partition::Mapping;
+use crate::report::{Progress, Trouble};
+
+/// What is needed to open both ends.
+pub(super) struct Opening<'a> {
+    pub(super) leg: &'a str,
+    pub(super) source: &'a Endpoint,
+    pub(super) destination: &'a Endpoint,
+    pub(super) start: Start,
+    /// The identity that the source had when this leg saw it last.
+    pub(super) seen: Option<QueueId>,
+    /// How many bytes the reader, and as many the writer, may hold.
+    pub(super) buffer: usize,
+    pub(super) brokers: &'a dyn BrokerFactory,
+}
+
+/// Both ends of a leg, ready to copy.
+pub(super) struct Ends {
+    pub(super) reader: Box<dyn QueueReader>,
+    pub(super) writer: Box<dyn QueueWriter>,
+    pub(super) mapping: Mapping,
+    pub(super) buffer: usize,
+    pub(super) source: QueueId,
+    pub(super) progress: BTreeMap<u32, Progress>,
+}
+
+impl Opening<'_> {
+    /// Opens the writer first: it takes over from one that may still be there, and only then are
+    /// the positions what they stay.
+    pub(super) async fn open(self) -> Result<Ends, Trouble> {
+        let broker = self.source_broker().await?;
+        let description = self.describe_source(&*broker).await?;
+        let mut writer = self.open_writer(&description.id).await?;
+        let positions = self.begin(&description, &mut *writer).await?;
+        let mapping = Mapping::between(description.partitions.len() as u32, writer.partitions());
+        let options = ReaderOptions {
+            start: match self.start {
+                // Resolved by now; a partition without position is a new one.
+                Start::Latest => Start::Earliest,
+                other => other,
+            },
+            positions,
+            encoded: mapping.keeps_batches() && writer.takes_encoded(),
+            buffer: self.buffer,
+        };
+        let progress = progress(&description, &options.positions);
+        let reader = broker.open_reader(&self.source.queue, options);
+        Ok(Ends {
+            reader: reader.await.map_err(|e| Trouble::at_source(&e))?,
+            writer,
+            mapping,
+            buffer: self.buffer,
+            source: description.id,
+            progress,
+        })
+    }
+
+    async fn source_broker(&self) -> Result<Arc<dyn Broker>, Trouble> {
+        let broker = self.brokers.broker(self.source).await;
+        broker.map_err(|e| Trouble::at_source(&e))
+    }
+
+    async fn describe_source(&self, broker: &dyn Broker) -> Result<QueueDescription, Trouble> {
+        let description = broker
+            .describe_queue(&self.source.queue)
+            .await
+            .map_err(|e| Trouble::at_source(&e))?;
+        let expected = self.source.queue_id.as_ref().or(self.seen.as_ref());
+        match expected {
+            Some(expected) if *expected != description.id => {
+                Err(Trouble::at_source(&BrokerError::Replaced {
+                    queue: self.source.queue.clone(),
+                    expected: expected.to_string(),
+                    found: description.id.to_string(),
+                }))
+            }
+            _ => Ok(description),
+        }
+    }
+
+    async fn open_writer(&self, source: &QueueId) -> Result<Box<dyn QueueWriter>, Trouble> {
+        let options = WriterOptions {
+            processor: Some(ProcessorSource {
+                processor: self.leg.to_owned(),
+                source: source.0.clone(),
+            }),
+            buffer: self.buffer,
+        };
+        let open = async {
+            let broker = self.brokers.broker(self.destination).await?;
+            broker.open_writer(&self.destination.queue, options).await
+        };
+        open.await.map_err(|e| Trouble::at_destination(&e))
+    }
+
+    /// Where reading begins. A leg that starts at the latest record stores where that was before
+    /// it reads anything, so that a restart goes on there and does not skip what has come since.
+    async fn begin(
+        &self,
+        source: &QueueDescription,
+        writer: &mut dyn QueueWriter,
+    ) -> Result<Positions, Trouble> {
+        let mut positions = writer.stored();
+        let Some(first) = source.partitions.keys().next() else {
+            return Ok(positions);
+        };
+        // The first partition is stored last: with it, all were.
+        if self.start != Start::Latest || positions.contains_key(first) {
+            return Ok(positions);
+        }
+        let missing = source
+            .partitions
+            .iter()
+            .rev()
+            .filter(|(partition, _)| !positions.contains_key(partition))
+            .map(|(partition, (_, latest))| (*partition, *latest));
+        let missing: Vec<_> = missing.collect();
+        store_positions(writer, &missing)
+            .await
+            .map_err(|e| Trouble::at_destination(&e))?;
+        positions.extend(missing);
+        Ok(positions)
+    }
+}
+
+/// Stores positions in the given order, the last one after all others.
+async fn store_positions(
+    writer: &mut dyn QueueWriter,
+    positions: &[(u32, u64)],
+) -> Result<(), BrokerError> {
+    let partitions = writer.partitions().max(1);
+    let Some((last, others)) = positions.split_last() else {
+        return Ok(());
+    };
+    for (partition, next) in others {
+        let chunk = position_only(*partition, *next);
+        writer.write(partition % partitions, chunk).await?;
+    }
+    writer.flush().await?;
+    writer
+        .write(last.0 % partitions, position_only(last.0, last.1))
+        .await?;
+    writer.flush().await
+}
+
+fn position_only(partition: u32, next: u64) -> Chunk {
+    Chunk {
+        partition,
+        first: next,
+        next,
+        high_watermark: next,
+        payload: Payload::Records(Vec::new()),
+    }
+}
+
+fn progress(source: &QueueDescription, positions: &Positions) -> BTreeMap<u32, Progress> {
+    source
+        .partitions
+        .iter()
+        .map(|(partition, (earliest, latest))| {
+            let written = positions.get(partition).copied().unwrap_or(*earliest);
+            let progress = Progress {
+                written,
+                high_watermark: *latest,
+            };
+            (*partition, progress)
+        })
+        .collect()
+}

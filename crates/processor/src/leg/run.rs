@@ -1,0 +1,140 @@
+//! The life of a leg: open, copy, and begin again after a trouble.
+
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eson_protocol::Start;
+use futures::FutureExt;
+use tokio::time::sleep;
+
+use super::copy::{Copying, Ended};
+use super::open::Opening;
+use super::{DRAIN, Wish, Wishes};
+use crate::backoff::Backoff;
+use crate::brokers::BrokerFactory;
+use crate::budget::Share;
+use crate::endpoint::Endpoint;
+use crate::report::{LegReport, State, Trouble};
+
+/// How often a queue, right or user that seems not to be there is looked for again while a leg
+/// opens: clusters tell their members of a new one a moment later. Together below one second.
+const SETTLING_ATTEMPTS: u32 = 3;
+
+/// A leg's task.
+pub(super) struct Task {
+    pub(super) source: Endpoint,
+    pub(super) destination: Endpoint,
+    pub(super) start: Start,
+    pub(super) brokers: Arc<dyn BrokerFactory>,
+    pub(super) share: Share,
+    pub(super) wishes: Wishes,
+    pub(super) report: Arc<LegReport>,
+}
+
+impl Task {
+    /// Runs until the wish is to stop.
+    pub(super) async fn run(mut self) {
+        let report = self.report.clone();
+        let mut wishes = self.wishes.clone();
+        let living = AssertUnwindSafe(self.live()).catch_unwind();
+        if living.await.is_err() {
+            let text = "this leg met a bug of the processor; see the processor's log".to_owned();
+            report.enter_with(State::Failed, Trouble::own(text));
+            wishes.until(|wish| wish == Wish::Stop).await;
+        }
+    }
+
+    async fn live(&mut self) {
+        let mut backoff = Backoff::default();
+        let mut settling = Backoff::default();
+        while self.wait_to_run().await.is_continue() {
+            let trouble = match self.attempt(&mut backoff).await {
+                Ended::Wish | Ended::Reopen => continue,
+                Ended::Trouble(trouble) => trouble,
+            };
+            if trouble.is_transient() {
+                settling.reset();
+                self.wait_to_retry(trouble, backoff.next()).await;
+            } else if self.may_settle(&trouble) && settling.attempts() < SETTLING_ATTEMPTS {
+                self.wait_to_retry(trouble, settling.next()).await;
+            } else {
+                self.fail(trouble).await;
+            }
+        }
+    }
+
+    /// Waits while the wish is to pause; breaks when it is to stop.
+    async fn wait_to_run(&mut self) -> ControlFlow<()> {
+        loop {
+            match self.wishes.current() {
+                Wish::Run => return ControlFlow::Continue(()),
+                Wish::Stop => return ControlFlow::Break(()),
+                Wish::Pause => self.report.enter(State::Paused),
+            }
+            self.wishes.changed().await;
+        }
+    }
+
+    async fn attempt(&mut self, backoff: &mut Backoff) -> Ended {
+        if self.report.state() != State::Retrying {
+            self.report.enter(State::Starting);
+        }
+        let opening = Opening {
+            leg: self.report.id(),
+            source: &self.source,
+            destination: &self.destination,
+            start: self.start,
+            seen: self.report.source(),
+            buffer: self.share.bytes(),
+            brokers: &*self.brokers,
+        };
+        let mut wishes = self.wishes.clone();
+        let opened = tokio::select! {
+            biased;
+            () = wishes.changed() => return Ended::Wish,
+            opened = opening.open() => opened,
+        };
+        let ends = match opened {
+            Ok(ends) => ends,
+            Err(trouble) => return Ended::Trouble(trouble),
+        };
+        tracing::info!(leg = self.report.id(), from = %self.source.flow, "copying");
+        let copying = Copying::new(ends, &self.report, &self.share, backoff);
+        copying.run(&mut self.wishes).await
+    }
+
+    /// Whether the trouble may be that a cluster has not told all its members yet.
+    fn may_settle(&self, trouble: &Trouble) -> bool {
+        let opening = matches!(self.report.state(), State::Starting | State::Retrying);
+        opening && trouble.may_be_too_early()
+    }
+
+    async fn wait_to_retry(&mut self, trouble: Trouble, wait: Duration) {
+        tracing::warn!(
+            leg = self.report.id(),
+            error = trouble.text(),
+            ?wait,
+            "trying again"
+        );
+        self.report.enter_with(State::Retrying, trouble);
+        tokio::select! {
+            () = self.wishes.changed() => {}
+            () = sleep(wait) => {}
+        }
+    }
+
+    /// Stays failed until somebody stops the leg.
+    async fn fail(&mut self, trouble: Trouble) {
+        tracing::error!(leg = self.report.id(), error = trouble.text(), "giving up");
+        self.report.enter_with(State::Failed, trouble);
+        self.wishes.until(|wish| wish == Wish::Stop).await;
+    }
+}
+
+/// Waits until the leg shall no longer run, and then as long as it may take to drain.
+pub(super) async fn overdue(wishes: &Wishes) {
+    wishes.clone().until(|wish| wish != Wish::Run).await;
+    sleep(DRAIN).await;
+}

@@ -1,0 +1,185 @@
+//! Who is told when a report changes.
+//!
+//! Every watcher has an inbox that holds each changed instance once, whatever the number of its
+//! changes: a slow watcher sees fewer steps and never makes anybody wait or memory grow. State
+//! changes go to the inboxes at once, counters once a second, and only if they moved.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::InstanceReport;
+use crate::proto;
+
+const COUNTERS: Duration = Duration::from_secs(1);
+
+type Pending = BTreeMap<String, Arc<InstanceReport>>;
+
+/// Who is told when a report changes.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    watchers: Mutex<Vec<Weak<Inbox>>>,
+    counted: Mutex<Pending>,
+    anything_counted: Notify,
+}
+
+/// What one watcher has still to be told.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pending: Mutex<Pending>,
+    arrived: Notify,
+}
+
+impl Changes {
+    /// Adds a watcher, who is told about all that are `known` first. It leaves by dropping the
+    /// inbox.
+    pub(crate) fn watch(&self, known: impl FnOnce() -> Vec<Arc<InstanceReport>>) -> Arc<Inbox> {
+        let inbox = Arc::new(Inbox::default());
+        lock(&self.watchers).push(Arc::downgrade(&inbox));
+        // Asked only now, so that nothing that comes up meanwhile is missed.
+        inbox.put(known().into_iter());
+        inbox
+    }
+
+    pub(super) fn tell_now(&self, report: &Arc<InstanceReport>) {
+        for inbox in self.inboxes() {
+            inbox.put([report.clone()].into_iter());
+        }
+    }
+
+    pub(super) fn tell_soon(&self, report: Arc<InstanceReport>) {
+        lock(&self.counted).insert(report.id().to_owned(), report);
+        self.anything_counted.notify_one();
+    }
+
+    /// Tells counters once a second as long as any move. Runs for ever; sleeps when nothing
+    /// moves.
+    pub(crate) async fn tell_counters(self: Arc<Self>) {
+        loop {
+            self.anything_counted.notified().await;
+            let counted = std::mem::take(&mut *lock(&self.counted));
+            let inboxes = self.inboxes();
+            for report in counted.values() {
+                report.begin_telling();
+            }
+            for inbox in &inboxes {
+                inbox.put(counted.values().cloned());
+            }
+            // A rate falls for ten seconds after the last event, and that is news too.
+            let falling = counted.into_values().filter(|report| report.is_flowing());
+            let falling: Vec<_> = falling.collect();
+            sleep(COUNTERS).await;
+            if !inboxes.is_empty() {
+                falling.iter().for_each(|report| report.counted());
+            }
+        }
+    }
+
+    fn inboxes(&self) -> Vec<Arc<Inbox>> {
+        let mut watchers = lock(&self.watchers);
+        watchers.retain(|inbox| inbox.strong_count() > 0);
+        watchers.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Inbox {
+    /// The instances that changed since the last call, as they are now; waits until there are
+    /// some. Cancel-safe.
+    pub(crate) async fn changed(&self) -> Vec<proto::Status> {
+        loop {
+            let arrived = self.arrived.notified();
+            let pending = std::mem::take(&mut *lock(&self.pending));
+            if !pending.is_empty() {
+                return pending.values().map(|report| report.to_proto()).collect();
+            }
+            arrived.await;
+        }
+    }
+
+    fn put(&self, reports: impl Iterator<Item = Arc<InstanceReport>>) {
+        let mut pending = lock(&self.pending);
+        for report in reports {
+            pending.insert(report.id().to_owned(), report);
+        }
+        drop(pending);
+        self.arrived.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::FutureExt;
+
+    use super::super::State;
+    use super::*;
+
+    fn told(inbox: &Inbox) -> Option<Vec<proto::Status>> {
+        pin!(inbox.changed()).now_or_never()
+    }
+
+    #[tokio::test]
+    async fn a_watcher_is_told_what_is_and_then_what_changes() {
+        let changes = Arc::new(Changes::default());
+        let instance = InstanceReport::new("one".into(), changes.clone());
+        let inbox = changes.watch(|| vec![instance.clone()]);
+        assert_eq!(told(&inbox).expect("what is").len(), 1);
+        assert_eq!(told(&inbox), None);
+
+        let leg = instance.add_leg("leg", State::Starting);
+        leg.enter(State::Paused);
+        let statuses = told(&inbox).expect("what changed");
+        assert_eq!(
+            statuses.len(),
+            1,
+            "two changes of one instance are one message"
+        );
+        assert_eq!(statuses[0].legs[0].state(), proto::State::Paused);
+        assert_eq!(told(&inbox), None);
+
+        instance.destroyed();
+        assert!(told(&inbox).expect("the end")[0].destroyed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counters_are_told_once_a_second_until_they_rest() {
+        let changes = Arc::new(Changes::default());
+        let ticker = tokio::spawn(changes.clone().tell_counters());
+        let instance = InstanceReport::new("one".into(), changes.clone());
+        let leg = instance.add_leg("leg", State::Running);
+        let inbox = changes.watch(Vec::new);
+
+        let begin = tokio::time::Instant::now();
+        for _ in 0..1_000 {
+            leg.copied(0, 1, 1, 100);
+        }
+        let mut messages = 0;
+        let mut rate = f64::MAX;
+        while rate > 0.0 {
+            let statuses = inbox.changed().await;
+            messages += 1;
+            assert_eq!(statuses[0].legs[0].records, 1_000);
+            rate = statuses[0].legs[0].rate;
+        }
+        let seconds = begin.elapsed().as_secs();
+        assert!((1..=11).contains(&seconds), "{seconds}");
+        assert!(messages <= seconds + 1, "{messages} in {seconds} s");
+        assert_eq!(told(&inbox), None);
+        ticker.abort();
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_left_is_forgotten() {
+        let changes = Arc::new(Changes::default());
+        drop(changes.watch(Vec::new));
+        assert!(changes.inboxes().is_empty());
+    }
+}

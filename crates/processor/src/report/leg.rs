@@ -1,0 +1,306 @@
+//! What is known about one leg.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+
+use eson_broker::QueueId;
+use eson_protocol::Positions;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::meter::Meter;
+use super::{InstanceReport, Trouble};
+use crate::proto;
+
+/// How a leg is.
+///
+/// ```text
+///            +------------- Run ---------------+
+///            v                                 |
+///        Starting --opened--> Running --Pause--+-> Paused
+///         ^    |                 |
+///         |    +----trouble------+
+///    wait over         |
+///         |            +-- passing --> Retrying
+///         +--------------------------------+
+///                      +-- lasting --> Failed (until Update or Resume)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Starting,
+    Running,
+    Paused,
+    Retrying,
+    Failed,
+}
+
+/// Where one partition of the source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The offset up to which everything is written.
+    pub(crate) written: u64,
+    /// The offset behind the newest record, as last seen.
+    pub(crate) high_watermark: u64,
+}
+
+/// What is known about one leg: written by the leg, read by whoever asks.
+#[derive(Debug)]
+pub(crate) struct LegReport {
+    id: String,
+    instance: Weak<InstanceReport>,
+    state: watch::Sender<State>,
+    cut_short: AtomicBool,
+    figures: Mutex<Figures>,
+}
+
+#[derive(Debug)]
+struct Figures {
+    stored: Positions,
+    progress: BTreeMap<u32, Progress>,
+    records: u64,
+    bytes: u64,
+    lost: u64,
+    meter: Meter,
+    trouble: Option<Trouble>,
+    source: Option<QueueId>,
+}
+
+impl LegReport {
+    pub(crate) fn new(id: String, instance: Weak<InstanceReport>, state: State) -> Self {
+        let figures = Figures {
+            stored: Positions::new(),
+            progress: BTreeMap::new(),
+            records: 0,
+            bytes: 0,
+            lost: 0,
+            meter: Meter::new(Instant::now()),
+            trouble: None,
+            source: None,
+        };
+        Self {
+            id,
+            instance,
+            state: watch::Sender::new(state),
+            cut_short: AtomicBool::new(false),
+            figures: Mutex::new(figures),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn state(&self) -> State {
+        *self.state.borrow()
+    }
+
+    /// For waiting until the leg is in some state.
+    pub(crate) fn watch_state(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// The identity of the source queue, once it has been seen.
+    pub(crate) fn source(&self) -> Option<QueueId> {
+        self.figures().source.clone()
+    }
+
+    /// Goes to a state in which nothing is wrong.
+    pub(crate) fn enter(&self, state: State) {
+        self.state.send_replace(state);
+        self.tell_now();
+    }
+
+    /// Goes to a state because of a trouble.
+    pub(crate) fn enter_with(&self, state: State, trouble: Trouble) {
+        self.figures().trouble = Some(trouble);
+        self.enter(state);
+    }
+
+    /// Something is wrong, and what state that leads to is not yet clear.
+    pub(crate) fn met(&self, trouble: Trouble) {
+        self.figures().trouble = Some(trouble);
+        self.tell_now();
+    }
+
+    /// Draining took too long: what was read will be read again.
+    pub(crate) fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether draining took too long since this was last asked.
+    pub(crate) fn was_cut_short(&self) -> bool {
+        self.cut_short.swap(false, Ordering::Relaxed)
+    }
+
+    /// Both ends are open: records flow from here on.
+    pub(crate) fn opened(
+        &self,
+        source: QueueId,
+        stored: Positions,
+        progress: BTreeMap<u32, Progress>,
+    ) {
+        let mut figures = self.figures();
+        figures.source = Some(source);
+        figures.stored = stored;
+        figures.progress = progress;
+        figures.trouble = None;
+        drop(figures);
+        self.enter(State::Running);
+    }
+
+    /// Records were handed to the destination.
+    pub(crate) fn copied(&self, partition: u32, high_watermark: u64, records: u64, bytes: u64) {
+        let mut figures = self.figures();
+        figures.records += records;
+        figures.bytes += bytes;
+        figures.meter.count(Instant::now(), records);
+        figures
+            .progress
+            .entry(partition)
+            .or_insert(Progress {
+                written: 0,
+                high_watermark,
+            })
+            .high_watermark = high_watermark;
+        drop(figures);
+        self.tell_soon();
+    }
+
+    /// Everything up to `positions` is stored at the destination.
+    pub(crate) fn stored(&self, positions: Positions) {
+        let mut figures = self.figures();
+        if figures.stored == positions {
+            return;
+        }
+        for (partition, next) in &positions {
+            let progress = figures.progress.entry(*partition).or_insert(Progress {
+                written: *next,
+                high_watermark: *next,
+            });
+            progress.written = *next;
+        }
+        figures.stored = positions;
+        drop(figures);
+        self.tell_soon();
+    }
+
+    /// Records were gone before they were read.
+    pub(crate) fn lost(&self, records: u64, trouble: Trouble) {
+        let mut figures = self.figures();
+        figures.lost += records;
+        figures.trouble = Some(trouble);
+        drop(figures);
+        self.tell_now();
+    }
+
+    /// Events per second over the last ten seconds.
+    pub(crate) fn rate(&self) -> f64 {
+        self.figures().meter.rate(Instant::now())
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::LegStatus {
+        let figures = self.figures();
+        proto::LegStatus {
+            id: self.id.clone(),
+            state: self.state().to_proto().into(),
+            stored: figures.stored.clone(),
+            lag: figures.lag(),
+            records: figures.records,
+            bytes: figures.bytes,
+            lost: figures.lost,
+            rate: figures.meter.rate(Instant::now()),
+            error: figures.trouble.as_ref().map(Trouble::to_proto),
+            source_id: figures
+                .source
+                .as_ref()
+                .map(|id| id.0.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn tell_now(&self) {
+        if let Some(instance) = self.instance.upgrade() {
+            instance.changed();
+        }
+    }
+
+    fn tell_soon(&self) {
+        if let Some(instance) = self.instance.upgrade() {
+            instance.counted();
+        }
+    }
+
+    fn figures(&self) -> MutexGuard<'_, Figures> {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Figures {
+    fn lag(&self) -> u64 {
+        self.progress
+            .values()
+            .map(|progress| progress.high_watermark.saturating_sub(progress.written))
+            .sum()
+    }
+}
+
+impl State {
+    fn to_proto(self) -> proto::State {
+        match self {
+            Self::Starting => proto::State::Starting,
+            Self::Running => proto::State::Running,
+            Self::Paused => proto::State::Paused,
+            Self::Retrying => proto::State::Retrying,
+            Self::Failed => proto::State::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eson_broker::BrokerError;
+
+    use super::*;
+
+    fn report() -> LegReport {
+        LegReport::new("leg".into(), Weak::new(), State::Starting)
+    }
+
+    #[test]
+    fn lag_is_what_is_not_yet_written() {
+        let report = report();
+        let progress = Progress {
+            written: 5,
+            high_watermark: 25,
+        };
+        report.opened(
+            QueueId("q1".into()),
+            Positions::new(),
+            [(0, progress)].into(),
+        );
+        assert_eq!(report.to_proto().lag, 20);
+        report.copied(0, 35, 10, 1_000);
+        assert_eq!(report.to_proto().lag, 30, "handed over is not yet written");
+        report.stored([(0, 15)].into());
+        let status = report.to_proto();
+        assert_eq!((status.lag, status.records, status.bytes), (20, 10, 1_000));
+        assert_eq!(status.stored, [(0, 15)].into());
+        assert_eq!(status.source_id, "q1");
+    }
+
+    #[test]
+    fn recovering_clears_the_error_and_losing_keeps_it() {
+        let report = report();
+        let trouble = || Trouble::at_source(&BrokerError::NotFound("time".into()));
+        report.enter_with(State::Retrying, trouble());
+        assert!(report.to_proto().error.is_some());
+        report.opened(QueueId("q1".into()), Positions::new(), BTreeMap::new());
+        assert_eq!(report.to_proto().error, None);
+        report.lost(7, trouble());
+        let status = report.to_proto();
+        assert_eq!(status.state(), proto::State::Running);
+        assert_eq!(status.lost, 7);
+        assert!(status.error.is_some());
+    }
+}

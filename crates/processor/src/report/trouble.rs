@@ -1,0 +1,137 @@
+//! What went wrong on a leg, and at which end.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use eson_broker::BrokerError;
+
+use crate::proto;
+
+/// Which end of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Source,
+    Destination,
+}
+
+/// What went wrong on a leg.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    side: Option<Side>,
+    kind: proto::error::Kind,
+    text: String,
+    transient: bool,
+    at: i64,
+}
+
+impl Trouble {
+    pub(crate) fn at_source(error: &BrokerError) -> Self {
+        Self::of(Side::Source, error)
+    }
+
+    pub(crate) fn at_destination(error: &BrokerError) -> Self {
+        Self::of(Side::Destination, error)
+    }
+
+    fn of(side: Side, error: &BrokerError) -> Self {
+        Self {
+            side: Some(side),
+            kind: kind(error),
+            text: error.to_string(),
+            transient: error.is_transient(),
+            at: now(),
+        }
+    }
+
+    /// A trouble that no broker reported and no waiting cures.
+    pub(crate) fn own(text: String) -> Self {
+        Self {
+            side: None,
+            kind: proto::error::Kind::Other,
+            text,
+            transient: false,
+            at: now(),
+        }
+    }
+
+    /// Whether it may pass by itself.
+    pub(crate) fn is_transient(&self) -> bool {
+        self.transient
+    }
+
+    /// Whether it is what a broker says of a queue, right or user that it has not yet heard of:
+    /// clusters tell their members a moment later.
+    pub(crate) fn may_be_too_early(&self) -> bool {
+        use proto::error::Kind::{Denied, NotFound, Unauthenticated};
+        matches!(self.kind, Denied | NotFound | Unauthenticated)
+    }
+
+    /// Whether the destination's writer is still of use.
+    pub(crate) fn leaves_destination(&self) -> bool {
+        self.side == Some(Side::Source) || self.kind == proto::error::Kind::TooLarge
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::Error {
+        use proto::error::Side as Wire;
+        let side = match self.side {
+            Some(Side::Source) => Wire::Source,
+            Some(Side::Destination) => Wire::Destination,
+            None => Wire::Unspecified,
+        };
+        proto::Error {
+            side: side.into(),
+            kind: self.kind.into(),
+            text: self.text.clone(),
+            at: self.at,
+        }
+    }
+}
+
+fn kind(error: &BrokerError) -> proto::error::Kind {
+    use proto::error::Kind;
+    match error {
+        BrokerError::Unreachable { .. } => Kind::Unreachable,
+        BrokerError::Unauthenticated { .. } => Kind::Unauthenticated,
+        BrokerError::Denied { .. } => Kind::Denied,
+        BrokerError::NotFound(_) => Kind::NotFound,
+        BrokerError::Replaced { .. } => Kind::Replaced,
+        BrokerError::OutOfRange { .. } => Kind::OutOfRange,
+        BrokerError::TooLarge { .. } => Kind::TooLarge,
+        BrokerError::Fenced(_) => Kind::Fenced,
+        _ => Kind::Other,
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_transient() {
+        let unreachable = BrokerError::Unreachable {
+            server: "kf1.unix.ar:9092".into(),
+            cause: "connection refused".into(),
+        };
+        let trouble = Trouble::at_destination(&unreachable);
+        assert!(trouble.is_transient() && !trouble.may_be_too_early());
+        let message = trouble.to_proto();
+        assert_eq!(message.side(), proto::error::Side::Destination);
+        assert_eq!(message.kind(), proto::error::Kind::Unreachable);
+
+        for fatal in [
+            BrokerError::NotFound("time.flows.unix.ar".into()),
+            BrokerError::Fenced("time.flows.unix.ar".into()),
+        ] {
+            assert!(!Trouble::at_source(&fatal).is_transient(), "{fatal}");
+        }
+    }
+}
