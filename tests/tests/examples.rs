@@ -38,7 +38,12 @@ fn the_embedded_examples_are_accepted() {
 #[test]
 fn a_misspelt_key_is_refused_and_all_are_told_at_once() {
     let dir = data_dir("misspelt");
-    for name in ["orange.yaml", "blue.yaml", "kafka/orange.yaml", "kafka/blue.yaml"] {
+    for name in [
+        "orange.yaml",
+        "blue.yaml",
+        "kafka/orange.yaml",
+        "kafka/blue.yaml",
+    ] {
         let text = fs::read_to_string(top("examples").join(name)).unwrap();
         let keys: Vec<&str> = text.lines().filter_map(top_level_key).collect();
         assert!(keys.len() > 5, "{name}: {keys:?}");
@@ -53,7 +58,10 @@ fn a_misspelt_key_is_refused_and_all_are_told_at_once() {
         assert!(!done.status.success(), "{name} with wrong keys is accepted");
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         for key in keys {
-            assert!(said.contains(&format!("{key}x")), "{name}: {key}x is not in {said}");
+            assert!(
+                said.contains(&format!("{key}x")),
+                "{name}: {key}x is not in {said}"
+            );
         }
     }
 }
@@ -76,7 +84,10 @@ fn the_demos_events_are_cloud_events() {
             let value = event[required].as_str().unwrap_or_default();
             assert!(!value.is_empty(), "{required} is missing in {line}");
         }
-        assert!(ids.insert(event["id"].to_string()), "the id of {line} comes twice");
+        assert!(
+            ids.insert(event["id"].to_string()),
+            "the id of {line} comes twice"
+        );
     }
     assert_eq!(2_000, ids.len());
 }
