@@ -1,5 +1,6 @@
 //! Status lines and data lines.
 
+use super::MAX_COMMAND_LENGTH;
 use crate::{DataLine, Reason, Status};
 
 /// Why a line is no status line.
@@ -47,10 +48,16 @@ fn is_reason(word: &str) -> bool {
 }
 
 /// Writes a status line without its end. Control characters become blanks, so that no text can
-/// begin a line of its own.
+/// begin a line of its own; a text that is too long for a line is cut.
 #[must_use]
 pub fn format_status(status: &Status) -> String {
-    without_controls(status.to_string())
+    let mut line = without_controls(status.to_string());
+    let mut end = line.len().min(MAX_COMMAND_LENGTH - "\r\n".len());
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    line.truncate(end);
+    line
 }
 
 /// Reads a data line without its end, or tells that it is not one but the status that ends the

@@ -1,0 +1,309 @@
+//! Any command and any reply, for properties.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use eson_protocol::{
+    Access, Command, ComponentKind, DataLine, Delivery, EventFormat, FlowOptions, Name,
+    NamespaceOptions, Positions, Principal, ProcessorOptions, ProcessorType, ReadOptions, Reason,
+    RemoteSubscribe, Reply, Right, Start, Status, StorePosition, SubscribeOptions,
+};
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+pub(crate) fn name() -> impl Strategy<Value = Name> + Clone {
+    vec("[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", 1..5)
+        .prop_filter_map("A-labels are checked", |labels| {
+            Name::parse(&labels.join(".")).ok()
+        })
+}
+
+/// Any text without control characters, quotes, blanks and equal signs included.
+fn text() -> impl Strategy<Value = String> + Clone {
+    prop_oneof!["[a-z0-9_-]{1,12}", r#"[ "\\=a-z,.;é\t☃-]{0,12}"#]
+}
+
+fn label() -> impl Strategy<Value = String> + Clone {
+    text().prop_filter("an argument is not empty", |text| !text.is_empty())
+}
+
+fn start() -> impl Strategy<Value = Start> + Clone {
+    prop_oneof![
+        Just(Start::Earliest),
+        Just(Start::Latest),
+        any::<i64>().prop_map(Start::Timestamp)
+    ]
+}
+
+fn positions() -> impl Strategy<Value = Positions> + Clone {
+    btree_map(any::<u32>(), any::<u64>(), 0..4)
+}
+
+fn mode() -> impl Strategy<Value = Delivery> + Clone {
+    select(vec![Delivery::Copy, Delivery::Direct])
+}
+
+fn format() -> impl Strategy<Value = EventFormat> + Clone {
+    select(vec![EventFormat::CloudEvents, EventFormat::Record])
+}
+
+fn principal() -> impl Strategy<Value = Principal> + Clone {
+    prop_oneof![
+        Just(Principal::Anonymous),
+        name()
+            .prop_map(Principal::Domain)
+            .prop_filter("a word of its own", |p| p.to_string() != "anonymous"),
+        name().prop_map(Principal::AnyUserOf),
+        ("[a-zé][a-z0-9.+-]{0,8}", name())
+            .prop_map(|(user, domain)| Principal::User { user, domain }),
+    ]
+}
+
+fn flow_options() -> impl Strategy<Value = FlowOptions> {
+    let access = select(vec![Access::Public, Access::Private, Access::Approval]);
+    let retention = prop_oneof![
+        any::<u64>(),
+        (0..1000u64).prop_map(|days| days * 86_400_000)
+    ];
+    let broker = (of(text()), of(text()), of(any::<u32>()), of(retention));
+    (broker, of(access), of(text()), of(text())).prop_map(
+        |((broker, queue, partitions, retention), access, content_type, schema)| FlowOptions {
+            broker,
+            queue,
+            partitions,
+            retention,
+            access,
+            content_type,
+            schema,
+        },
+    )
+}
+
+fn namespace_options() -> impl Strategy<Value = NamespaceOptions> {
+    of(text()).prop_map(|broker| NamespaceOptions { broker })
+}
+
+fn remote_subscribe() -> impl Strategy<Value = RemoteSubscribe> {
+    let first = (of(text()), of(principal()), of(start()));
+    (first, of(mode()), of(positions()), any::<bool>()).prop_map(
+        |((id, on_behalf_of, from), mode, position, credential_again)| RemoteSubscribe {
+            id,
+            on_behalf_of,
+            from,
+            mode,
+            position,
+            credential_again,
+        },
+    )
+}
+
+pub(crate) fn read_options() -> impl Strategy<Value = ReadOptions> {
+    let from = (of(start()), of(positions()));
+    (from, of(any::<u64>()), any::<bool>(), format()).prop_map(
+        |((from, cursor), max, follow, format)| ReadOptions {
+            from,
+            cursor,
+            max,
+            follow,
+            format,
+        },
+    )
+}
+
+fn store_position() -> impl Strategy<Value = StorePosition> {
+    (
+        text(),
+        any::<u32>(),
+        any::<u64>(),
+        any::<u64>(),
+        any::<u32>(),
+    )
+        .prop_map(|(processor, partition, first, next, to)| StorePosition {
+            processor,
+            partition,
+            first,
+            next,
+            to,
+        })
+}
+
+fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
+    let kind = select(vec![
+        ProcessorType::Bridge,
+        ProcessorType::Collector,
+        ProcessorType::Distributor,
+        ProcessorType::Signal,
+    ]);
+    (
+        kind,
+        vec(name(), least..4),
+        vec(name(), least..4),
+        of(start()),
+    )
+        .prop_map(|(kind, sources, destinations, start)| ProcessorOptions {
+            kind: Some(kind),
+            sources,
+            destinations,
+            start,
+        })
+}
+
+fn session_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        Just(Command::StartTls),
+        Just(Command::Capabilities),
+        Just(Command::EnableAttributes),
+        Just(Command::Noop),
+        Just(Command::Help),
+        Just(Command::Quit),
+        Just(Command::WhoAmI),
+        ("[A-Z0-9_-]{1,20}", of(vec(any::<u8>(), 0..40)))
+            .prop_map(|(mechanism, initial)| Command::Authenticate { mechanism, initial }),
+    ]
+}
+
+fn flow_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        (name(), namespace_options()).prop_map(|(n, o)| Command::CreateNamespace(n, o)),
+        (name(), namespace_options()).prop_map(|(n, o)| Command::UpdateNamespace(n, o)),
+        name().prop_map(Command::DescribeNamespace),
+        name().prop_map(Command::DeleteNamespace),
+        Just(Command::GetNamespaces),
+        (name(), flow_options()).prop_map(|(n, o)| Command::CreateFlow(n, o)),
+        (name(), flow_options()).prop_map(|(n, o)| Command::UpdateFlow(n, o)),
+        name().prop_map(Command::DescribeFlow),
+        name().prop_map(Command::DeleteFlow),
+        of(name()).prop_map(Command::GetFlows),
+        name().prop_map(Command::PauseFlow),
+        name().prop_map(Command::ResumeFlow),
+        name().prop_map(Command::StopFlow),
+        name().prop_map(Command::Resolve),
+    ]
+}
+
+fn right_command() -> impl Strategy<Value = Command> {
+    let right = || select(vec![Right::Read, Right::Write, Right::Admin]);
+    prop_oneof![
+        (right(), name(), principal()).prop_map(|(r, n, p)| Command::Grant(r, n, p)),
+        (right(), name(), principal()).prop_map(|(r, n, p)| Command::Revoke(r, n, p)),
+        name().prop_map(Command::GetGrants),
+    ]
+}
+
+fn subscription_command() -> impl Strategy<Value = Command> {
+    let options = (of(start()), of(mode()));
+    let local = (name(), name(), options).prop_map(|(remote, local, (from, mode))| {
+        let options = SubscribeOptions { from, mode };
+        Command::SubscribeLocal {
+            remote,
+            local,
+            options,
+        }
+    });
+    prop_oneof![
+        local,
+        (name(), remote_subscribe()).prop_map(|(n, o)| Command::SubscribeRemote(n, o)),
+        name().prop_map(Command::Unsubscribe),
+        name().prop_map(Command::PauseSubscription),
+        name().prop_map(Command::ResumeSubscription),
+        name().prop_map(Command::StopSubscription),
+        name().prop_map(Command::DescribeSubscription),
+        Just(Command::GetSubscriptions),
+        name().prop_map(Command::GetSubscribers),
+        (name(), label()).prop_map(|(n, l)| Command::RemoveSubscriber(n, l)),
+        (name(), label()).prop_map(|(n, l)| Command::ApproveSubscriber(n, l)),
+        (name(), label()).prop_map(|(n, l)| Command::PauseSubscriber(n, l)),
+        (name(), label()).prop_map(|(n, l)| Command::ResumeSubscriber(n, l)),
+    ]
+}
+
+fn event_command() -> impl Strategy<Value = Command> {
+    let write = (name(), format(), of(store_position())).prop_map(|(flow, format, position)| {
+        Command::WriteFlow {
+            flow,
+            format,
+            position,
+        }
+    });
+    prop_oneof![
+        (name(), read_options()).prop_map(|(n, o)| Command::ReadFlow(n, o)),
+        write,
+        (name(), label()).prop_map(|(n, l)| Command::GetPositions(n, l)),
+    ]
+}
+
+fn processor_command() -> impl Strategy<Value = Command> {
+    let kind = || {
+        select(vec![
+            ComponentKind::Broker,
+            ComponentKind::Nameserver,
+            ComponentKind::Agent,
+        ])
+    };
+    prop_oneof![
+        (label(), processor_options(1)).prop_map(|(n, o)| Command::CreateProcessor(n, o)),
+        (label(), processor_options(0)).prop_map(|(n, o)| Command::UpdateProcessor(n, o)),
+        label().prop_map(Command::PauseProcessor),
+        label().prop_map(Command::ResumeProcessor),
+        label().prop_map(Command::DeleteProcessor),
+        label().prop_map(Command::DescribeProcessor),
+        Just(Command::GetProcessors),
+        kind().prop_map(Command::GetComponents),
+        (kind(), label()).prop_map(|(k, n)| Command::DescribeComponent(k, n)),
+    ]
+}
+
+pub(crate) fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        session_command(),
+        flow_command(),
+        right_command(),
+        subscription_command(),
+        event_command(),
+        processor_command(),
+    ]
+}
+
+/// Any status whose text does not itself begin with a bracketed word, nor says DATA.
+pub(crate) fn status() -> impl Strategy<Value = Status> {
+    let reason = of("[A-Z]{1,12}".prop_map(Reason));
+    (200..600u16, reason, text())
+        .prop_map(|(code, reason, text)| Status { code, reason, text })
+        .prop_filter("421 ends the session", |status| status.code != 421)
+        .prop_map(without_tabs)
+}
+
+/// Status and data lines carry no tabulator.
+fn without_tabs(status: Status) -> Status {
+    Status {
+        text: status.text.replace('\t', " "),
+        ..status
+    }
+}
+
+pub(crate) fn data_line() -> impl Strategy<Value = DataLine> {
+    let any_text = "[ =a-z0-9é.☃]{0,16}";
+    prop_oneof![
+        ("[a-zA-Z0-9._-]{1,8}", any_text).prop_map(|(key, value)| DataLine::Attribute(key, value)),
+        "[0-9]{3} [a-z=]{0,8}".prop_map(DataLine::Text),
+        "=[ =a-z]{0,8}".prop_map(DataLine::Text),
+        "[ a-z0-9]{0,16}".prop_map(DataLine::Text),
+    ]
+    .prop_filter(
+        "a text of the form key=value is an attribute",
+        |line| match line {
+            DataLine::Text(text) => text
+                .split_once('=')
+                .is_none_or(|(key, _)| key.is_empty() || key.contains(' ')),
+            DataLine::Attribute(..) => true,
+        },
+    )
+}
+
+pub(crate) fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        status().prop_map(Reply::Status),
+        (vec(data_line(), 0..6), status()).prop_map(|(lines, status)| Reply::Data(lines, status)),
+    ]
+}

@@ -1,0 +1,194 @@
+//! What is written is read back; what is read never panics.
+
+mod generate;
+
+use bytes::Bytes;
+use eson_protocol::event::{WrittenEvent, decode, encode};
+use eson_protocol::session::{ClientEvent, ClientSession, Limits, ServerEvent, ServerSession};
+use eson_protocol::text::{format_command, parse_command, parse_data_line, parse_status};
+use eson_protocol::{
+    Command, EventFormat, FlowUri, Header, Name, Principal, Record, Reply, Status,
+};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+use generate::{command, name, reply};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn commands(command in command()) {
+        let line = format_command(&command).expect("a line");
+        prop_assert_eq!(parse_command(&line), Ok(command));
+    }
+
+    #[test]
+    fn replies(reply in reply()) {
+        prop_assert_eq!(received(&sent(reply.clone())), reply);
+    }
+
+    #[test]
+    fn uris(name in name()) {
+        let uri = FlowUri::new(name);
+        prop_assert_eq!(FlowUri::parse(&uri.to_string()), Ok(uri));
+    }
+
+    #[test]
+    fn records(partition in any::<u32>(), record in record()) {
+        let flow = Name::parse("a.example").expect("a name");
+        let line = Bytes::from(encode(EventFormat::Record, &flow, partition, &record));
+        let written = WrittenEvent { partition: Some(partition), record };
+        prop_assert_eq!(decode(EventFormat::Record, &line), Ok(written));
+    }
+
+    /// Whatever is in a queue, READ FLOW shows a valid CloudEvent on one line, which is kept when
+    /// it is written and read again.
+    #[test]
+    fn cloud_events(record in prop_oneof![record(), event_record()]) {
+        let flow = Name::parse("a.example").expect("a name");
+        let shown = |record: &Record| encode(EventFormat::CloudEvents, &flow, 0, record);
+        let line = shown(&record);
+        prop_assert!(!line.contains(['\r', '\n']));
+        let written = decode(EventFormat::CloudEvents, &Bytes::from(line.clone())).expect("valid");
+        let again = shown(&written.record);
+        let written_again = decode(EventFormat::CloudEvents, &Bytes::from(again)).expect("valid");
+        prop_assert_eq!(written_again, written);
+    }
+
+    #[test]
+    fn nothing_panics(text in any::<String>(), octets in vec(any::<u8>(), 0..200)) {
+        let _ = parse_command(&text);
+        let _ = parse_status(&text);
+        let _ = parse_data_line(&text);
+        let _ = FlowUri::parse_lenient(&text);
+        let _ = Name::parse(&text);
+        let _ = Principal::parse(&text);
+        let octets = Bytes::from(octets);
+        let _ = decode(EventFormat::Record, &octets);
+        let _ = decode(EventFormat::CloudEvents, &octets);
+    }
+
+    /// A command that is read from any text can be written, and then means the same.
+    #[test]
+    fn odd_lines_have_a_plain_form(text in line_like_a_command()) {
+        if let Ok(command) = parse_command(&text) {
+            let line = format_command(&command).expect("a line");
+            prop_assert_eq!(parse_command(&line), Ok(command));
+        }
+    }
+}
+
+/// What a server sends for a reply.
+fn sent(reply: Reply) -> Bytes {
+    let mut session = ServerSession::new(Limits::default());
+    session.greet("fnaa.orange.example");
+    session.receive(b"CAPABILITIES\r\n");
+    match session.next_event() {
+        Some(ServerEvent::Command(_, turn)) => session.reply(turn, reply),
+        other => panic!("no command: {other:?}"),
+    }
+    session.take_output()
+}
+
+/// The reply that a client makes of it.
+fn received(bytes: &[u8]) -> Reply {
+    let mut session = ClientSession::new(Limits::default());
+    session
+        .send(&Command::Capabilities)
+        .expect("the first command");
+    session.receive(bytes);
+    let mut lines = Vec::new();
+    loop {
+        match session.next_event().expect("FNAP").expect("a whole reply") {
+            ClientEvent::Greeting(_) | ClientEvent::DataBegin => {}
+            ClientEvent::DataLine(line) => lines.push(line),
+            ClientEvent::Status(status) => return Reply::Status(status),
+            ClientEvent::DataEnd(status) => return Reply::Data(lines, status),
+            other => panic!("not asked for: {other:?}"),
+        }
+    }
+}
+
+fn octets() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..60).prop_map(Bytes::from)
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let header = (any::<String>(), of(octets())).prop_map(|(name, value)| Header { name, value });
+    (
+        any::<u64>(),
+        -1..i64::MAX,
+        of(octets()),
+        of(octets()),
+        vec(header, 0..4),
+    )
+        .prop_map(|(offset, timestamp, key, value, headers)| Record {
+            offset,
+            timestamp,
+            key,
+            value,
+            headers,
+        })
+}
+
+/// A record that looks like a CloudEvent in binary mode, and mostly is one.
+fn event_record() -> impl Strategy<Value = Record> {
+    let value = prop_oneof![
+        "[a-z]{1,8}",
+        "[a-z/;+ \\n]{0,16}",
+        Just("text/plain".to_owned())
+    ];
+    let name = prop_oneof!["ce_[a-z]{1,6}", Just("content-type".to_owned())];
+    let json = prop_oneof![
+        Just(Bytes::from_static(b"{\"a\": [1.0,\n null]}")),
+        Just(Bytes::from_static(b"\"text\"")),
+        octets(),
+    ];
+    (record(), vec((name, value), 0..3), of(json)).prop_map(|(record, more, value)| {
+        let required = ["specversion", "id", "source", "type"]
+            .map(|name| (format!("ce_{name}"), "1.0".to_owned()));
+        let headers = required
+            .into_iter()
+            .chain(more)
+            .map(|(name, value)| Header {
+                name,
+                value: Some(Bytes::from(value)),
+            });
+        Record {
+            headers: headers.collect(),
+            value,
+            ..record
+        }
+    })
+}
+
+/// Words of the protocol in any order, so that some lines are commands.
+fn line_like_a_command() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "(create|desc|GET|read|WRITE|grant|subscribe|AUTHENTICATE|Pause)",
+        "(flow|FLOWS|fl|ns|namespace|subscription|processor|on|to|local|read)",
+        "[a-z]{1,3}\\.example",
+        "(from|max|id|for|type|to|position|queue)=[a-z0-9,.:-]{0,6}",
+        "(id|queue|schema)=\"[a-z \\\\\"=]{0,4}\"",
+        "(from=latest|from=cursor:0-1|max=3|follow|follow=true|format=record|PLAIN|AA==|=)",
+    ];
+    vec(word, 1..6).prop_map(|words| words.join(" "))
+}
+
+#[test]
+fn a_line_end_in_a_value_is_not_written() {
+    let evil = Command::DeleteProcessor("a\r\nDELETE FLOW b.example".to_owned());
+    assert!(format_command(&evil).is_err());
+    assert!(!evil.to_string().contains('\n'));
+}
+
+#[test]
+fn a_long_status_still_fits_in_a_line() {
+    let status = Status::not_found("é".repeat(10_000));
+    let Reply::Status(read) = received(&sent(Reply::Status(status.clone()))) else {
+        panic!("a status was sent");
+    };
+    assert!(status.text.starts_with(&read.text) && read.text.len() > 8000);
+}
