@@ -23,7 +23,7 @@ while read -r verb what; do
 done
 IFS=:
 for group in $groups; do
-  [ -z "$group" ] || kill -9 -- "-$group" 2>/dev/null
+  [ -z "$group" ] || kill -s KILL -- "-$group" 2>/dev/null
 done
 [ -z "$directories" ] || rm -rf -- "$directories"
 "#;
