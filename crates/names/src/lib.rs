@@ -23,6 +23,6 @@ pub use publish::{FlowRecords, NamespaceRecords, QueueRecords, RecordError, Targ
 pub use record::{Record, RecordData};
 pub use registrar::{RegisterError, Registrar, ZoneCheck};
 pub use resolver::{
-    Agent, AgentResolution, QueueLocation, Resolution, ResolveError, ResolveErrorKind,
+    Agent, AgentResolution, QueueLocation, Resolution, ResolveError, ResolveErrorKind, Resolver,
     ResolverConfig, Security, Step, StubZone, Trace, TrustAnchor, TrustAnchorError,
 };

@@ -70,6 +70,16 @@ pub(crate) fn without_dot(name: &Name) -> String {
     }
 }
 
+/// A record in zone-file syntax with its fields separated by tabs.
+pub(crate) fn line(record: &WireRecord) -> String {
+    let content = match &record.data {
+        data @ RData::TXT(_) => RecordData::Txt(strings(data)).to_string(),
+        data => data.to_string(),
+    };
+    let (name, ttl, kind) = (&record.name, record.ttl, record.record_type());
+    format!("{}\t{ttl}\tIN\t{kind}\t{content}", name.to_ascii())
+}
+
 /// A response code's mnemonic, as in IANA's registry in upper case.
 pub(crate) fn mnemonic(code: ResponseCode) -> String {
     format!("{code:?}").to_ascii_uppercase()

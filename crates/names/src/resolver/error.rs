@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::trace::Trace;
+use crate::wire::BadName;
 
 /// Why a name can't be resolved, with what was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,12 @@ pub enum ResolveErrorKind {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl From<BadName> for ResolveErrorKind {
+    fn from(BadName { name, why }: BadName) -> Self {
+        Self::BadName { name, why }
+    }
 }
 
 impl ResolveError {
