@@ -6,11 +6,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use eson_broker::{
-    Broker, BrokerError, Credential, LocalBroker, LocalOptions, QueueReader, ReaderOptions,
+    AppendTo, Broker, BrokerError, Consumer, Credential, Lease, LocalBroker, LocalOptions,
+    OpenError, Payload, QueueReader, QueueSpec, ReaderOptions, Secret, WriterOptions,
+    partition_of_key,
 };
-use eson_protocol::Server;
+use eson_protocol::{Positions, Record, Server, Start, StorePosition};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 struct Local {
     broker: LocalBroker,
@@ -60,3 +64,377 @@ async fn fixture() -> Local {
 }
 
 contract::tests!(fixture);
+
+/// How long anything may take before it is taken for never.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+
+const QUEUE: &str = "arrivals.flows.orange.example";
+
+async fn with_queue(partitions: u32) -> Local {
+    let local = fixture().await;
+    let created = local.broker.create_queue(&spec(partitions)).await;
+    created.expect("created");
+    local
+}
+
+fn spec(partitions: u32) -> QueueSpec {
+    QueueSpec {
+        name: QUEUE.to_owned(),
+        partitions,
+        retention: None,
+        retention_bytes: None,
+    }
+}
+
+fn record(offset: u64, key: Option<&str>, value: &str) -> Record {
+    Record {
+        offset,
+        timestamp: 1_700_000_000_000,
+        key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        headers: Vec::new(),
+    }
+}
+
+fn numbered(offsets: std::ops::Range<u64>) -> Vec<Record> {
+    offsets
+        .map(|offset| record(offset, None, &offset.to_string()))
+        .collect()
+}
+
+fn from_earliest() -> ReaderOptions {
+    ReaderOptions {
+        positions: Positions::new(),
+        start: Start::Earliest,
+        encoded: false,
+        buffer: 1 << 20,
+    }
+}
+
+/// Everything in the queue: partition and record.
+async fn everything(broker: &LocalBroker) -> Vec<(u32, Record)> {
+    let found = broker.describe_queue(QUEUE).await.expect("there");
+    let count: u64 = found.partitions.values().map(|it| it.1 - it.0).sum();
+    let reader = broker.open_reader(QUEUE, from_earliest()).await;
+    let mut reader = reader.expect("a reader");
+    let mut records = Vec::new();
+    while (records.len() as u64) < count {
+        let chunk = reader.next().await.expect("a chunk");
+        let Payload::Records(part) = chunk.payload else {
+            panic!("encoded batches that nobody asked for");
+        };
+        records.extend(part.into_iter().map(|record| (chunk.partition, record)));
+    }
+    records
+}
+
+fn position(first: u64, next: u64) -> Option<StorePosition> {
+    Some(StorePosition {
+        processor: "bridge@source-1".to_owned(),
+        partition: 4,
+        first,
+        next,
+        to: 1,
+    })
+}
+
+#[tokio::test]
+async fn everything_is_there_after_closing_and_opening_again() {
+    let local = with_queue(2).await;
+    let (broker, directory) = (&local.broker, local._directory.path());
+    let to = AppendTo::Partition(1);
+    let appended = broker.append(QUEUE, to, numbered(0..100), position(0, 100));
+    assert_eq!(appended.await.expect("appended"), 100);
+    let trimmed = broker.trim_queue(QUEUE, &[(1, 40)].into()).await;
+    trimmed.expect("trimmed");
+    let granted = broker.grant(QUEUE, &credential(), Lease::Suspended).await;
+    granted.expect("granted");
+    let before = broker.describe_queue(QUEUE).await.expect("there");
+    let records = everything(broker).await;
+    assert_eq!(records.len(), 60);
+    broker.close().await;
+    let closed = broker.append(QUEUE, to, numbered(0..1), None).await;
+    assert!(
+        matches!(closed, Err(BrokerError::Storage { .. })),
+        "{closed:?}"
+    );
+
+    let broker = LocalBroker::open(&options(directory)).expect("opens");
+    assert_eq!(broker.describe_queue(QUEUE).await.expect("there"), before);
+    assert_eq!(everything(&broker).await, records);
+    let positions = broker.positions(QUEUE, "bridge@source-1").await;
+    assert_eq!(positions.expect("positions"), [(4, 100)].into());
+    assert!(!broker.may_read("alice", QUEUE));
+    let consumers = broker.list_consumers(QUEUE).await.expect("a list");
+    assert_eq!(consumers.len(), 1);
+    let taken = broker.create_queue(&spec(1)).await;
+    assert!(matches!(taken, Err(BrokerError::Exists(_))));
+}
+
+#[tokio::test]
+async fn a_file_in_use_is_not_opened_twice() {
+    let local = fixture().await;
+    let again = LocalBroker::open(&options(local._directory.path())).err();
+    assert!(matches!(again, Some(OpenError::InUse(_))), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = options(directory.path());
+    let text = "not a database, but something that somebody may miss ".repeat(100);
+    std::fs::write(&options.path, &text).expect("written");
+    let error = LocalBroker::open(&options).err().expect("refused");
+    assert!(error.to_string().contains("queues.redb"), "{error}");
+    assert_eq!(std::fs::read_to_string(&options.path).expect("there"), text);
+    let missing = LocalOptions {
+        path: directory.path().join("missing").join("queues.redb"),
+        ..options
+    };
+    let error = LocalBroker::open(&missing).err().expect("refused");
+    assert!(matches!(error, OpenError::File { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn records_with_keys_go_where_kafka_puts_them_and_the_others_stay_together() {
+    let local = with_queue(5).await;
+    let keyed: Vec<Record> = (0..100)
+        .map(|number| record(0, Some(&format!("flight-{number}")), "x"))
+        .collect();
+    let appended = local.broker.append(QUEUE, AppendTo::Key, keyed, None);
+    assert_eq!(appended.await.expect("appended"), 100);
+    for (partition, record) in everything(&local.broker).await {
+        let key = record.key.expect("a key");
+        assert_eq!(partition, partition_of_key(&key, 5));
+    }
+    for count in 1..=5 {
+        let before = local.broker.describe_queue(QUEUE).await.expect("there");
+        let keyless = local
+            .broker
+            .append(QUEUE, AppendTo::Key, numbered(0..10), None);
+        keyless.await.expect("appended");
+        let after = local.broker.describe_queue(QUEUE).await.expect("there");
+        let grown = after
+            .partitions
+            .iter()
+            .filter(|(partition, range)| before.partitions[*partition] != **range);
+        assert_eq!(grown.count(), 1, "batch {count} is spread");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_written_as_a_whole_or_not_at_all() {
+    let local = with_queue(3).await;
+    let mut batch = numbered(0..10);
+    batch.push(record(10, Some("large"), &"x".repeat(2 << 20)));
+    let refused = local.broker.append(QUEUE, AppendTo::Key, batch, None).await;
+    assert!(
+        matches!(refused, Err(BrokerError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    let to = AppendTo::Partition(3);
+    let refused = local.broker.append(QUEUE, to, numbered(0..10), None).await;
+    assert!(
+        matches!(refused, Err(BrokerError::Invalid { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(everything(&local.broker).await, []);
+}
+
+#[tokio::test]
+async fn what_a_processor_has_written_is_left_out() {
+    let local = with_queue(2).await;
+    let append = |records, position| {
+        let to = AppendTo::Partition(1);
+        local.broker.append(QUEUE, to, records, position)
+    };
+    assert_eq!(
+        append(numbered(0..10), position(0, 10)).await.expect("new"),
+        10
+    );
+    assert_eq!(
+        append(numbered(0..10), position(0, 10))
+            .await
+            .expect("known"),
+        0
+    );
+    assert_eq!(
+        append(numbered(5..15), position(5, 15))
+            .await
+            .expect("half"),
+        5
+    );
+    assert_eq!(
+        append(Vec::new(), position(15, 20)).await.expect("empty"),
+        0
+    );
+    assert_eq!(
+        append(numbered(18..22), position(18, 22))
+            .await
+            .expect("cut"),
+        2
+    );
+    let values: Vec<String> = everything(&local.broker)
+        .await
+        .into_iter()
+        .map(|(_, it)| String::from_utf8(it.value.expect("a value").to_vec()).expect("text"))
+        .collect();
+    let expected = (0..15).chain(20..22).map(|number: u64| number.to_string());
+    assert!(values.iter().cloned().eq(expected), "{values:?}");
+}
+
+#[tokio::test]
+async fn old_records_go_after_their_time_also_where_nobody_writes() {
+    let local = fixture().await;
+    let spec = QueueSpec {
+        retention: Some(100),
+        ..spec(2)
+    };
+    local.broker.create_queue(&spec).await.expect("created");
+    for partition in 0..2 {
+        let to = AppendTo::Partition(partition);
+        let appended = local.broker.append(QUEUE, to, numbered(0..1_000), None);
+        appended.await.expect("appended");
+    }
+    let expired = [(0, (1_000, 1_000)), (1, (1_000, 1_000))].into();
+    becomes(&local.broker, |partitions| *partitions == expired).await;
+}
+
+#[tokio::test]
+async fn a_partition_keeps_about_as_many_bytes_as_it_may() {
+    let local = fixture().await;
+    let spec = QueueSpec {
+        retention_bytes: Some(300_000),
+        ..spec(1)
+    };
+    local.broker.create_queue(&spec).await.expect("created");
+    for number in 0..100_u64 {
+        let records = vec![record(number, None, &"x".repeat(20_000))];
+        let appended = local
+            .broker
+            .append(QUEUE, AppendTo::Partition(0), records, None);
+        appended.await.expect("appended");
+    }
+    let found = local.broker.describe_queue(QUEUE).await.expect("there");
+    let (earliest, latest) = found.partitions[&0];
+    assert_eq!(latest, 100);
+    assert!((80..=85).contains(&earliest), "keeps from {earliest}");
+    let kept = everything(&local.broker).await;
+    assert_eq!(
+        kept.first().map(|(_, record)| record.offset),
+        Some(earliest)
+    );
+}
+
+async fn becomes(
+    broker: &LocalBroker,
+    wanted: impl Fn(&std::collections::BTreeMap<u32, (u64, u64)>) -> bool,
+) {
+    let condition = async {
+        while !wanted(
+            &broker
+                .describe_queue(QUEUE)
+                .await
+                .expect("there")
+                .partitions,
+        ) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, condition).await.expect("comes in time");
+}
+
+fn credential() -> Credential {
+    Credential {
+        mechanism: "SCRAM-SHA-256".to_owned(),
+        username: "alice".to_owned(),
+        password: Secret::new("a password".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_ends_when_its_right_does() {
+    let local = with_queue(1).await;
+    for lease in [Some(Lease::Suspended), None] {
+        let granted = local
+            .broker
+            .grant(QUEUE, &credential(), Lease::Granted)
+            .await;
+        granted.expect("granted");
+        assert!(local.broker.may_read("alice", QUEUE));
+        let reader = local.broker.open_reader_as("alice", QUEUE, from_earliest());
+        let mut reader = reader.await.expect("a reader");
+        let taking = async {
+            tokio::task::yield_now().await;
+            match lease {
+                Some(lease) => local.broker.grant(QUEUE, &credential(), lease).await,
+                None => local.broker.revoke(QUEUE, "alice").await,
+            }
+        };
+        let (end, taken) = tokio::join!(timeout(DEADLINE, reader.next()), taking);
+        taken.expect("taken");
+        let end = end.expect("ends in time");
+        assert!(matches!(end, Err(BrokerError::Denied { .. })), "{end:?}");
+        assert!(!local.broker.may_read("alice", QUEUE));
+    }
+    let stranger = local
+        .broker
+        .open_reader_as("mallory", QUEUE, from_earliest());
+    assert!(matches!(
+        stranger.await.err(),
+        Some(BrokerError::Denied { .. })
+    ));
+}
+
+#[tokio::test]
+async fn consumers_have_the_lag_of_their_readers() {
+    let local = with_queue(1).await;
+    let lag = || async {
+        let consumers = local.broker.list_consumers(QUEUE).await.expect("a list");
+        let [Consumer { name, lag }] = consumers.as_slice() else {
+            panic!("{consumers:?}");
+        };
+        assert_eq!(name, "alice");
+        *lag
+    };
+    let granted = local
+        .broker
+        .grant(QUEUE, &credential(), Lease::Granted)
+        .await;
+    granted.expect("granted");
+    assert_eq!(lag().await, None);
+    let reader = local.broker.open_reader_as("alice", QUEUE, from_earliest());
+    let mut reader = reader.await.expect("a reader");
+    let to = AppendTo::Partition(0);
+    let appended = local.broker.append(QUEUE, to, numbered(0..5), None);
+    appended.await.expect("appended");
+    reader.next().await.expect("a chunk");
+    assert_eq!(lag().await, Some(0));
+    let appended = local.broker.append(QUEUE, to, numbered(5..8), None);
+    appended.await.expect("appended");
+    assert_eq!(lag().await, Some(3));
+}
+
+#[tokio::test]
+async fn a_writer_holds_no_more_than_its_buffer() {
+    let local = with_queue(1).await;
+    let options = WriterOptions {
+        processor: None,
+        buffer: 1,
+    };
+    let writer = local.broker.open_writer(QUEUE, options).await;
+    let mut writer = writer.expect("a writer");
+    for number in 0..3 {
+        let chunk = eson_broker::Chunk {
+            partition: 0,
+            first: number,
+            next: number + 1,
+            high_watermark: number + 1,
+            payload: Payload::Records(numbered(number..number + 1)),
+        };
+        writer.write(0, chunk).await.expect("written");
+        // Room for the newest chunk came only with the acknowledgement of those before.
+        let acknowledged = writer.acknowledged().get(&0).copied();
+        assert!(acknowledged.unwrap_or_default() >= number);
+    }
+}

@@ -18,6 +18,8 @@ mod admin;
 mod append;
 mod committer;
 mod encoding;
+#[cfg(test)]
+mod faults;
 mod group;
 mod housekeeping;
 mod opening;

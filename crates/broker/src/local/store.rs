@@ -173,7 +173,8 @@ impl Store {
         write: impl FnOnce(&WriteTransaction) -> Result<(T, Ending), Failure>,
     ) -> Result<T, Failure> {
         self.with_database(|database| {
-            let transaction = database.begin_write()?;
+            let mut transaction = database.begin_write()?;
+            transaction.set_quick_repair(true);
             let (outcome, ending) = write(&transaction)?;
             match ending {
                 Ending::Commit => transaction.commit()?,
