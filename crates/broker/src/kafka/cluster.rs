@@ -48,7 +48,7 @@ pub(crate) struct Topic {
 
 impl Topic {
     pub(crate) fn queue_id(&self) -> QueueId {
-        QueueId(URL_SAFE_NO_PAD.encode(self.id))
+        queue_id(self.id)
     }
 
     pub(crate) fn partitions(&self) -> u32 {
@@ -67,6 +67,11 @@ impl Topic {
 }
 
 /// A topic's id in the form that Kafka's own tools print.
+pub(crate) fn queue_id(id: Uuid) -> QueueId {
+    QueueId(URL_SAFE_NO_PAD.encode(id))
+}
+
+/// The reverse; none when it is no topic's id.
 pub(crate) fn topic_id(id: &QueueId) -> Option<Uuid> {
     let bytes = URL_SAFE_NO_PAD.decode(&id.0).ok()?;
     Uuid::from_slice(&bytes).ok()

@@ -400,8 +400,8 @@ mod tests {
     fn a_batch_that_is_too_large_becomes_two() {
         let mut scene = Scene::new();
         scene.push(10, 100);
-        scene.push(1, RIPE + TARGET);
         assert_eq!(scene.next(true), Some(0));
+        scene.push(1, RIPE + TARGET);
         assert_eq!(scene.next(true), Some(10));
         assert!(scene.lane.split(0).expect("decodes"));
         scene.lane.fail(10);

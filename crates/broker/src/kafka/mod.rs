@@ -21,6 +21,7 @@ mod config;
 mod connection;
 mod consumers;
 mod error;
+mod fence;
 mod fetched;
 mod fetcher;
 mod frames;
@@ -39,10 +40,12 @@ mod transport;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use eson_protocol::{BrokerKind, Positions};
 
+use self::backoff::Backoff;
 use self::cluster::Cluster;
 pub use self::config::{
     Advertised, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism, UnknownSaslMechanism,
@@ -53,6 +56,9 @@ use crate::{
     Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
     QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
 };
+
+/// How long what only looks is repeated while a partition moves from one broker to another.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A Kafka cluster.
 ///
@@ -89,7 +95,7 @@ impl Broker for KafkaBroker {
     }
 
     async fn describe_queue(&self, queue: &str) -> Result<QueueDescription, BrokerError> {
-        topics::describe(&self.cluster, queue).await
+        Backoff::retry(PATIENCE, || topics::describe(&self.cluster, queue)).await
     }
 
     async fn update_queue(&self, queue: &str, update: &QueueUpdate) -> Result<(), BrokerError> {
@@ -101,11 +107,11 @@ impl Broker for KafkaBroker {
     }
 
     async fn trim_queue(&self, queue: &str, before: &Positions) -> Result<(), BrokerError> {
-        topics::trim(&self.cluster, queue, before).await
+        Backoff::retry(PATIENCE, || topics::trim(&self.cluster, queue, before)).await
     }
 
     async fn list_consumers(&self, queue: &str) -> Result<Vec<Consumer>, BrokerError> {
-        consumers::list(&self.cluster, queue).await
+        Backoff::retry(PATIENCE, || consumers::list(&self.cluster, queue)).await
     }
 
     async fn grant(

@@ -24,8 +24,8 @@ use super::fetched::{Fetched, next_offset};
 use super::offsets::{self, READ_COMMITTED};
 use super::produce::{self, Outbound};
 use super::records::BatchBuilder;
-use super::{producer, topics};
-use crate::{BrokerError, Payload, ProcessorSource, QueueId};
+use super::{fence, producer, topics};
+use crate::{BrokerError, Payload, ProcessorSource};
 
 /// The topic that keeps positions.
 pub(crate) const TOPIC: &str = "eson-positions";
@@ -70,18 +70,19 @@ impl PositionStore {
     pub(crate) async fn open(
         cluster: Arc<Cluster>,
         source: &ProcessorSource,
-        destination: &QueueId,
+        destination: &Topic,
     ) -> Result<(Self, Positions), BrokerError> {
         let patience = cluster.config().delivery_timeout;
         let topic = Backoff::retry(patience, || topic(&cluster)).await?;
         let key = Key {
             processor: source.processor.clone(),
             source: source.source.clone(),
-            topic: destination.0.clone(),
+            topic: destination.queue_id().0,
             partition: None,
         };
         let name = format!("eson/{}/{}/{}", key.processor, key.source, key.topic);
         let producer = producer::named(&cluster, TOPIC, &name, None).await?;
+        fence::fence(&cluster, destination, &name, producer).await?;
         let mut store = Self {
             cluster,
             partition: crc32c::crc32c(name.as_bytes()) % topic.partitions().max(1),

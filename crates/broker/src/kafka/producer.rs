@@ -1,5 +1,6 @@
 //! Becoming a producer: InitProducerId (KIP-98, KIP-360).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::{
@@ -10,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::backoff::Backoff;
 use super::batch::Producer;
 use super::cluster::Cluster;
+use super::connection::Connection;
 use crate::BrokerError;
 
 /// The first use of transactions makes a cluster create a topic for them, which takes a while.
@@ -49,8 +51,7 @@ pub(crate) async fn named(
     former: Option<Producer>,
 ) -> Result<Producer, BrokerError> {
     Backoff::retry(PATIENCE, async || {
-        let coordinator = coordinator(cluster, queue, name).await?;
-        let connection = cluster.broker(coordinator).await?;
+        let connection = coordinator(cluster, queue, name).await?;
         let response = connection.call(&init(Some(name), former)).await?;
         connection.subject(queue).check(response.error_code, None)?;
         Ok(Producer {
@@ -71,11 +72,12 @@ fn init(name: Option<&str>, former: Option<Producer>) -> InitProducerIdRequest {
         .with_producer_epoch(former.epoch)
 }
 
-async fn coordinator(
+/// A connection to the broker that looks after the producer called `name`.
+pub(crate) async fn coordinator(
     cluster: &Cluster,
     queue: &str,
     name: &str,
-) -> Result<kafka_protocol::messages::BrokerId, BrokerError> {
+) -> Result<Arc<Connection>, BrokerError> {
     // The brokers have to be known by number before one of them can be found.
     cluster.brokers().await?;
     let connection = cluster.any().await?;
@@ -92,11 +94,11 @@ async fn coordinator(
     let subject = connection.subject(queue);
     subject.check(response.error_code, response.error_message.as_deref())?;
     if version < COORDINATORS {
-        return Ok(response.node_id);
+        return cluster.broker(response.node_id).await;
     }
     let Some(found) = response.coordinators.into_iter().next() else {
         return Err(connection.broken("no answer about a coordinator".to_owned()));
     };
     subject.check(found.error_code, found.error_message.as_deref())?;
-    Ok(found.node_id)
+    cluster.broker(found.node_id).await
 }

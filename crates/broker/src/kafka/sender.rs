@@ -153,6 +153,11 @@ impl Sender {
     /// Sends until the writer is gone or something does not pass.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         if let Err(error) = self.serve(&mut commands).await {
+            let error = match error {
+                // Wherever it was noticed first.
+                BrokerError::Fenced(_) => BrokerError::Fenced(self.topic.name.0.to_string()),
+                other => other,
+            };
             // The first failure is the one that is told.
             let _ = self.shared.failure.set(error);
             self.shared.room.close();

@@ -21,7 +21,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Instant, sleep};
 
-use super::cluster::{Cluster, Topic, topic_id, topic_name};
+use super::backoff::Backoff;
+use super::cluster::{Cluster, Topic, queue_id, topic_id, topic_name};
 use super::offsets;
 use crate::{BrokerError, QueueDescription, QueueId, QueueSpec, QueueUpdate};
 
@@ -86,12 +87,15 @@ pub(crate) async fn create_configured(
         .with_timeout_ms(CHANGE_TIMEOUT);
     let connection = cluster.controller().await?;
     let response = connection.call(&request).await?;
-    let subject = connection.subject(queue);
-    for result in &response.topics {
-        subject.check(result.error_code, result.error_message.as_deref())?;
-    }
-    await_topic(cluster, queue, |topic| topic.is_some_and(Topic::is_ready)).await?;
-    Ok(cluster.topic(queue).await?.queue_id())
+    let Some(created) = response.topics.first() else {
+        return Err(connection.broken("no answer about the new topic".to_owned()));
+    };
+    let message = created.error_message.as_deref();
+    connection
+        .subject(queue)
+        .check(created.error_code, message)?;
+    await_leaders(cluster, queue, |topic| topic.id == created.topic_id).await?;
+    Ok(queue_id(created.topic_id))
 }
 
 /// Describes a topic.
@@ -259,6 +263,21 @@ fn retention_value(retention: u64) -> String {
     i64::try_from(retention).unwrap_or(-1).to_string()
 }
 
+/// Waits until the topic is there as wanted and its leaders answer for it.
+async fn await_leaders(
+    cluster: &Cluster,
+    queue: &str,
+    wanted: impl Fn(&Topic) -> bool,
+) -> Result<(), BrokerError> {
+    let ready = |topic: &Topic| topic.is_ready() && wanted(topic);
+    await_topic(cluster, queue, |topic| topic.is_some_and(ready)).await?;
+    let answers = async || {
+        let topic = cluster.topic(queue).await?;
+        offsets::ranges(cluster, &topic).await.map(drop)
+    };
+    Backoff::retry(PROPAGATION, answers).await
+}
+
 async fn await_topic(
     cluster: &Cluster,
     queue: &str,
@@ -313,10 +332,7 @@ async fn add_partitions(cluster: &Cluster, topic: &Topic, count: u32) -> Result<
             .subject(queue)
             .check(result.error_code, message)?;
     }
-    await_topic(cluster, queue, |topic| {
-        topic.is_some_and(|topic| topic.partitions() >= count && topic.is_ready())
-    })
-    .await
+    await_leaders(cluster, queue, |topic| topic.partitions() >= count).await
 }
 
 async fn set_retention(cluster: &Cluster, queue: &str, retention: u64) -> Result<(), BrokerError> {

@@ -53,8 +53,7 @@ impl KafkaWriter {
         let (topic, limit) = Backoff::retry(patience, || begin(&cluster, queue)).await?;
         let (producer, store, stored) = match &options.processor {
             Some(source) => {
-                let id = topic.queue_id();
-                let (store, stored) = PositionStore::open(cluster.clone(), source, &id).await?;
+                let (store, stored) = PositionStore::open(cluster.clone(), source, &topic).await?;
                 (store.producer(), Some(store), stored)
             }
             None => (
