@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::text::{format_time, parse_time};
+use crate::text::{format_duration, parse_duration};
 use crate::{Access, BrokerKind, Connection, DataLine, Name, Secret, Server, TransportSecurity};
 
 /// Where a flow is and how to read it: the broker-agnostic keys of `docs/fnap.md`.
@@ -22,9 +22,9 @@ pub struct FlowAttributes {
     pub access: Option<Access>,
     /// `sasl=`, `username=` and `password=`, where a credential was made.
     pub credential: Option<FlowCredential>,
-    /// `expires=`: when the lease lapses unless it is renewed, in milliseconds since the Unix
-    /// epoch.
-    pub expires: Option<i64>,
+    /// `expires=`: how long from the answer on until the lease lapses unless it is renewed, in
+    /// milliseconds. A duration, since the clocks of two participants may differ.
+    pub expires: Option<u64>,
     /// `origin=`, repeated: the salted hashes of the flows that feed this one.
     pub origins: Vec<String>,
 }
@@ -84,7 +84,7 @@ impl FlowAttributes {
         lines.push("topic", Some(&connection.queue));
         lines.extend("server", &connection.servers);
         let tls = connection.security == TransportSecurity::Tls;
-        lines.push("tls", tls.then_some("true"));
+        lines.push("tls", tls.then_some("yes"));
         lines.push("partitions", self.partitions);
         lines.push("content-type", self.content_type.as_ref());
         lines.push("schema", self.schema.as_ref());
@@ -94,7 +94,7 @@ impl FlowAttributes {
             lines.push("username", Some(&credential.username));
             lines.push("password", credential.password.as_ref().map(Secret::expose));
         }
-        lines.push("expires", self.expires.and_then(format_time));
+        lines.push("expires", self.expires.map(format_duration));
         lines.extend("origin", &self.origins);
         lines.0
     }
@@ -114,7 +114,7 @@ impl FlowAttributes {
             schema: keys.text("schema"),
             access: keys.parsed("access")?,
             credential: credential(keys),
-            expires: keys.time("expires")?,
+            expires: keys.duration("expires")?,
             origins: keys.all("origin").map(str::to_owned).collect(),
         })
     }
@@ -129,7 +129,7 @@ fn connection(keys: Keys<'_>) -> Result<Connection, AttributesError> {
     if servers.is_empty() {
         return Err(AttributesError::Missing("server"));
     }
-    let tls = keys.all("tls").next().is_some_and(|value| value != "false");
+    let tls = keys.all("tls").next().is_some_and(|value| value != "no");
     Ok(Connection {
         kind: keys.required::<BrokerKind>("type")?,
         queue: keys
@@ -196,17 +196,12 @@ impl<'a> Keys<'a> {
         self.parsed(key)?.ok_or(AttributesError::Missing(key))
     }
 
-    fn time(self, key: &'static str) -> Result<Option<i64>, AttributesError> {
-        let Some(text) = self.all(key).next() else {
-            return Ok(None);
-        };
-        match parse_time(text) {
-            Some(time) => Ok(Some(time)),
-            None => Err(AttributesError::Value {
-                key,
-                reason: format!("`{text}` is no time by RFC 3339"),
-            }),
-        }
+    fn duration(self, key: &'static str) -> Result<Option<u64>, AttributesError> {
+        let duration = self.all(key).next().map(parse_duration).transpose();
+        duration.map_err(|error| AttributesError::Value {
+            key,
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -241,7 +236,7 @@ mod tests {
                 username: "sub-c1".to_owned(),
                 password: Some(Secret::new("p=4".to_owned())),
             }),
-            expires: Some(1_700_000_000_123),
+            expires: Some(90_000),
             origins: vec!["a1".to_owned(), "b2".to_owned()],
         }
     }

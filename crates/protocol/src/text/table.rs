@@ -49,7 +49,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry("REVOKE", "REVOKE right ON flow-or-namespace FROM principal", grant::revoke),
     entry("GET GRANTS", "GET GRANTS flow-or-namespace", grant::list),
     entry("SUBSCRIBE", "SUBSCRIBE flow [LOCAL flow] [from=] [mode=] [id=] [for=] [position=] [credential=again]", subscribe::parse),
-    entry("UNSUBSCRIBE", "UNSUBSCRIBE local-flow", subscription::unsubscribe),
+    entry("UNSUBSCRIBE", "UNSUBSCRIBE flow [id=]", subscription::unsubscribe),
     entry("PAUSE SUBSCRIPTION", "PAUSE SUBSCRIPTION local-flow", subscription::pause),
     entry("RESUME SUBSCRIPTION", "RESUME SUBSCRIPTION local-flow", subscription::resume),
     entry("STOP SUBSCRIPTION", "STOP SUBSCRIPTION local-flow", subscription::stop),

@@ -205,6 +205,7 @@ fn subscription_command() -> impl Strategy<Value = Command> {
         local,
         (name(), remote_subscribe()).prop_map(|(n, o)| Command::SubscribeRemote(n, o)),
         name().prop_map(Command::Unsubscribe),
+        (name(), text()).prop_map(|(n, id)| Command::UnsubscribeRemote(n, id)),
         name().prop_map(Command::PauseSubscription),
         name().prop_map(Command::ResumeSubscription),
         name().prop_map(Command::StopSubscription),
