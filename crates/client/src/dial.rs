@@ -35,6 +35,13 @@ impl Lookup for SystemLookup {
     }
 }
 
+#[async_trait]
+impl Lookup for eson_names::Resolver {
+    async fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        self.lookup_host(host).await.map_err(io::Error::other)
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

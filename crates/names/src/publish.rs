@@ -2,6 +2,7 @@
 //! (RFC 6763) and what the proof of concept asks for.
 
 use eson_protocol::{BrokerKind, Name};
+use serde::{Deserialize, Serialize};
 
 use crate::record::{Record, RecordData, absolute};
 use crate::text::Attributes;
@@ -16,7 +17,7 @@ const MAX_LABEL_LENGTH: usize = 63;
 pub(crate) const OWNER: &str = "owner";
 
 /// A host and a TCP port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// The host's name.
     pub host: Name,
@@ -31,7 +32,7 @@ impl From<(Name, u16)> for Target {
 }
 
 /// What FNS publishes of a flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowRecords {
     /// The flow's name.
     pub flow: Name,
@@ -54,7 +55,7 @@ pub struct FlowRecords {
 }
 
 /// What FNS publishes of a flow's queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueRecords {
     /// The broker's bootstrap servers.
     pub servers: Vec<Target>,

@@ -68,7 +68,7 @@ pub struct EmbeddedZone {
     /// `name`: the zone.
     pub name: Name,
     /// `hosts`: labels below the zone and their addresses.
-    pub hosts: BTreeMap<Name, Vec<IpAddr>>,
+    pub hosts: BTreeMap<String, Vec<IpAddr>>,
 }
 
 pub(super) fn resolver(node: Node<'_>) -> Option<Resolver> {
@@ -127,23 +127,22 @@ fn embedded_zone(node: Node<'_>) -> Option<EmbeddedZone> {
         let name = section.required("name", |node| node.name())?;
         let hosts = section.optional("hosts", |node| node.entries());
         let hosts = hosts.unwrap_or_default().into_iter();
-        let hosts = hosts.filter_map(|(label, node)| host(&name, &label, &node));
+        let hosts = hosts.filter_map(|(label, node)| host(&name, label, &node));
         let hosts = hosts.collect();
         Some(EmbeddedZone { name, hosts })
     })
 }
 
-fn host(zone: &Name, label: &str, node: &Node<'_>) -> Option<(Name, Vec<IpAddr>)> {
-    let name = match zone.prefixed(label) {
-        Ok(name) => name,
-        Err(cause) => return node.report(cause.to_string()),
-    };
+fn host(zone: &Name, label: String, node: &Node<'_>) -> Option<(String, Vec<IpAddr>)> {
+    if let Err(cause) = zone.prefixed(&label) {
+        return node.report(cause.to_string());
+    }
     let addresses = node.one_or_more()?.into_iter();
     let addresses = addresses.filter_map(|node| match node.text()?.parse() {
         Ok(address) => Some(address),
         Err(_) => node.report("must be an address, as in 127.0.0.1"),
     });
-    Some((name, addresses.collect()))
+    Some((label, addresses.collect()))
 }
 
 fn rfc2136(section: &Section<'_>) -> Option<NameserverKind> {

@@ -16,7 +16,7 @@ pub struct Processor {
     pub restart_delay: Duration,
     /// `longest-restart-delay`: the most it is doubled to (30s).
     pub longest_restart_delay: Duration,
-    /// `stop-time`: how long one may take to write what it has read before it is ended (10s).
+    /// `stop-time`: how long one may take to write what it has read before it is ended (25s).
     pub stop_time: Duration,
 }
 
@@ -26,7 +26,7 @@ impl Default for Processor {
             program: None,
             restart_delay: Duration::from_millis(500),
             longest_restart_delay: Duration::from_secs(30),
-            stop_time: Duration::from_secs(10),
+            stop_time: Duration::from_secs(25),
         }
     }
 }

@@ -35,9 +35,12 @@ async fn creates_and_lists_in_order(store: &dyn Store) {
         let found = store.get(Kind::Grant, name).await.unwrap();
         assert_eq!(found, Some(made));
     }
-    let listed = store.list(Kind::Grant).await.unwrap();
+    let listed = store.list(Kind::Grant, "").await.unwrap();
     let names: Vec<_> = listed.iter().map(|entry| entry.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
+    let below = store.list(Kind::Grant, "b").await.unwrap();
+    assert_eq!(below, listed[1..2]);
+    assert_eq!(store.list(Kind::Grant, "bb").await.unwrap(), []);
     assert_eq!(store.get(Kind::Processor, "a").await.unwrap(), None);
     let error = store
         .create(Kind::Grant, "a", "{}".into())
@@ -124,7 +127,7 @@ async fn tells_a_slow_watcher_to_list_again(store: &dyn Store) {
     });
     futures::future::join_all(made).await;
     assert_eq!(changes.next().await, Some(Change::Resync));
-    assert_eq!(store.list(Kind::Subscriber).await.unwrap().len(), 3000);
+    assert_eq!(store.list(Kind::Subscriber, "").await.unwrap().len(), 3000);
     let next = store
         .create(Kind::Subscriber, "t", "{}".into())
         .await

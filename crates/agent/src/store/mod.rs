@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use changes::{Change, ChangeFeed, Changes};
 pub use error::StoreError;
 pub use redb::RedbStore;
-pub use typed::{Resource, ResourceChange, ResourceChanges, Resources, Stored};
+pub use typed::{NameChanges, Resource, ResourceChange, ResourceChanges, Resources, Stored};
 
 /// What a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,11 +102,18 @@ pub trait Store: Send + Sync {
     /// Only when the store itself is out of reach.
     async fn get(&self, kind: Kind, name: &str) -> Result<Option<Entry>, StoreError>;
 
-    /// Every resource of a kind, those being deleted included, ordered by name.
+    /// Every resource of a kind whose name begins with `prefix`, those being deleted included,
+    /// ordered by name.
     ///
     /// # Errors
     /// Only when the store itself is out of reach.
-    async fn list(&self, kind: Kind) -> Result<Vec<Entry>, StoreError>;
+    async fn list(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError>;
+
+    /// The resources of a kind whose names begin with `prefix`, ordered by name.
+    ///
+    /// # Errors
+    /// Only when the store itself is out of reach.
+    async fn list_prefix(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError>;
 
     /// Adds a resource.
     ///

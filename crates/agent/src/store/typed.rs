@@ -82,7 +82,24 @@ impl<R: Resource> Resources<R> {
     /// # Errors
     /// As for [`Resources::get`].
     pub async fn list(&self) -> Result<Vec<Stored<R>>, StoreError> {
-        let entries = self.store.list(R::KIND).await?;
+        self.list_prefix("").await
+    }
+
+    /// Those whose names begin with `prefix`.
+    ///
+    /// # Errors
+    /// As for [`Resources::get`].
+    pub async fn list_prefix(&self, prefix: &str) -> Result<Vec<Stored<R>>, StoreError> {
+        let entries = self.store.list(R::KIND, prefix).await?;
+        entries.iter().map(decode).collect()
+    }
+
+    /// Those whose names begin with `prefix`, ordered by name.
+    ///
+    /// # Errors
+    /// As for [`Resources::get`].
+    pub async fn list_prefix(&self, prefix: &str) -> Result<Vec<Stored<R>>, StoreError> {
+        let entries = self.store.list_prefix(R::KIND, prefix).await?;
         entries.iter().map(decode).collect()
     }
 
@@ -165,12 +182,44 @@ impl<R: Resource> Resources<R> {
         self.store.remove(R::KIND, name).await
     }
 
+    /// The changes of one resource from now on.
+    #[must_use]
+    pub fn changes_of(&self, name: &str) -> NameChanges {
+        NameChanges {
+            changes: self.store.changes(R::KIND),
+            name: name.to_owned(),
+        }
+    }
+
     /// The changes from now on, [`ResourceChange::Resync`] first.
     #[must_use]
     pub fn changes(&self) -> ResourceChanges<R> {
         ResourceChanges {
             changes: self.store.changes(R::KIND),
             resource: PhantomData,
+        }
+    }
+}
+
+/// The changes of one resource, however it changed.
+#[derive(Debug)]
+pub struct NameChanges {
+    changes: Changes,
+    name: String,
+}
+
+impl NameChanges {
+    /// Waits until the resource may have changed since the last call; at once the first time.
+    /// False when the store is closed. Cancel-safe.
+    pub async fn changed(&mut self) -> bool {
+        loop {
+            match self.changes.next().await {
+                None => return false,
+                Some(Change::Resync) => return true,
+                Some(Change::Removed(name)) if name == self.name => return true,
+                Some(Change::Put(entry)) if entry.name == self.name => return true,
+                Some(_) => {}
+            }
         }
     }
 }

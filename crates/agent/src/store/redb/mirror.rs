@@ -1,6 +1,7 @@
 //! The committed state, in memory.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{PoisonError, RwLock};
 
 use crate::store::{Change, ChangeFeed, Changes, Entry, Kind};
@@ -28,9 +29,19 @@ impl Mirror {
         entries[kind as usize].get(name).cloned()
     }
 
-    pub(super) fn entries(&self, kind: Kind) -> Vec<Entry> {
+    pub(super) fn entries(&self, kind: Kind, prefix: &str) -> Vec<Entry> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries[kind as usize].values().cloned().collect()
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let range = entries[kind as usize].range::<str, _>(from);
+        let matching = range.take_while(|(name, _)| name.starts_with(prefix));
+        matching.map(|(_, entry)| entry.clone()).collect()
+    }
+
+    pub(super) fn entries_from(&self, kind: Kind, prefix: &str) -> Vec<Entry> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let behind = entries[kind as usize].range(prefix.to_owned()..);
+        let within = behind.take_while(|(name, _)| name.starts_with(prefix));
+        within.map(|(_, entry)| entry.clone()).collect()
     }
 
     pub(super) fn changes(&self, kind: Kind) -> Changes {

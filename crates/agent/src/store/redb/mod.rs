@@ -107,8 +107,12 @@ impl Store for RedbStore {
         Ok(self.mirror.entry(kind, name))
     }
 
-    async fn list(&self, kind: Kind) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.mirror.entries(kind))
+    async fn list(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.mirror.entries(kind, prefix))
+    }
+
+    async fn list_prefix(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.mirror.entries_from(kind, prefix))
     }
 
     async fn create(&self, kind: Kind, name: &str, document: Bytes) -> Result<Entry, StoreError> {

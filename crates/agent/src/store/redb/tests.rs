@@ -30,11 +30,11 @@ async fn keeps_everything_over_a_restart() {
     store.mark_deleting(Kind::Flow, "f007").await.unwrap();
     let highest = store.mark_deleting(Kind::Flow, "f008").await.unwrap();
     store.remove(Kind::Flow, "f008").await.unwrap();
-    let before = store.list(Kind::Flow).await.unwrap();
+    let before = store.list(Kind::Flow, "").await.unwrap();
     drop(store);
 
     let store = RedbStore::open(directory.path()).unwrap();
-    assert_eq!(store.list(Kind::Flow).await.unwrap(), before);
+    assert_eq!(store.list(Kind::Flow, "").await.unwrap(), before);
     let next = store.create(Kind::Flow, "f008", "".into()).await.unwrap();
     assert!(next.version > highest.version);
 }
@@ -65,7 +65,7 @@ async fn commits_what_queues_up_together() {
         async move { store.create(Kind::Flow, &name, "{}".into()).await.unwrap() }
     });
     futures::future::join_all(made).await;
-    assert_eq!(store.list(Kind::Flow).await.unwrap().len(), 10_000);
+    assert_eq!(store.list(Kind::Flow, "").await.unwrap().len(), 10_000);
 }
 
 /// A file on a disk that can fill up.
@@ -144,12 +144,12 @@ async fn loses_nothing_to_a_full_disk() {
             directory: directory.path().to_owned(),
         };
         assert_eq!(refused, Err(wanted));
-        assert_eq!(store.list(Kind::Flow).await.unwrap(), [kept.clone()]);
+        assert_eq!(store.list(Kind::Flow, "").await.unwrap(), [kept.clone()]);
     }
 
     switch.store(false, Ordering::SeqCst);
     let made = store.create(Kind::Flow, "made", "1".into()).await.unwrap();
     assert_eq!(changes.next().await, Some(Change::Resync));
     assert_eq!(changes.next().await, Some(Change::Put(made.clone())));
-    assert_eq!(store.list(Kind::Flow).await.unwrap(), [kept, made]);
+    assert_eq!(store.list(Kind::Flow, "").await.unwrap(), [kept, made]);
 }

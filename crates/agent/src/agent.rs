@@ -1,0 +1,176 @@
+//! The FNAA as a whole: opens what there is, starts what runs, and ends it in order.
+
+use std::sync::Arc;
+
+use eson_identity::{Account, Authenticator, Identity, Password, Proof, StaticAccounts};
+use eson_names::RegisterError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, User};
+use crate::participant::{OpenError, PROCESSOR_USER, Participant};
+use crate::reconcile;
+use crate::resource::{
+    Condition, Namespace, NamespaceSpec, NamespaceStatus, RegisteredView,
+};
+use crate::session::{Admission, ListenError, Listeners, Logins, Service};
+use crate::store::StoreError;
+
+/// Why the FNAA can't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// Something that the configuration names can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The embedded name server does not take back what it had.
+    #[error("the embedded name server: {0}")]
+    Names(#[from] RegisterError),
+}
+
+/// Runs an FNAA until `stop` is cancelled. Each configuration that comes over `reloads` replaces
+/// users, peers, limits and what holds for subscriptions.
+///
+/// # Errors
+/// [`AgentError`] when it can't start; nothing is left running then.
+pub async fn run(
+    config: Config,
+    stop: CancellationToken,
+    mut reloads: mpsc::Receiver<Config>,
+) -> Result<(), AgentError> {
+    let participant = Participant::open(config).await?;
+    adopt_namespaces(&participant).await?;
+    restore_embedded_names(&participant).await?;
+    let tasks = TaskTracker::new();
+    let users = Arc::new(StaticAccounts::default());
+    take_users(&users, &participant.config());
+    let service = service(&participant, &users, &stop);
+    let config = participant.config();
+    let listeners = Listeners::bind(&config.listen, &participant.socket).await?;
+    reconcile::spawn(&participant, &tasks, &stop);
+    listeners.serve(&service, &tasks);
+    tracing::info!(fqdn = %participant.fqdn, "serving");
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(config) = reloads.recv() => {
+                take_users(&users, &config);
+                participant.reload(config);
+                tracing::info!("users, peers, limits and subscriptions are reloaded");
+            }
+        }
+    }
+    tracing::info!("shutting down");
+    tasks.close();
+    tasks.wait().await;
+    drop(service);
+    participant.close().await;
+    Ok(())
+}
+
+fn service(
+    participant: &Arc<Participant>,
+    users: &Arc<StaticAccounts>,
+    stop: &CancellationToken,
+) -> Service {
+    let processors = StaticAccounts::default();
+    processors.insert(PROCESSOR_USER.to_owned(), processor_account(participant));
+    let sources = vec![
+        Arc::clone(users) as _,
+        Arc::new(processors) as _,
+        Arc::clone(&participant.readers) as _,
+    ];
+    let key = participant.keys.key_for("sasl");
+    let authenticator = Authenticator::new(participant.domain.clone(), sources, key);
+    Service {
+        participant: Arc::clone(participant),
+        logins: Logins::new(authenticator, participant.limits().logins),
+        admission: Admission::default(),
+        stop: stop.clone(),
+    }
+}
+
+fn processor_account(participant: &Participant) -> Account {
+    let password = participant.processor_password.expose().to_owned();
+    Account {
+        identity: Identity::Processor { username: PROCESSOR_USER.to_owned() },
+        proof: Proof::Password(Password::new(password)),
+    }
+}
+
+fn take_users(users: &StaticAccounts, config: &Config) {
+    let account = |user: &User| Account {
+        identity: Identity::Principal(user.principal.clone()),
+        proof: Proof::Verifier(user.verifier.clone()),
+    };
+    users.replace(config.users.iter().map(|user| (user.name.clone(), account(user))));
+}
+
+/// The configuration's namespaces as resources. One that has left the configuration stays until
+/// its owner deletes it: its flows are still there.
+async fn adopt_namespaces(participant: &Participant) -> Result<(), StoreError> {
+    let config = participant.config();
+    for known in participant.namespaces.list().await? {
+        let listed = config.namespaces.iter().any(|it| it.name == known.resource.spec.name);
+        if !listed && known.resource.spec.configured {
+            tracing::warn!(namespace = %known.name, "is no longer in the configuration, and kept");
+            let release = |it: &mut Namespace| it.spec.configured = false;
+            participant.namespaces.update(&known.name, release).await?;
+        }
+    }
+    for namespace in &config.namespaces {
+        let spec = NamespaceSpec {
+            name: namespace.name.clone(),
+            owners: namespace.owners.clone(),
+            broker: namespace.broker.clone(),
+            ns_public: namespace.ns_public.clone(),
+            ns_private: namespace.ns_private.clone(),
+            configured: true,
+            generation: 1,
+        };
+        adopt_namespace(participant, spec).await?;
+    }
+    Ok(())
+}
+
+async fn adopt_namespace(
+    participant: &Participant,
+    spec: NamespaceSpec,
+) -> Result<(), StoreError> {
+    let name = spec.name.to_string();
+    let fresh = Namespace { spec: spec.clone(), status: NamespaceStatus::default() };
+    match participant.namespaces.create(&name, fresh).await {
+        Err(StoreError::Exists { .. }) => {}
+        other => return other.map(|_| ()),
+    }
+    let take_over = |it: &mut Namespace| {
+        let generation = it.spec.generation;
+        let known = NamespaceSpec { generation: 1, ..it.spec.clone() };
+        if known != spec {
+            it.spec = NamespaceSpec { generation: generation + 1, ..spec.clone() };
+            it.status.condition = Condition::default();
+        }
+    };
+    participant.namespaces.update(&name, take_over).await.map(|_| ())
+}
+
+/// The embedded name server forgets everything when it ends; the store does not.
+async fn restore_embedded_names(participant: &Participant) -> Result<(), AgentError> {
+    let flows = participant.flows.list().await?;
+    let subscribers = participant.subscribers.list().await?;
+    let of_flows = flows.iter().flat_map(|flow| &flow.resource.status.registered);
+    let of_copies = subscribers.iter().flat_map(|copy| &copy.resource.status.registered);
+    for RegisteredView { nameserver, records, .. } in of_flows.chain(of_copies) {
+        if let Some(registrar) = participant.nameservers.embedded(nameserver) {
+            registrar.register(records).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! READ FLOW: what is read, from where, and by whom.
+
+use eson_broker::{BrokerError, QueueDescription, QueueReader, ReaderOptions};
+use eson_protocol::{Code, Name, Positions, ReadOptions, Right, Start, Status};
+
+use super::Request;
+use crate::authority::Role;
+use crate::participant::BrokerEntry;
+use crate::reconcile::queue::failure;
+use crate::resource::{Lease, Subscriber};
+
+/// How many bytes one reading session may hold.
+const BUFFER: usize = 1 << 20;
+
+/// A queue that the caller may read.
+struct Readable<'a> {
+    entry: &'a BrokerEntry,
+    queue: String,
+    /// The credential's user name, which the embedded broker checks by itself.
+    credential: Option<&'a str>,
+}
+
+/// An open reading.
+pub(crate) struct Reading {
+    /// Reads.
+    pub(crate) reader: Box<dyn QueueReader>,
+    /// Where each partition begins.
+    pub(crate) begin: Positions,
+    /// Where each partition ended when the reading began.
+    pub(crate) end: Positions,
+    /// Records before this time are left out, until the first that is not.
+    pub(crate) since: Option<i64>,
+}
+
+impl Request<'_> {
+    /// Opens a flow, or a copy for whoever holds its credential.
+    pub(crate) async fn open_reading(
+        &self,
+        name: &Name,
+        options: &ReadOptions,
+    ) -> Result<Reading, Status> {
+        let readable = self.readable(name).await?;
+        let broker = &readable.entry.broker;
+        let found = broker.describe_queue(&readable.queue).await;
+        let found = found.map_err(|error| failure(&error).to_status())?;
+        let since = match (options.from, &options.cursor) {
+            (Some(Start::Timestamp(since)), None) => Some(since),
+            _ => None,
+        };
+        let begin = begin(&found, options);
+        let reader = readable.open(begin.clone()).await;
+        let reader = reader.map_err(|error| failure(&error).to_status())?;
+        let end = found.partitions.iter().map(|(number, (_, latest))| (*number, *latest));
+        Ok(Reading { reader, begin, end: end.collect(), since })
+    }
+
+    async fn readable(&self, name: &Name) -> Result<Readable<'_>, Status> {
+        if let Some(subscriber) = self.readable_copy(name).await? {
+            let entry = self.participant.brokers.require(&subscriber.status.broker)?;
+            let queue = entry.copy_queue(&subscriber).map_err(|failure| failure.to_status())?;
+            let credential = match &self.caller.role {
+                Role::Reader { username } => Some(username.as_str()),
+                _ => None,
+            };
+            return Ok(Readable { entry, queue, credential });
+        }
+        let flow = self.participant.authorized_flow(self.caller, Right::Read, name).await?;
+        let spec = flow.resource.spec;
+        let entry = self.participant.brokers.require(&spec.broker)?;
+        Ok(Readable { entry, queue: spec.queue, credential: None })
+    }
+
+    /// The copy of that name, if the caller holds its credential or is a processor of ours.
+    ///
+    /// # Errors
+    /// 557 when the owner has ended it, 552 while its lease has lapsed, 550 when the credential
+    /// is for another copy.
+    pub(super) async fn readable_copy(&self, name: &Name) -> Result<Option<Subscriber>, Status> {
+        let is_processor = self.caller.role == Role::Processor;
+        let holds = match &self.caller.role {
+            Role::Reader { username } => name.first_label() == username,
+            _ => is_processor,
+        };
+        let found = match Subscriber::stored_name(name).filter(|_| holds) {
+            Some(stored) => self.participant.subscribers.get(&stored).await?,
+            None => None,
+        };
+        let subscriber = match found {
+            Some(found) => found.resource,
+            None if is_processor => return Ok(None),
+            None if matches!(self.caller.role, Role::Participant) => return Ok(None),
+            None => return Err(Status::not_found(format!("there is no copy {name}"))),
+        };
+        match subscriber.spec.lease {
+            _ if is_processor => Ok(Some(subscriber)),
+            Lease::Held => Ok(Some(subscriber)),
+            Lease::Revoked => Err(Status::revoked(format!("the owner has ended {name}"))),
+            Lease::Lapsed => {
+                Err(Status::denied(format!("the lease of {name} has lapsed; renew it")))
+            }
+        }
+    }
+
+    /// What a reader whose queue refuses is told: the lease says why.
+    pub(crate) async fn read_failure(&self, name: &Name, error: &BrokerError) -> Status {
+        match (error, self.readable_copy(name).await) {
+            (BrokerError::Denied { .. }, Err(status)) => status,
+            (BrokerError::Denied { .. }, Ok(_)) => {
+                Status::new(Code::Denied, format!("{name} may not be read any more"))
+            }
+            _ => failure(error).to_status(),
+        }
+    }
+}
+
+impl Readable<'_> {
+    async fn open(&self, positions: Positions) -> Result<Box<dyn QueueReader>, BrokerError> {
+        let options =
+            ReaderOptions { positions, start: Start::Earliest, encoded: false, buffer: BUFFER };
+        match (&self.entry.local, self.credential) {
+            (Some(local), Some(username)) => {
+                local.open_reader_as(username, &self.queue, options).await
+            }
+            (_, None) => self.entry.broker.open_reader(&self.queue, options).await,
+            // A broker of its own checks its credentials itself, and is read over its own
+            // protocol.
+            (None, Some(_)) => Err(BrokerError::Unsupported {
+                kind: self.entry.kind.to_string(),
+                what: format!("be read with a subscriber's credential over FNAP ({})", self.queue),
+            }),
+        }
+    }
+}
+
+/// Where each partition begins: the cursor goes before `from`.
+fn begin(found: &QueueDescription, options: &ReadOptions) -> Positions {
+    let from = options.from.unwrap_or_default();
+    let default = |earliest: u64, latest: u64| match from {
+        Start::Latest => latest,
+        Start::Earliest | Start::Timestamp(_) => earliest,
+    };
+    let cursor = options.cursor.as_ref();
+    let partitions = found.partitions.iter().map(|(number, (earliest, latest))| {
+        let given = cursor.and_then(|cursor| cursor.get(number)).copied();
+        (*number, given.unwrap_or_else(|| default(*earliest, *latest)))
+    });
+    partitions.collect()
+}

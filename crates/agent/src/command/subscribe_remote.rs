@@ -1,0 +1,308 @@
+//! SUBSCRIBE flow: another participant's FNAA subscribes to a flow of ours, or renews.
+
+use eson_broker::Credential;
+use eson_protocol::{Code, DataLine, Delivery, Name, Principal, RemoteSubscribe, Reply, Right, Status};
+
+use super::lines::{attribute, seconds_until};
+use super::{Answer, Request, wait};
+use crate::authority::Caller;
+use crate::participant::BrokerEntry;
+use crate::reconcile::queue::failure;
+use crate::resource::{
+    Activity, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus,
+};
+use crate::store::{StoreError, Stored};
+
+impl Request<'_> {
+    /// Makes a copy of the flow for the caller, with a credential that reads it. The same `id`
+    /// from the same principal renews the lease and gives the same answer.
+    pub(super) async fn subscribe_remote(&self, flow: Name, options: RemoteSubscribe) -> Answer {
+        if options.mode == Some(Delivery::Direct) {
+            let text = format!("{flow}: mode=direct is not offered; use mode=copy");
+            return Err(Status::new(Code::Unsupported, text));
+        }
+        self.check_on_behalf(options.on_behalf_of.as_ref())?;
+        self.check_confidential(&flow)?;
+        self.participant.authorized_flow(&self.entitled(&options), Right::Read, &flow).await?;
+        let label = self.label(&flow, &options)?;
+        let copy = flow
+            .prefixed(label.as_str())
+            .map_err(|error| Status::new(Code::Name, format!("a copy of {flow}: {error}")))?;
+        let renewed = self.renew_or_create(&flow, label, &options).await?;
+        let subscriber = self.subscriber_settled(&renewed).await?;
+        let password = renewed.handed_over || options.credential_again;
+        let lines = self.subscribed(&copy, &subscriber.resource, password).await?;
+        Ok(Reply::data(lines))
+    }
+
+    /// Only a participant's own FNAA may ask for a user of that participant.
+    fn check_on_behalf(&self, user: Option<&Principal>) -> Result<(), Status> {
+        let allowed = match (user, &self.caller.principal) {
+            (None, _) => true,
+            (Some(Principal::User { domain, .. }), Principal::Domain(own)) => domain == own,
+            _ => false,
+        };
+        if allowed {
+            return Ok(());
+        }
+        let text = format!("{} may not ask for another's user", self.caller.principal);
+        Err(Status::new(Code::Denied, text))
+    }
+
+    fn check_confidential(&self, flow: &Name) -> Result<(), Status> {
+        if self.confidential || !self.attributes {
+            return Ok(());
+        }
+        let text = format!("the credential for a copy of {flow} is handed over under TLS only");
+        Err(Status::new(Code::Privacy, text))
+    }
+
+    /// Whose right counts: the user's on whose behalf an FNAA asks, or the caller's own.
+    fn entitled(&self, options: &RemoteSubscribe) -> Caller {
+        let principal = options.on_behalf_of.as_ref().unwrap_or(&self.caller.principal);
+        Caller { principal: principal.clone(), ..self.caller.clone() }
+    }
+
+    /// The same for the same principal, flow and id. Without an id, an anonymous caller is a new
+    /// one each time, since nothing tells two of them apart.
+    fn label(&self, flow: &Name, options: &RemoteSubscribe) -> Result<Label, Status> {
+        let id = match (&options.id, &self.caller.principal) {
+            (Some(id), _) => id.clone(),
+            (None, Principal::Anonymous) => crate::secrets::random_token()?,
+            (None, _) => String::new(),
+        };
+        Ok(self.participant.keys.label(flow, &self.caller.principal, &id))
+    }
+
+    async fn renew_or_create(
+        &self,
+        flow: &Name,
+        label: Label,
+        options: &RemoteSubscribe,
+    ) -> Result<Renewed, Status> {
+        let expires = self.participant.lease_end();
+        let subscribers = &self.participant.subscribers;
+        let name = format!("{flow} {label}");
+        if let Some(known) = subscribers.get(&name).await? {
+            return self.renew(&known, expires, options).await;
+        }
+        self.check_quota(options).await?;
+        let spec = SubscriberSpec {
+            flow: flow.clone(),
+            label,
+            principal: self.caller.principal.clone(),
+            on_behalf_of: options.on_behalf_of.clone(),
+            start: options.from.unwrap_or_default(),
+            mode: Delivery::Copy,
+            credential: 1,
+            generation: 1,
+            activity: Activity::Running,
+            lease: Lease::Held,
+            expires,
+            acknowledged: options.position.clone().unwrap_or_default(),
+        };
+        let subscriber = Subscriber { spec, status: SubscriberStatus::default() };
+        match subscribers.create(&name, subscriber).await {
+            Ok(_) => Ok(Renewed { name, generation: 1, handed_over: true }),
+            Err(StoreError::Exists { .. }) => {
+                let known = subscribers.require(&name).await?;
+                self.renew(&known, expires, options).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn renew(
+        &self,
+        known: &Stored<Subscriber>,
+        expires: u64,
+        options: &RemoteSubscribe,
+    ) -> Result<Renewed, Status> {
+        check_renewable(known)?;
+        let mut handed_over = false;
+        let change = |subscriber: &mut Subscriber| {
+            let spec = &mut subscriber.spec;
+            spec.expires = expires;
+            for (partition, next) in options.position.iter().flatten() {
+                let held = spec.acknowledged.entry(*partition).or_default();
+                *held = (*held).max(*next);
+            }
+            handed_over = subscriber.status.condition.ready == 0;
+            if spec.lease == Lease::Lapsed {
+                spec.lease = Lease::Held;
+                spec.credential += 1;
+                spec.generation += 1;
+                handed_over = true;
+            }
+        };
+        let stored = self.participant.subscribers.update(&known.name, change).await?;
+        check_renewable(&stored)?;
+        let generation = stored.resource.spec.generation;
+        Ok(Renewed { name: stored.name, generation, handed_over })
+    }
+
+    async fn check_quota(&self, options: &RemoteSubscribe) -> Result<(), Status> {
+        let quota = self.participant.subscriptions_per_peer();
+        let entitled = self.entitled(options).principal;
+        let subscribers = self.participant.subscribers.list().await?;
+        let held = subscribers.iter().filter(|known| known.resource.spec.reader() == &entitled);
+        if held.count() < quota {
+            return Ok(());
+        }
+        let text = format!("{entitled} has {quota} subscriptions here already; end one first");
+        Err(Status::new(Code::Quota, text))
+    }
+
+    async fn subscriber_settled(
+        &self,
+        renewed: &Renewed,
+    ) -> Result<Stored<Subscriber>, Status> {
+        let Renewed { name, generation, .. } = renewed;
+        let subscribers = &self.participant.subscribers;
+        let settled = wait::settled(subscribers, name, *generation, |it| &it.status.condition);
+        let ended = || Status::new(Code::Busy, format!("the subscription to {name} was ended"));
+        let subscriber = settled.await?.ok_or_else(ended)?;
+        check_renewable(&subscriber)?;
+        Ok(subscriber)
+    }
+
+    /// The copy's name, and, after ENABLE attributes, all that is needed to read it.
+    async fn subscribed(
+        &self,
+        copy: &Name,
+        subscriber: &Subscriber,
+        password: bool,
+    ) -> Result<Vec<DataLine>, Status> {
+        let mut lines = vec![DataLine::Text(copy.to_string())];
+        if !self.attributes {
+            return Ok(lines);
+        }
+        lines.extend(self.copy_lines(copy, subscriber)?);
+        let credential = self.participant.keys.credential(&subscriber.spec);
+        lines.extend(credential_lines(&credential, password));
+        let left = seconds_until(subscriber.spec.expires, self.participant.now());
+        lines.push(attribute("expires", format!("{left}s")));
+        let origins = self.participant.origins(&subscriber.spec.flow).await?;
+        lines.extend(origins.iter().map(|origin| attribute("origin", origin)));
+        Ok(lines)
+    }
+
+    /// Where a copy is, as DESCRIBE FLOW tells it.
+    pub(super) fn copy_lines(
+        &self,
+        copy: &Name,
+        subscriber: &Subscriber,
+    ) -> Result<Vec<DataLine>, Status> {
+        let entry = self.participant.brokers.require(&subscriber.status.broker)?;
+        let mut lines = vec![
+            attribute("flow", copy),
+            attribute("type", entry.kind),
+            attribute("topic", entry.queue_name(copy)),
+        ];
+        let servers = entry.public();
+        lines.extend(servers.servers.iter().map(|server| attribute("server", server)));
+        lines.extend(servers.tls.then(|| attribute("tls", "yes")));
+        lines.push(attribute("partitions", subscriber.status.partitions));
+        Ok(lines)
+    }
+
+    /// DESCRIBE FLOW of a copy, for its holder and for those who run the flow.
+    pub(super) async fn describe_copy(
+        &self,
+        name: &Name,
+    ) -> Result<Option<Vec<DataLine>>, Status> {
+        if let Some(subscriber) = self.readable_copy(name).await? {
+            return self.copy_details(name, &subscriber).await.map(Some);
+        }
+        let Some(stored_name) = Subscriber::stored_name(name) else { return Ok(None) };
+        let Some(subscriber) = self.participant.subscribers.get(&stored_name).await? else {
+            return Ok(None);
+        };
+        let spec = &subscriber.resource.spec;
+        if *spec.reader() != self.caller.principal {
+            self.participant.authorized_flow(self.caller, Right::Admin, &spec.flow).await?;
+        }
+        if spec.lease == Lease::Revoked {
+            return Err(revoked(name));
+        }
+        self.copy_lines(name, &subscriber.resource).map(Some)
+    }
+
+    /// What a reader over FNAP needs, too: which queue it is, and what it has.
+    async fn copy_details(
+        &self,
+        name: &Name,
+        subscriber: &Subscriber,
+    ) -> Result<Vec<DataLine>, Status> {
+        let mut lines = self.copy_lines(name, subscriber)?;
+        let entry = self.participant.brokers.require(&subscriber.status.broker)?;
+        let queue = entry.copy_queue(subscriber).map_err(|failure| failure.to_status())?;
+        lines.extend(queue_lines(entry, &queue).await?);
+        Ok(lines)
+    }
+
+    /// UNSUBSCRIBE flow id=…: the other side has ended it. One that is gone is no error.
+    pub(super) async fn unsubscribe_remote(&self, flow: Name, id: String) -> Answer {
+        let label = self.participant.keys.label(&flow, &self.caller.principal, &id);
+        let done = Status::done_with(&flow);
+        let name = format!("{flow} {label}");
+        let subscribers = &self.participant.subscribers;
+        match subscribers.get(&name).await? {
+            None => return Ok(done.into()),
+            // The tombstone stays until the owner clears it.
+            Some(known) if known.resource.spec.lease == Lease::Revoked => return Ok(done.into()),
+            Some(_) => {}
+        }
+        match subscribers.mark_deleting(&name).await {
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        wait::gone(subscribers, &name, |it| &it.status.condition).await?;
+        Ok(done.into())
+    }
+}
+
+struct Renewed {
+    name: String,
+    generation: u64,
+    handed_over: bool,
+}
+
+fn check_renewable(known: &Stored<Subscriber>) -> Result<(), Status> {
+    if known.resource.spec.lease == Lease::Revoked {
+        return Err(revoked(&known.resource.spec.flow));
+    }
+    if known.deleting {
+        let text = format!("{} is being ended; try again when that is done", known.name);
+        return Err(Status::new(Code::Busy, text));
+    }
+    Ok(())
+}
+
+fn revoked(flow: &Name) -> Status {
+    let text = format!("the owner of {flow} has ended this subscription");
+    Status::new(Code::Revoked, text)
+}
+
+/// A queue's identity and the range of each of its partitions.
+pub(super) async fn queue_lines(
+    entry: &BrokerEntry,
+    queue: &str,
+) -> Result<Vec<DataLine>, Status> {
+    let found = entry.broker.describe_queue(queue).await;
+    let found = found.map_err(|error| failure(&error).to_status())?;
+    let mut lines = vec![attribute("queue-id", &found.id)];
+    lines.extend(found.partitions.iter().map(|(partition, (earliest, latest))| {
+        attribute("range", format!("{partition}:{earliest}-{latest}"))
+    }));
+    Ok(lines)
+}
+
+fn credential_lines(credential: &Credential, password: bool) -> Vec<DataLine> {
+    let mut lines = vec![
+        attribute("sasl", &credential.mechanism),
+        attribute("username", &credential.username),
+    ];
+    lines.extend(password.then(|| attribute("password", credential.password.expose())));
+    lines
+}

@@ -1,0 +1,120 @@
+//! GET SUBSCRIBERS, REMOVE, PAUSE and RESUME SUBSCRIBER: the owner's side.
+
+use eson_protocol::{Code, Name, Reply, Right, Status};
+
+use super::lines::{entry, seconds_until};
+use super::{Answer, Request, wait};
+use crate::resource::{Activity, Lease, Subscriber};
+use crate::store::Stored;
+
+impl Request<'_> {
+    pub(super) async fn list_subscribers(&self, flow: Name) -> Answer {
+        self.participant.authorized_flow(self.caller, Right::Admin, &flow).await?;
+        let mut lines = Vec::new();
+        for subscriber in self.participant.subscribers_of(&flow).await? {
+            lines.push(self.subscriber_entry(&subscriber).await);
+        }
+        Ok(Reply::data(lines))
+    }
+
+    async fn subscriber_entry(&self, subscriber: &Stored<Subscriber>) -> eson_protocol::DataLine {
+        let spec = &subscriber.resource.spec;
+        let mut values = vec![
+            ("principal", spec.reader().to_string()),
+            ("state", state(subscriber).to_owned()),
+        ];
+        if spec.lease == Lease::Held {
+            let left = seconds_until(spec.expires, self.participant.now());
+            values.push(("expires", format!("{left}s")));
+        }
+        if let Some(leg) = self.participant.copy_status(subscriber) {
+            values.push(("lag", leg.lag.to_string()));
+        }
+        if let Some(failure) = &subscriber.resource.status.condition.failure {
+            values.push(("error", failure.text.clone()));
+        }
+        entry(spec.label.as_str(), &values)
+    }
+
+    /// Revokes: stops the copy, takes the credential back, deletes the copy. What is left is a
+    /// tombstone that answers 557, until RESUME SUBSCRIBER clears it.
+    pub(super) async fn remove_subscriber(&self, flow: Name, label: String) -> Answer {
+        self.change_subscriber(&flow, &label, |subscriber| {
+            if subscriber.spec.lease != Lease::Revoked {
+                subscriber.spec.lease = Lease::Revoked;
+                subscriber.spec.generation += 1;
+            }
+        })
+        .await
+    }
+
+    pub(super) async fn pause_subscriber(&self, flow: Name, label: String) -> Answer {
+        self.change_subscriber(&flow, &label, |subscriber| {
+            set_activity(subscriber, Activity::Paused);
+        })
+        .await
+    }
+
+    /// Goes on after a pause; clears a revocation, so that the subscriber may ask anew.
+    pub(super) async fn resume_subscriber(&self, flow: Name, label: String) -> Answer {
+        let found = self.owned_subscriber(&flow, &label).await?;
+        if found.resource.spec.lease != Lease::Revoked {
+            let resume = |subscriber: &mut Subscriber| set_activity(subscriber, Activity::Running);
+            return self.change_subscriber(&flow, &label, resume).await;
+        }
+        let subscribers = &self.participant.subscribers;
+        subscribers.mark_deleting(&found.name).await?;
+        wait::gone(subscribers, &found.name, |it| &it.status.condition).await?;
+        Ok(Status::done_with(&found.name).into())
+    }
+
+    async fn change_subscriber(
+        &self,
+        flow: &Name,
+        label: &str,
+        change: impl FnMut(&mut Subscriber) + Send,
+    ) -> Answer {
+        let found = self.owned_subscriber(flow, label).await?;
+        let subscribers = &self.participant.subscribers;
+        let stored = subscribers.update(&found.name, change).await?;
+        let generation = stored.resource.spec.generation;
+        wait::settled(subscribers, &found.name, generation, |it| &it.status.condition).await?;
+        Ok(Status::done_with(&found.name).into())
+    }
+
+    /// The subscriber, named by its label or by its copy's full name.
+    async fn owned_subscriber(
+        &self,
+        flow: &Name,
+        label: &str,
+    ) -> Result<Stored<Subscriber>, Status> {
+        self.participant.authorized_flow(self.caller, Right::Admin, flow).await?;
+        let label = label.to_ascii_lowercase();
+        let label = label.strip_suffix(&format!(".{flow}")).unwrap_or(&label);
+        let found = self.participant.subscribers.get(&format!("{flow} {label}")).await?;
+        found.ok_or_else(|| {
+            let text = format!("{flow} has no subscriber {label}; GET SUBSCRIBERS {flow} lists them");
+            Status::new(Code::NotFound, text)
+        })
+    }
+}
+
+fn set_activity(subscriber: &mut Subscriber, activity: Activity) {
+    if subscriber.spec.activity != activity {
+        subscriber.spec.activity = activity;
+        subscriber.spec.generation += 1;
+    }
+}
+
+fn state(subscriber: &Stored<Subscriber>) -> &'static str {
+    let resource = &subscriber.resource;
+    match (resource.spec.lease, resource.spec.activity) {
+        (Lease::Revoked, _) => "revoked",
+        _ if subscriber.deleting => "ending",
+        (Lease::Lapsed, _) => "lapsed",
+        (Lease::Held, Activity::Paused | Activity::Stopped) => "paused",
+        _ if resource.status.condition.failure.is_some() => "failed",
+        _ if resource.status.condition.ready == 0 => "pending",
+        (Lease::Held, Activity::Running) => "active",
+    }
+}

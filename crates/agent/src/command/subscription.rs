@@ -1,0 +1,98 @@
+//! UNSUBSCRIBE, PAUSE, RESUME, STOP and DESCRIBE SUBSCRIPTION, GET SUBSCRIPTIONS.
+
+use eson_protocol::{DataLine, Name, Reply, Status};
+
+use super::lines::{attribute, entry, optional};
+use super::{Answer, Request, wait};
+use crate::resource::{Activity, Subscription};
+use crate::store::{StoreError, Stored};
+
+impl Request<'_> {
+    /// Ends the subscription on both sides. The local flow and its events stay.
+    pub(super) async fn unsubscribe(&self, local: Name) -> Answer {
+        self.own_subscription(&local).await?;
+        let subscriptions = &self.participant.subscriptions;
+        match subscriptions.mark_deleting(local.as_str()).await {
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        wait::gone(subscriptions, local.as_str(), |it| &it.status.condition).await?;
+        Ok(Status::done_with(&local).into())
+    }
+
+    pub(super) async fn pause_subscription(&self, local: Name) -> Answer {
+        self.set_subscription_activity(local, Activity::Paused).await
+    }
+
+    pub(super) async fn resume_subscription(&self, local: Name) -> Answer {
+        self.set_subscription_activity(local, Activity::Running).await
+    }
+
+    pub(super) async fn stop_subscription(&self, local: Name) -> Answer {
+        self.set_subscription_activity(local, Activity::Stopped).await
+    }
+
+    /// Resuming also tries again what the publisher had refused.
+    async fn set_subscription_activity(&self, local: Name, activity: Activity) -> Answer {
+        self.own_subscription(&local).await?;
+        let change = |subscription: &mut Subscription| {
+            let failed = subscription.status.condition.failure.is_some();
+            if subscription.spec.activity != activity || failed {
+                subscription.spec.activity = activity;
+                subscription.spec.generation += 1;
+                subscription.status.condition.failure = None;
+            }
+        };
+        let subscriptions = &self.participant.subscriptions;
+        let stored = subscriptions.update(local.as_str(), change).await?;
+        let generation = stored.resource.spec.generation;
+        wait::settled(subscriptions, local.as_str(), generation, |it| &it.status.condition).await?;
+        Ok(Status::done_with(&local).into())
+    }
+
+    pub(super) async fn describe_subscription(&self, local: Name) -> Answer {
+        let found = self.own_subscription(&local).await?;
+        let spec = &found.resource.spec;
+        let status = &found.resource.status;
+        let mut lines = vec![
+            attribute("subscription", &spec.local),
+            attribute("remote", &spec.remote),
+            attribute("owner", &spec.owner),
+            attribute("state", state(&found)),
+        ];
+        lines.extend(optional("copy", status.copy.as_ref()));
+        let failure = status.condition.failure.as_ref();
+        lines.extend(optional("error", failure.map(|failure| &failure.text)));
+        lines.extend(self.leg_lines(&found).await);
+        Ok(Reply::data(lines))
+    }
+
+    async fn leg_lines(&self, found: &Stored<Subscription>) -> Vec<DataLine> {
+        let bridge = self.participant.bridge_status(&found.resource.spec.local);
+        bridge.map(|leg| super::processor::leg_lines(&leg)).unwrap_or_default()
+    }
+
+    pub(super) async fn list_subscriptions(&self) -> Answer {
+        let mut lines = Vec::new();
+        for found in self.participant.subscriptions.list().await? {
+            if self.own_subscription(&found.resource.spec.local).await.is_err() {
+                continue;
+            }
+            let spec = &found.resource.spec;
+            let mut values =
+                vec![("remote", spec.remote.to_string()), ("state", state(&found).to_owned())];
+            if let Some(copy) = &found.resource.status.copy {
+                values.push(("copy", copy.to_string()));
+            }
+            if let Some(failure) = &found.resource.status.condition.failure {
+                values.push(("error", failure.text.clone()));
+            }
+            lines.push(entry(spec.local.as_str(), &values));
+        }
+        Ok(Reply::data(lines))
+    }
+}
+
+fn state(found: &Stored<Subscription>) -> &'static str {
+    if found.deleting { "ending" } else { found.resource.status.state.as_str() }
+}

@@ -1,0 +1,90 @@
+//! Waiting until the reconcilers have made a spec true, or have said why not.
+
+use std::future::Future;
+use std::time::Duration;
+
+use eson_protocol::{Code, Status};
+
+use crate::resource::{Condition, Failure};
+use crate::store::{Resource, Resources, Stored};
+
+/// How long a command waits before it answers 451; what it asked for is kept and tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` of the resource is settled for `generation`.
+///
+/// Gives the resource; none when it is gone.
+///
+/// # Errors
+/// The failure that settled it, or 451 with the last passing failure after thirty seconds.
+pub(super) async fn settled<R: Resource>(
+    resources: &Resources<R>,
+    name: &str,
+    generation: u64,
+    condition: fn(&R) -> &Condition,
+) -> Result<Option<Stored<R>>, Status> {
+    let mut last = None;
+    let wait = until(resources, name, |found: Option<&Stored<R>>| {
+        let Some(found) = found else { return true };
+        let condition = condition(&found.resource);
+        last.clone_from(&condition.failure);
+        condition.is_settled(generation)
+    });
+    let found = match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(found) => found?,
+        Err(_) => return Err(still_pending(name, last)),
+    };
+    let Some(found) = found else { return Ok(None) };
+    let condition = condition(&found.resource);
+    match &condition.failure {
+        Some(failure) if condition.ready < generation => Err(failure.to_status()),
+        _ => Ok(Some(found)),
+    }
+}
+
+/// Waits until the resource is gone.
+///
+/// # Errors
+/// 451 after thirty seconds, with the last failure that its reconciler met.
+pub(super) async fn gone<R: Resource>(
+    resources: &Resources<R>,
+    name: &str,
+    condition: fn(&R) -> &Condition,
+) -> Result<(), Status> {
+    let mut last = None;
+    let wait = until(resources, name, |found: Option<&Stored<R>>| {
+        let Some(found) = found else { return true };
+        last.clone_from(&condition(&found.resource).failure);
+        false
+    });
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(ended) => ended.map(|_| ()),
+        Err(_) => Err(still_pending(name, last)),
+    }
+}
+
+/// Looks at the resource now and after each of its changes until `done` says so.
+pub(super) fn until<'a, R: Resource>(
+    resources: &'a Resources<R>,
+    name: &'a str,
+    mut done: impl FnMut(Option<&Stored<R>>) -> bool + Send + 'a,
+) -> impl Future<Output = Result<Option<Stored<R>>, Status>> + Send + 'a {
+    async move {
+        let mut changes = resources.changes_of(name);
+        loop {
+            let found = resources.get(name).await?;
+            if done(found.as_ref()) {
+                return Ok(found);
+            }
+            changes.changed().await;
+        }
+    }
+}
+
+fn still_pending(name: &str, last: Option<Failure>) -> Status {
+    let why = last.map_or_else(|| "it takes long".to_owned(), |failure| failure.text);
+    Status::new(
+        Code::Backend,
+        format!("{name} is kept as pending and tried again: {why}"),
+    )
+}

@@ -1,0 +1,218 @@
+//! What a participant has and runs on: one value that commands and reconcilers share.
+
+mod brokers;
+mod component;
+mod open;
+mod peers;
+mod processors;
+mod records;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use eson_client::Dialer;
+use eson_identity::StaticAccounts;
+use eson_names::embedded::EmbeddedServer;
+use eson_names::{Registrar, Resolver};
+use eson_protocol::{Name, Status};
+
+pub use brokers::{BrokerEntry, Brokers};
+pub use open::OpenError;
+pub(crate) use open::PROCESSOR_USER;
+pub use peers::Peer;
+
+use crate::config::{Config, Limits};
+use crate::reconcile::{Controllers, FanOut};
+use crate::resource::{
+    Flow, Grant, Lease, Namespace, Processor, Subscriber, Subscription,
+};
+use crate::runtime::Runtime;
+use crate::secrets::SubscriberKeys;
+use crate::store::{Resources, StoreError, Stored};
+
+/// What a participant has and runs on.
+pub struct Participant {
+    /// This FNAA's own name.
+    pub fqdn: Name,
+    /// The participant's domain.
+    pub domain: Name,
+    /// The namespaces hosted here.
+    pub namespaces: Resources<Namespace>,
+    /// The flows hosted here.
+    pub flows: Resources<Flow>,
+    /// The rights given on them.
+    pub grants: Resources<Grant>,
+    /// Others' subscriptions to them.
+    pub subscribers: Resources<Subscriber>,
+    /// Our subscriptions to others' flows.
+    pub subscriptions: Resources<Subscription>,
+    /// The processors that users run.
+    pub processors: Resources<Processor>,
+    /// The events brokers.
+    pub brokers: Brokers,
+    /// The name servers that records are registered in.
+    pub nameservers: Nameservers,
+    /// Finds others' flows.
+    pub resolver: Arc<Resolver>,
+    /// Connects to others.
+    pub dialer: Dialer,
+    /// Runs flow processors.
+    pub runtime: Arc<dyn Runtime>,
+    /// Derives what subscribers are given.
+    pub keys: SubscriberKeys,
+    /// Wakes reconcilers up.
+    pub controllers: Controllers,
+    /// Applies what the subscribers of a flow add up to.
+    pub fan_out: FanOut,
+    /// Those who may read a copy in the embedded queues.
+    pub(crate) readers: Arc<StaticAccounts>,
+    /// Where our processors reach us.
+    pub(crate) socket: PathBuf,
+    /// What our processors log in with, made anew at each start.
+    pub(crate) processor_password: eson_broker::Secret,
+    config: RwLock<Arc<Config>>,
+}
+
+/// The name servers by their names in the configuration.
+#[derive(Default)]
+pub struct Nameservers {
+    registrars: BTreeMap<String, Box<dyn Registrar>>,
+    embedded: Vec<(String, EmbeddedServer)>,
+}
+
+impl Nameservers {
+    /// A name server by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&dyn Registrar> {
+        self.registrars.get(name).map(Box::as_ref)
+    }
+
+    /// A name server by its name, if it is an embedded one.
+    pub(crate) fn embedded(&self, name: &str) -> Option<&dyn Registrar> {
+        let is_embedded = self.embedded.iter().any(|(known, _)| known == name);
+        self.get(name).filter(|_| is_embedded)
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.registrars.keys().map(String::as_str)
+    }
+}
+
+impl Participant {
+    /// The configuration as it is now; a reload replaces it.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over what a reload may change: users, peers, limits and what holds for
+    /// subscriptions.
+    pub fn reload(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// What one session may use.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.config().limits.clone()
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        milliseconds(since)
+    }
+
+    /// When a lease that is renewed now lapses.
+    #[must_use]
+    pub fn lease_end(&self) -> u64 {
+        self.now() + milliseconds(self.config().subscriptions.lease)
+    }
+
+    /// How long a lapsed subscription's data is kept, in milliseconds.
+    #[must_use]
+    pub fn kept_after_lapse(&self) -> u64 {
+        milliseconds(self.config().subscriptions.lapse_keep)
+    }
+
+    /// How many bytes each partition of a copy may keep.
+    #[must_use]
+    pub fn copy_quota(&self, partitions: u32) -> u64 {
+        self.config().subscriptions.copy_quota / u64::from(partitions.max(1))
+    }
+
+    /// How many subscriptions to our flows one principal may have.
+    #[must_use]
+    pub fn subscriptions_per_peer(&self) -> usize {
+        self.config().subscriptions.per_peer
+    }
+
+    /// The subscribers of one flow.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn subscribers_of(&self, flow: &Name) -> Result<Vec<Stored<Subscriber>>, StoreError> {
+        self.subscribers.list_prefix(&format!("{flow} ")).await
+    }
+
+    /// Revokes the subscribers of a flow, or of every flow in a namespace, who may not read it
+    /// (any more).
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn revoke_unentitled(&self, on: &Name) -> Result<(), Status> {
+        for flow in self.flows.list().await? {
+            let name = &flow.resource.spec.name;
+            if !name.is_within(on) {
+                continue;
+            }
+            for subscriber in self.subscribers_of(name).await? {
+                if !self.is_entitled(&subscriber.resource, &flow.resource).await? {
+                    self.revoke_subscriber(&subscriber.name).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_entitled(&self, subscriber: &Subscriber, flow: &Flow) -> Result<bool, Status> {
+        let reader = crate::authority::Caller::participant(subscriber.spec.reader().clone());
+        Ok(self.rights_on_flow(&reader, flow).await?.read)
+    }
+
+    async fn revoke_subscriber(&self, name: &str) -> Result<(), StoreError> {
+        let revoke = |it: &mut Subscriber| {
+            if it.spec.lease != Lease::Revoked {
+                it.spec.lease = Lease::Revoked;
+                it.spec.generation += 1;
+            }
+        };
+        match self.subscribers.update(name, revoke).await {
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends what it started: name servers answer until the end, processors drain.
+    pub(crate) async fn close(self: Arc<Self>) {
+        self.runtime.shutdown().await;
+        if let Some(participant) = Arc::into_inner(self) {
+            for (_, server) in participant.nameservers.embedded {
+                if let Err(error) = server.shutdown().await {
+                    tracing::warn!(%error, "the embedded name server did not end in order");
+                }
+            }
+            participant.brokers.close().await;
+        }
+    }
+}
+
+/// A duration as the protocol counts it.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

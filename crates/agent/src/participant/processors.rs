@@ -1,0 +1,40 @@
+//! What the runtime tells of this participant's processors.
+
+use eson_processor::proto;
+use eson_protocol::Name;
+
+use super::Participant;
+use crate::reconcile::{fan_out, processor, subscription};
+use crate::resource::Subscriber;
+use crate::store::Stored;
+
+impl Participant {
+    /// The last status of one leg of an instance; none before the first.
+    pub(crate) fn leg_status(&self, instance: &str, leg: &str) -> Option<proto::LegStatus> {
+        let status = self.runtime.status(instance)?;
+        status.legs.into_iter().find(|known| known.id == leg)
+    }
+
+    /// The bridge of the subscription that feeds a local flow.
+    pub(crate) fn bridge_status(&self, local: &Name) -> Option<proto::LegStatus> {
+        self.only_leg(&subscription::instance(local))
+    }
+
+    /// The leg that fills a subscriber's copy.
+    pub(crate) fn copy_status(
+        &self,
+        subscriber: &Stored<Subscriber>,
+    ) -> Option<proto::LegStatus> {
+        let flow = &subscriber.resource.spec.flow;
+        self.leg_status(&fan_out::instance(flow), &subscriber.resource.leg_id())
+    }
+
+    /// A processor that a user runs.
+    pub(crate) fn processor_status(&self, name: &str) -> Option<proto::LegStatus> {
+        self.only_leg(&processor::instance(name))
+    }
+
+    fn only_leg(&self, instance: &str) -> Option<proto::LegStatus> {
+        self.runtime.status(instance)?.legs.into_iter().next()
+    }
+}

@@ -1,0 +1,139 @@
+//! Flows: queue, records, and what reads them.
+
+use std::sync::Arc;
+
+use eson_broker::{Broker, QueueDescription, QueueSpec};
+use eson_protocol::Code;
+
+use super::queue::{self, Advance};
+use super::{Outcome, Reconciler, records, report};
+use crate::participant::Participant;
+use crate::resource::{Failure, Flow, FlowSpec, Lease, QueueState};
+use crate::store::Stored;
+
+/// Reconciles flows.
+pub(super) struct FlowReconciler(pub(super) Arc<Participant>);
+
+impl Reconciler for FlowReconciler {
+    async fn reconcile(&self, name: &str) -> Outcome {
+        let result = self.step(name).await;
+        report(&self.0.flows, name, result, |it| &mut it.status.condition).await
+    }
+}
+
+impl FlowReconciler {
+    async fn step(&self, name: &str) -> Result<Outcome, Failure> {
+        let Some(stored) = self.0.flows.get(name).await? else {
+            return Ok(Outcome::Settled);
+        };
+        if stored.deleting {
+            return self.tear_down(&stored).await;
+        }
+        let found = self.ensure_queue(&stored).await?;
+        self.register(name).await?;
+        self.0.fan_out.apply(&self.0, &stored.resource.spec.name).await?;
+        let generation = stored.resource.spec.generation;
+        let count = u32::try_from(found.partitions.len()).unwrap_or(u32::MAX);
+        let succeed = |it: &mut Flow| {
+            it.status.partitions = count;
+            it.status.condition.succeed(generation);
+        };
+        self.0.flows.update(name, succeed).await?;
+        Ok(Outcome::Settled)
+    }
+
+    async fn ensure_queue(&self, stored: &Stored<Flow>) -> Result<QueueDescription, Failure> {
+        let spec = &stored.resource.spec;
+        let broker = self.broker(spec)?;
+        let mut state = stored.resource.status.queue.clone();
+        loop {
+            let step = if spec.adopted {
+                queue::adopt(broker, &spec.queue, &state).await?
+            } else {
+                queue::advance(broker, &queue_spec(spec), &state).await?
+            };
+            match step {
+                Advance::There(found) => return Ok(found),
+                Advance::Store(next) => {
+                    let store = |it: &mut Flow| it.status.queue = next.clone();
+                    self.0.flows.update(&stored.name, store).await?;
+                    state = next;
+                }
+            }
+        }
+    }
+
+    async fn register(&self, name: &str) -> Result<(), Failure> {
+        let stored = self.0.flows.require(name).await?;
+        let wanted = self.0.flow_views(&stored.resource.spec).await?;
+        records::converge(&self.0, &self.0.flows, name, &wanted, Flow::views).await
+    }
+
+    /// Backwards: subscribers, processors, records, queue, grants.
+    async fn tear_down(&self, stored: &Stored<Flow>) -> Result<Outcome, Failure> {
+        let spec = &stored.resource.spec;
+        if self.end_subscribers(spec).await? || self.end_processors(spec).await? {
+            // Their end is a change that wakes this up again.
+            return Ok(Outcome::Settled);
+        }
+        self.0.fan_out.apply(&self.0, &spec.name).await?;
+        records::converge(&self.0, &self.0.flows, &stored.name, &[], Flow::views).await?;
+        if !spec.adopted {
+            queue::delete(self.broker(spec)?, &spec.queue, &stored.resource.status.queue).await?;
+        }
+        for grant in self.0.grants.list_prefix(&format!("{} ", spec.name)).await? {
+            self.0.grants.mark_deleting(&grant.name).await?;
+            self.0.grants.remove(&grant.name).await?;
+        }
+        self.0.flows.remove(&stored.name).await?;
+        Ok(Outcome::Settled)
+    }
+
+    /// Whether there are still some.
+    async fn end_subscribers(&self, spec: &FlowSpec) -> Result<bool, Failure> {
+        let subscribers = self.0.subscribers_of(&spec.name).await?;
+        for subscriber in subscribers.iter().filter(|known| !known.deleting) {
+            self.0.subscribers.mark_deleting(&subscriber.name).await?;
+        }
+        Ok(!subscribers.is_empty())
+    }
+
+    /// Whether there are still some. A subscription or a processor without its flow is no more.
+    async fn end_processors(&self, spec: &FlowSpec) -> Result<bool, Failure> {
+        let mut left = false;
+        for processor in self.0.processors.list().await? {
+            let own = &processor.resource.spec;
+            if own.sources.contains(&spec.name) || own.destinations.contains(&spec.name) {
+                left = true;
+                self.0.processors.mark_deleting(&processor.name).await?;
+            }
+        }
+        if let Some(subscription) = self.0.subscriptions.get(spec.name.as_str()).await? {
+            left = true;
+            self.0.subscriptions.mark_deleting(&subscription.name).await?;
+        }
+        Ok(left)
+    }
+
+    fn broker(&self, spec: &FlowSpec) -> Result<&dyn Broker, Failure> {
+        let entry = self.0.brokers.get(&spec.broker).ok_or_else(|| {
+            let text = format!("the configuration has no broker {} any more", spec.broker);
+            Failure::refused(Code::Backend, text)
+        })?;
+        Ok(entry.broker.as_ref())
+    }
+}
+
+fn queue_spec(spec: &FlowSpec) -> QueueSpec {
+    QueueSpec {
+        name: spec.queue.clone(),
+        partitions: spec.partitions.unwrap_or(1),
+        retention: spec.retention,
+        retention_bytes: None,
+    }
+}
+
+/// Whether a subscriber's copy is to be filled.
+pub(super) fn is_ready_for_leg(lease: Lease, queue: &QueueState) -> bool {
+    lease == Lease::Held && queue.id().is_some()
+}

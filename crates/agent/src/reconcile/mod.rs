@@ -1,0 +1,95 @@
+//! The reconcilers: they make the world match the specs, one kind of resource each.
+//!
+//! Every step is idempotent and every intention is stored before anything is done, so a crash
+//! anywhere is repaired by starting again; deleting runs the same steps backwards. A reconciler
+//! looks at a resource when its spec changes, when something that it depends on changes, when
+//! the runtime tells of its processor, and when it has asked to be called again.
+
+mod controller;
+pub(crate) mod fan_out;
+mod flow;
+mod namespace;
+pub(crate) mod processor;
+pub(crate) mod queue;
+mod records;
+mod subscriber;
+pub(crate) mod subscription;
+mod watch;
+mod work_queue;
+
+use std::sync::Arc;
+
+use eson_processor::proto;
+use eson_protocol::Start;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use controller::{Controller, Reconciler};
+pub use fan_out::FanOut;
+pub use work_queue::{Outcome, WorkQueue};
+
+use crate::participant::Participant;
+use crate::resource::{Condition, Failure};
+use crate::store::{Resource, Resources, StoreError};
+
+/// One controller for each kind of resource.
+#[derive(Clone, Default)]
+pub struct Controllers {
+    /// Namespaces.
+    pub namespace: Controller,
+    /// Flows.
+    pub flow: Controller,
+    /// Subscribers.
+    pub subscriber: Controller,
+    /// Subscriptions.
+    pub subscription: Controller,
+    /// Processors.
+    pub processor: Controller,
+}
+
+/// Starts every reconciler and what wakes them up; they end when `stop` is cancelled.
+pub(crate) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let own = || Arc::clone(participant);
+    let controllers = &participant.controllers;
+    let namespaces = Arc::new(namespace::NamespaceReconciler(own()));
+    tasks.spawn(controllers.namespace.clone().run(namespaces, stop.clone()));
+    let flows = Arc::new(flow::FlowReconciler(own()));
+    tasks.spawn(controllers.flow.clone().run(flows, stop.clone()));
+    let subscribers = Arc::new(subscriber::SubscriberReconciler(own()));
+    tasks.spawn(controllers.subscriber.clone().run(subscribers, stop.clone()));
+    let subscriptions = Arc::new(subscription::SubscriptionReconciler::new(own()));
+    tasks.spawn(controllers.subscription.clone().run(subscriptions, stop.clone()));
+    let processors = Arc::new(processor::ProcessorReconciler(own()));
+    tasks.spawn(controllers.processor.clone().run(processors, stop.clone()));
+    watch::spawn(participant, tasks, stop);
+}
+
+/// Notes in the resource why it is not as wanted, and says when to look again.
+async fn report<R: Resource>(
+    resources: &Resources<R>,
+    name: &str,
+    result: Result<Outcome, Failure>,
+    condition: fn(&mut R) -> &mut Condition,
+) -> Outcome {
+    let failure = match result {
+        Ok(outcome) => return outcome,
+        Err(failure) => failure,
+    };
+    tracing::warn!(kind = %R::KIND, name, reason = failure.text, "not as wanted");
+    let note = |resource: &mut R| condition(resource).failure = Some(failure.clone());
+    match resources.update(name, note).await {
+        Ok(_) | Err(StoreError::NotFound { .. }) => {}
+        Err(error) => tracing::error!(kind = %R::KIND, name, %error, "the reason can't be stored"),
+    }
+    if failure.is_transient() { Outcome::Retry } else { Outcome::Settled }
+}
+
+fn start(start: Start) -> proto::Start {
+    use proto::start::From;
+    let from = match start {
+        Start::Earliest => From::Earliest(true),
+        Start::Latest => From::Latest(true),
+        Start::Timestamp(milliseconds) => From::Timestamp(milliseconds),
+    };
+    proto::Start { from: Some(from) }
+}

@@ -1,0 +1,65 @@
+//! Namespaces: their FNAA's records in DNS.
+
+use std::sync::Arc;
+
+use super::records::{failure, registrar};
+use super::{Outcome, Reconciler, report};
+use crate::participant::Participant;
+use crate::resource::{Failure, Namespace};
+use crate::store::Stored;
+
+/// Reconciles namespaces.
+pub(super) struct NamespaceReconciler(pub(super) Arc<Participant>);
+
+impl Reconciler for NamespaceReconciler {
+    async fn reconcile(&self, name: &str) -> Outcome {
+        let namespaces = &self.0.namespaces;
+        let result = self.step(name).await;
+        report(namespaces, name, result, |it| &mut it.status.condition).await
+    }
+}
+
+impl NamespaceReconciler {
+    async fn step(&self, name: &str) -> Result<Outcome, Failure> {
+        let Some(stored) = self.0.namespaces.get(name).await? else {
+            return Ok(Outcome::Settled);
+        };
+        if stored.deleting {
+            return self.unregister(&stored).await;
+        }
+        self.register(&stored).await?;
+        let generation = stored.resource.spec.generation;
+        let succeed = |it: &mut Namespace| it.status.condition.succeed(generation);
+        self.0.namespaces.update(name, succeed).await?;
+        Ok(Outcome::Settled)
+    }
+
+    async fn register(&self, stored: &Stored<Namespace>) -> Result<(), Failure> {
+        let spec = &stored.resource.spec;
+        let records = self.0.namespace_records(&spec.name);
+        for nameserver in views(&stored.resource) {
+            let registrar = registrar(&self.0, nameserver)?;
+            registrar.register_namespace(&records).await.map_err(|error| failure(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn unregister(&self, stored: &Stored<Namespace>) -> Result<Outcome, Failure> {
+        let records = self.0.namespace_records(&stored.resource.spec.name);
+        for nameserver in views(&stored.resource) {
+            let registrar = registrar(&self.0, nameserver)?;
+            registrar.unregister_namespace(&records).await.map_err(|error| failure(&error))?;
+        }
+        self.0.namespaces.remove(&stored.name).await?;
+        Ok(Outcome::Settled)
+    }
+}
+
+/// The name servers of both views, each once.
+fn views(namespace: &Namespace) -> Vec<&str> {
+    let spec = &namespace.spec;
+    let mut views: Vec<_> =
+        spec.ns_public.iter().chain(&spec.ns_private).map(String::as_str).collect();
+    views.dedup();
+    views
+}

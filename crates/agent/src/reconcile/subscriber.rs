@@ -1,0 +1,257 @@
+//! Subscribers: copy queue, credential, records, leg, and the life of the lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eson_broker::{Lease as BrokerLease, QueueSpec};
+use eson_processor::proto;
+use eson_protocol::{Code, Positions};
+
+use super::queue::{self, Advance};
+use super::{Outcome, Reconciler, records, report};
+use crate::participant::{BrokerEntry, Participant};
+use crate::resource::{Activity, Failure, Flow, Lease, QueueState, Subscriber};
+use crate::store::Stored;
+
+/// Reconciles subscribers.
+pub(super) struct SubscriberReconciler(pub(super) Arc<Participant>);
+
+impl Reconciler for SubscriberReconciler {
+    async fn reconcile(&self, name: &str) -> Outcome {
+        let result = self.step(name).await;
+        report(&self.0.subscribers, name, result, |it| &mut it.status.condition).await
+    }
+}
+
+impl SubscriberReconciler {
+    async fn step(&self, name: &str) -> Result<Outcome, Failure> {
+        let Some(stored) = self.0.subscribers.get(name).await? else {
+            return Ok(Outcome::Settled);
+        };
+        let flow = self.0.flows.get(stored.resource.spec.flow.as_str()).await?;
+        let flow = flow.filter(|flow| !flow.deleting);
+        match flow {
+            Some(flow) if !stored.deleting => match stored.resource.spec.lease {
+                Lease::Revoked => self.entomb(&stored).await,
+                Lease::Held | Lease::Lapsed => self.keep(&stored, &flow.resource).await,
+            },
+            _ => self.tear_down(&stored).await,
+        }
+    }
+
+    async fn keep(&self, stored: &Stored<Subscriber>, flow: &Flow) -> Result<Outcome, Failure> {
+        if let Some(outcome) = self.lapse(stored).await? {
+            return Ok(outcome);
+        }
+        if flow.status.partitions == 0 {
+            return Err(Failure::backend(format!("{} is not ready yet", flow.spec.name)));
+        }
+        self.note_broker(stored, flow).await?;
+        self.ensure_queue(&stored.name, flow).await?;
+        self.ensure_credential(&stored.name).await?;
+        self.register(&stored.name).await?;
+        self.0.fan_out.apply(&self.0, &flow.spec.name).await?;
+        if let Some(waiting) = self.wait_for_leg(stored, flow).await? {
+            return Ok(waiting);
+        }
+        self.trim(&stored.name).await?;
+        let generation = stored.resource.spec.generation;
+        let succeed = |it: &mut Subscriber| it.status.condition.succeed(generation);
+        let stored = self.0.subscribers.update(&stored.name, succeed).await?;
+        Ok(Outcome::Again(self.until_next_end(&stored.resource)))
+    }
+
+    /// A lease that was not renewed turns the credential off and keeps the data; after the
+    /// configured time the data goes too.
+    async fn lapse(&self, stored: &Stored<Subscriber>) -> Result<Option<Outcome>, Failure> {
+        let now = self.0.now();
+        let spec = &stored.resource.spec;
+        if spec.lease == Lease::Lapsed && now >= spec.expires + self.0.kept_after_lapse() {
+            self.0.subscribers.mark_deleting(&stored.name).await?;
+            return Ok(Some(Outcome::Settled));
+        }
+        if spec.lease == Lease::Lapsed || now < spec.expires {
+            return Ok(None);
+        }
+        let lapse = |it: &mut Subscriber| {
+            if it.spec.lease == Lease::Held && now >= it.spec.expires {
+                it.spec.lease = Lease::Lapsed;
+                it.spec.generation += 1;
+            }
+        };
+        self.0.subscribers.update(&stored.name, lapse).await?;
+        tracing::info!(subscriber = %stored.name, "the lease has lapsed");
+        Ok(Some(Outcome::Settled))
+    }
+
+    fn until_next_end(&self, subscriber: &Subscriber) -> Duration {
+        let spec = &subscriber.spec;
+        let end = match spec.lease {
+            Lease::Held => spec.expires,
+            Lease::Lapsed | Lease::Revoked => spec.expires + self.0.kept_after_lapse(),
+        };
+        Duration::from_millis(end.saturating_sub(self.0.now()) + 1)
+    }
+
+    async fn note_broker(&self, stored: &Stored<Subscriber>, flow: &Flow) -> Result<(), Failure> {
+        let broker = &flow.spec.broker;
+        let note = |it: &mut Subscriber| it.status.broker.clone_from(broker);
+        self.0.subscribers.update(&stored.name, note).await?;
+        Ok(())
+    }
+
+    async fn ensure_queue(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
+        loop {
+            let stored = self.0.subscribers.require(name).await?;
+            let entry = self.entry(&stored.resource)?;
+            let spec = QueueSpec {
+                name: entry.copy_queue(&stored.resource)?,
+                partitions: flow.status.partitions,
+                retention: Some(QueueSpec::FOREVER),
+                retention_bytes: Some(self.0.copy_quota(flow.status.partitions)),
+            };
+            let state = &stored.resource.status.queue;
+            let next = match queue::advance(entry.broker.as_ref(), &spec, state).await? {
+                Advance::Store(next) => next,
+                Advance::There(found) => {
+                    let count = u32::try_from(found.partitions.len()).unwrap_or(u32::MAX);
+                    let note = |it: &mut Subscriber| it.status.partitions = count;
+                    self.0.subscribers.update(name, note).await?;
+                    return Ok(());
+                }
+            };
+            let store = |it: &mut Subscriber| it.status.queue = next.clone();
+            self.0.subscribers.update(name, store).await?;
+        }
+    }
+
+    async fn ensure_credential(&self, name: &str) -> Result<(), Failure> {
+        let stored = self.0.subscribers.require(name).await?;
+        let spec = &stored.resource.spec;
+        let wanted = Some((spec.credential, spec.lease));
+        self.0.admit_reader(&stored.resource);
+        if stored.resource.status.credential == wanted {
+            return Ok(());
+        }
+        let entry = self.entry(&stored.resource)?;
+        let lease = match spec.lease {
+            Lease::Held => BrokerLease::Granted,
+            Lease::Lapsed | Lease::Revoked => BrokerLease::Suspended,
+        };
+        // Stored first: whatever happens, teardown knows that there may be one.
+        let begin = |it: &mut Subscriber| it.status.credential = Some((0, spec.lease));
+        self.0.subscribers.update(name, begin).await?;
+        let queue = entry.copy_queue(&stored.resource)?;
+        let credential = self.0.keys.credential(spec);
+        let granted = entry.broker.grant(&queue, &credential, lease).await;
+        granted.map_err(|error| queue::failure(&error))?;
+        let done = |it: &mut Subscriber| it.status.credential = wanted;
+        self.0.subscribers.update(name, done).await?;
+        Ok(())
+    }
+
+    async fn register(&self, name: &str) -> Result<(), Failure> {
+        let stored = self.0.subscribers.require(name).await?;
+        let wanted = self.0.copy_views(&stored.resource).await?;
+        records::converge(&self.0, &self.0.subscribers, name, &wanted, Subscriber::views).await
+    }
+
+    /// The first answer waits until the leg has its position, so that an event written right
+    /// behind the answer is not behind the copy's beginning.
+    async fn wait_for_leg(
+        &self,
+        stored: &Stored<Subscriber>,
+        flow: &Flow,
+    ) -> Result<Option<Outcome>, Failure> {
+        let subscriber = &stored.resource;
+        let runs = subscriber.spec.lease == Lease::Held
+            && subscriber.spec.activity == Activity::Running
+            && flow.spec.activity == Activity::Running;
+        if !runs || subscriber.status.condition.ready > 0 {
+            return Ok(None);
+        }
+        let leg = self.0.leg_status(&super::fan_out::instance(&flow.spec.name), &subscriber.leg_id());
+        match leg.map(|leg| (leg.state(), leg)) {
+            Some((proto::State::Running, _)) => Ok(None),
+            Some((proto::State::Failed | proto::State::Retrying, leg)) => {
+                let text = leg.error.map(|error| error.text).unwrap_or_default();
+                Err(Failure::backend(format!("the copy can't be filled: {text}")))
+            }
+            // The runtime tells when that changes; this is only for a message that was lost.
+            _ => Ok(Some(Outcome::Again(Duration::from_secs(1)))),
+        }
+    }
+
+    /// Drops what the subscriber says it has.
+    async fn trim(&self, name: &str) -> Result<(), Failure> {
+        let stored = self.0.subscribers.require(name).await?;
+        let Subscriber { spec, status } = &stored.resource;
+        let ahead: Positions = spec
+            .acknowledged
+            .iter()
+            .filter(|(partition, next)| status.trimmed.get(partition) < Some(next))
+            .map(|(partition, next)| (*partition, *next))
+            .collect();
+        if ahead.is_empty() {
+            return Ok(());
+        }
+        let entry = self.entry(&stored.resource)?;
+        let queue = entry.copy_queue(&stored.resource)?;
+        let trimmed = entry.broker.trim_queue(&queue, &ahead).await;
+        trimmed.map_err(|error| queue::failure(&error))?;
+        let note = |it: &mut Subscriber| it.status.trimmed.extend(&ahead);
+        self.0.subscribers.update(name, note).await?;
+        Ok(())
+    }
+
+    /// Takes everything away but the tombstone.
+    async fn entomb(&self, stored: &Stored<Subscriber>) -> Result<Outcome, Failure> {
+        self.release(stored).await?;
+        let generation = stored.resource.spec.generation;
+        let succeed = |it: &mut Subscriber| it.status.condition.succeed(generation);
+        self.0.subscribers.update(&stored.name, succeed).await?;
+        Ok(Outcome::Settled)
+    }
+
+    async fn tear_down(&self, stored: &Stored<Subscriber>) -> Result<Outcome, Failure> {
+        self.release(stored).await?;
+        self.0.subscribers.mark_deleting(&stored.name).await?;
+        self.0.subscribers.remove(&stored.name).await?;
+        self.0.controllers.flow.poke(stored.resource.spec.flow.as_str());
+        Ok(Outcome::Settled)
+    }
+
+    /// Backwards: credential first, since that is what ends the reading; then leg, records and
+    /// queue.
+    async fn release(&self, stored: &Stored<Subscriber>) -> Result<(), Failure> {
+        let name = &stored.name;
+        if stored.resource.status.credential.is_some() {
+            let entry = self.entry(&stored.resource)?;
+            let queue = entry.copy_queue(&stored.resource)?;
+            let username = stored.resource.spec.label.as_str();
+            let revoked = entry.broker.revoke(&queue, username).await;
+            revoked.map_err(|error| queue::failure(&error))?;
+            self.0.readers.remove(username);
+            let note = |it: &mut Subscriber| it.status.credential = None;
+            self.0.subscribers.update(name, note).await?;
+        }
+        self.0.fan_out.apply(&self.0, &stored.resource.spec.flow).await?;
+        records::converge(&self.0, &self.0.subscribers, name, &[], Subscriber::views).await?;
+        if stored.resource.status.queue != QueueState::Unchecked {
+            let entry = self.entry(&stored.resource)?;
+            let queue = entry.copy_queue(&stored.resource)?;
+            queue::delete(entry.broker.as_ref(), &queue, &stored.resource.status.queue).await?;
+            let note = |it: &mut Subscriber| it.status.queue = QueueState::Unchecked;
+            self.0.subscribers.update(name, note).await?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, subscriber: &Subscriber) -> Result<&BrokerEntry, Failure> {
+        let broker = &subscriber.status.broker;
+        self.0.brokers.get(broker).ok_or_else(|| {
+            let text = format!("the configuration has no broker {broker} any more");
+            Failure::refused(Code::Backend, text)
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! Subscriptions: the remote side's copy, the local flow, the bridge between them, and renewal.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use eson_processor::proto;
+use eson_protocol::{Code, Name, RemoteSubscribe};
+
+use super::{Outcome, Reconciler, report, start};
+use crate::participant::Participant;
+use crate::remote::{self, Copy};
+use crate::resource::{
+    Activity, Failure, Flow, FlowStatus, Subscription, SubscriptionSpec, SubscriptionState,
+};
+use crate::store::{StoreError, Stored};
+
+/// Reconciles subscriptions. What the publisher answered is kept in memory only: a password is
+/// not stored, and after a restart the publisher is asked again.
+pub(super) struct SubscriptionReconciler {
+    participant: Arc<Participant>,
+    held: Mutex<HashMap<String, Held>>,
+}
+
+/// What the publisher has granted, and until when that need not be asked for again.
+#[derive(Clone)]
+struct Held {
+    copy: Copy,
+    renew_at: Instant,
+    generation: u64,
+}
+
+/// The instance's id at the runtime.
+pub(crate) fn instance(local: &Name) -> String {
+    format!("subscription/{local}")
+}
+
+impl Reconciler for SubscriptionReconciler {
+    async fn reconcile(&self, name: &str) -> Outcome {
+        let result = self.step(name).await;
+        if let Err(failure) = &result {
+            self.note_failure(name, failure).await;
+        }
+        let subscriptions = &self.participant.subscriptions;
+        report(subscriptions, name, result, |it| &mut it.status.condition).await
+    }
+}
+
+impl SubscriptionReconciler {
+    pub(super) fn new(participant: Arc<Participant>) -> Self {
+        Self { participant, held: Mutex::default() }
+    }
+
+    async fn step(&self, name: &str) -> Result<Outcome, Failure> {
+        let Some(stored) = self.participant.subscriptions.get(name).await? else {
+            self.forget(name);
+            return Ok(Outcome::Settled);
+        };
+        if stored.deleting {
+            return self.tear_down(&stored).await;
+        }
+        if is_final(&stored.resource) {
+            self.remove_bridge(&stored.resource.spec).await?;
+            return Ok(Outcome::Settled);
+        }
+        match stored.resource.spec.activity {
+            Activity::Running | Activity::Paused => self.keep(&stored).await,
+            Activity::Stopped => self.stop(&stored).await,
+        }
+    }
+
+    async fn keep(&self, stored: &Stored<Subscription>) -> Result<Outcome, Failure> {
+        let held = self.granted(stored).await?;
+        let spec = &stored.resource.spec;
+        self.check_loop(spec, &held.copy).await?;
+        self.ensure_local(spec, &held.copy).await?;
+        let local = self.local_flow(spec).await?;
+        self.run_bridge(stored, &held.copy, &local).await?;
+        if let Some(waiting) = self.wait_for_bridge(stored)? {
+            return Ok(waiting);
+        }
+        self.succeed(stored, Some(&held.copy)).await?;
+        Ok(Outcome::Again(held.renew_at.saturating_duration_since(Instant::now())))
+    }
+
+    /// What the publisher has granted: what is held, or its answer now, when it is time to renew
+    /// or the source has turned the credential down.
+    async fn granted(&self, stored: &Stored<Subscription>) -> Result<Held, Failure> {
+        let known = self.held(&stored.name);
+        let turned_down = self.source_refuses(&stored.resource.spec);
+        let current = known.clone().filter(|held| {
+            Instant::now() < held.renew_at
+                && held.generation == stored.resource.spec.generation
+                && !turned_down
+        });
+        if let Some(held) = current {
+            return Ok(held);
+        }
+        let mut copy = self.ask(stored, known.is_none() || turned_down).await?;
+        if let Some(known) = known.filter(|_| !turned_down) {
+            copy.remember(&known.copy);
+        }
+        if copy.lacks_password() {
+            copy = self.ask(stored, true).await?;
+        }
+        let held = Held {
+            renew_at: Instant::now() + copy.lease / 3,
+            copy,
+            generation: stored.resource.spec.generation,
+        };
+        self.lock().insert(stored.name.clone(), held.clone());
+        Ok(held)
+    }
+
+    async fn ask(
+        &self,
+        stored: &Stored<Subscription>,
+        credential_again: bool,
+    ) -> Result<Copy, Failure> {
+        let spec = &stored.resource.spec;
+        let position = self.bridge(spec).map(|leg| leg.stored.into_iter().collect());
+        let options = RemoteSubscribe {
+            id: Some(spec.id.clone()),
+            on_behalf_of: self.participant.on_behalf_of(&spec.remote, &spec.owner),
+            from: Some(spec.start),
+            mode: None,
+            position,
+            credential_again,
+        };
+        remote::subscribe(&self.participant, &spec.remote, options).await
+    }
+
+    async fn check_loop(&self, spec: &SubscriptionSpec, copy: &Copy) -> Result<(), Failure> {
+        if !crate::origin::contains(&copy.origins, &spec.local)
+            && !self.participant.feeds(&spec.local, &spec.remote).await?
+        {
+            return Ok(());
+        }
+        let text = format!("{} is fed by {}: events would go round", spec.remote, spec.local);
+        Err(Failure::refused(Code::Loop, text))
+    }
+
+    async fn ensure_local(&self, spec: &SubscriptionSpec, copy: &Copy) -> Result<(), Failure> {
+        let Some(creates) = &spec.creates else { return Ok(()) };
+        if self.participant.flows.get(spec.local.as_str()).await?.is_some() {
+            return Ok(());
+        }
+        let mut wanted = creates.as_ref().clone();
+        wanted.partitions = Some(copy.partitions);
+        let flow = Flow { spec: wanted, status: FlowStatus::default() };
+        match self.participant.flows.create(spec.local.as_str(), flow).await {
+            Ok(_) | Err(StoreError::Exists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn local_flow(&self, spec: &SubscriptionSpec) -> Result<Flow, Failure> {
+        let flow = self.participant.flows.get(spec.local.as_str()).await?;
+        let flow = flow.filter(|flow| !flow.deleting).ok_or_else(|| {
+            Failure::refused(Code::NotFound, format!("the flow {} is gone", spec.local))
+        })?;
+        let condition = &flow.resource.status.condition;
+        if condition.ready > 0 {
+            return Ok(flow.resource);
+        }
+        match &condition.failure {
+            Some(failure) => Err(failure.clone()),
+            // Its becoming ready wakes this up again.
+            None => Err(Failure::backend(format!("the flow {} is not ready yet", spec.local))),
+        }
+    }
+
+    async fn run_bridge(
+        &self,
+        stored: &Stored<Subscription>,
+        copy: &Copy,
+        local: &Flow,
+    ) -> Result<(), Failure> {
+        let spec = &stored.resource.spec;
+        let leg = proto::Leg {
+            id: leg_id(spec),
+            destination: Some(self.participant.flow_endpoint(&local.spec)?),
+            // The copy begins where the subscription does.
+            start: Some(start(eson_protocol::Start::Earliest)),
+            paused: spec.activity == Activity::Paused,
+        };
+        let bridge = proto::Spec {
+            id: instance(&spec.local),
+            r#type: proto::ProcessorType::Bridge.into(),
+            sources: vec![copy.endpoint()],
+            legs: vec![leg],
+        };
+        Ok(self.participant.runtime.ensure(&self.shard(spec), bridge).await?)
+    }
+
+    /// The first answer waits until the bridge runs.
+    fn wait_for_bridge(
+        &self,
+        stored: &Stored<Subscription>,
+    ) -> Result<Option<Outcome>, Failure> {
+        let spec = &stored.resource.spec;
+        if stored.resource.status.condition.ready > 0 || spec.activity != Activity::Running {
+            return Ok(None);
+        }
+        match self.bridge(spec).map(|leg| (leg.state(), leg)) {
+            Some((proto::State::Running, _)) => Ok(None),
+            Some((proto::State::Failed | proto::State::Retrying, leg)) => {
+                let text = leg.error.map(|error| error.text).unwrap_or_default();
+                Err(Failure::backend(format!("events can't be moved: {text}")))
+            }
+            // The runtime tells when that changes; this is only for a message that was lost.
+            _ => Ok(Some(Outcome::Again(Duration::from_secs(1)))),
+        }
+    }
+
+    async fn succeed(
+        &self,
+        stored: &Stored<Subscription>,
+        copy: Option<&Copy>,
+    ) -> Result<(), Failure> {
+        let spec = &stored.resource.spec;
+        let change = |it: &mut Subscription| {
+            it.status.state = match spec.activity {
+                Activity::Running => SubscriptionState::Active,
+                Activity::Paused => SubscriptionState::Paused,
+                Activity::Stopped => SubscriptionState::Stopped,
+            };
+            if let Some(copy) = copy {
+                it.status.copy = Some(copy.name.clone());
+                it.status.origins.clone_from(&copy.origins);
+            }
+            it.status.condition.succeed(spec.generation);
+        };
+        self.participant.subscriptions.update(&stored.name, change).await?;
+        Ok(())
+    }
+
+    /// Releases the processor and lets the lease lapse; the position is kept where the events
+    /// are.
+    async fn stop(&self, stored: &Stored<Subscription>) -> Result<Outcome, Failure> {
+        self.remove_bridge(&stored.resource.spec).await?;
+        self.forget(&stored.name);
+        self.succeed(stored, None).await?;
+        Ok(Outcome::Settled)
+    }
+
+    async fn tear_down(&self, stored: &Stored<Subscription>) -> Result<Outcome, Failure> {
+        let spec = &stored.resource.spec;
+        self.remove_bridge(spec).await?;
+        self.forget(&stored.name);
+        let now = self.participant.now();
+        let note = |it: &mut Subscription| {
+            it.status.deleting_since.get_or_insert(now);
+        };
+        let noted = self.participant.subscriptions.update(&stored.name, note).await?;
+        let since = noted.resource.status.deleting_since.unwrap_or(now);
+        let ended = remote::unsubscribe(&self.participant, &spec.remote, &spec.id).await;
+        match ended {
+            Err(failure) if failure.is_transient() && now < since + self.participant.kept_after_lapse() => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                tracing::warn!(subscription = %stored.name, error = failure.text,
+                    "the publisher was not told; the lease there lapses by itself");
+            }
+            Ok(()) => {}
+        }
+        self.participant.subscriptions.remove(&stored.name).await?;
+        self.participant.controllers.flow.poke(&stored.name);
+        Ok(Outcome::Settled)
+    }
+
+    async fn remove_bridge(&self, spec: &SubscriptionSpec) -> Result<(), Failure> {
+        let shard = self.shard(spec);
+        Ok(self.participant.runtime.remove(&shard, &instance(&spec.local)).await?)
+    }
+
+    /// A final refusal ends the subscription; the bridge goes with it.
+    async fn note_failure(&self, name: &str, failure: &Failure) {
+        if failure.is_transient() {
+            return;
+        }
+        self.forget(name);
+        let state = if failure.code == Code::Revoked.number() {
+            SubscriptionState::Revoked
+        } else {
+            SubscriptionState::Failed
+        };
+        let note = |it: &mut Subscription| it.status.state = state;
+        if let Err(error) = self.participant.subscriptions.update(name, note).await {
+            tracing::error!(subscription = name, %error, "the end can't be stored");
+        }
+    }
+
+    /// Peers are kept apart, so that one's trouble is its own.
+    fn shard(&self, spec: &SubscriptionSpec) -> String {
+        self.participant.shard_of(&spec.remote)
+    }
+
+    fn bridge(&self, spec: &SubscriptionSpec) -> Option<proto::LegStatus> {
+        self.participant.leg_status(&instance(&spec.local), &leg_id(spec))
+    }
+
+    /// Whether the bridge failed because the copy or the credential is gone.
+    fn source_refuses(&self, spec: &SubscriptionSpec) -> bool {
+        self.bridge(spec).is_some_and(|leg| {
+            leg.state() == proto::State::Failed
+                && leg.error.is_some_and(|error| error.side() == proto::error::Side::Source)
+        })
+    }
+
+    fn held(&self, name: &str) -> Option<Held> {
+        self.lock().get(name).cloned()
+    }
+
+    fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Names the positions at the destination. The subscription's own id is a secret.
+fn leg_id(spec: &SubscriptionSpec) -> String {
+    format!("{}.{}", crate::secrets::fingerprint(&spec.id), spec.remote)
+}
+
+/// Whether the publisher's refusal has settled this generation.
+fn is_final(subscription: &Subscription) -> bool {
+    let condition = &subscription.status.condition;
+    condition.failure.as_ref().is_some_and(|failure| !failure.is_transient())
+}

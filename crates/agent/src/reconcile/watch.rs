@@ -1,0 +1,171 @@
+//! What wakes the reconcilers up: changes of specs, of what resources depend on, and of the
+//! processors' states.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Controller;
+use crate::participant::Participant;
+use crate::resource::{Flow, Namespace, Processor, Subscriber, Subscription};
+use crate::store::{Resource, ResourceChange, Resources, Stored};
+
+pub(super) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let mut forward = Forward { tasks, stop };
+    let controllers = &participant.controllers;
+    forward.changes(&participant.namespaces, &controllers.namespace, |it: &Namespace| {
+        fingerprint(&it.spec)
+    });
+    forward.changes(&participant.flows, &controllers.flow, |it: &Flow| fingerprint(&it.spec));
+    forward.changes(&participant.subscribers, &controllers.subscriber, |it: &Subscriber| {
+        fingerprint(&it.spec)
+    });
+    forward.changes(&participant.subscriptions, &controllers.subscription, |it: &Subscription| {
+        fingerprint(&it.spec)
+    });
+    forward.changes(&participant.processors, &controllers.processor, |it: &Processor| {
+        fingerprint(&it.spec)
+    });
+    tasks.spawn(dependents(Arc::clone(participant), stop.clone()));
+    tasks.spawn(instances(Arc::clone(participant), stop.clone()));
+}
+
+struct Forward<'a> {
+    tasks: &'a TaskTracker,
+    stop: &'a CancellationToken,
+}
+
+impl Forward<'_> {
+    /// A reconciler is woken up by a changed spec, and not by the statuses that it writes itself.
+    fn changes<R: Resource>(
+        &mut self,
+        resources: &Resources<R>,
+        controller: &Controller,
+        spec: fn(&R) -> u64,
+    ) {
+        let (resources, controller) = (resources.clone(), controller.clone());
+        let forward = forward(resources, controller, spec);
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(forward));
+    }
+}
+
+async fn forward<R: Resource>(resources: Resources<R>, controller: Controller, spec: fn(&R) -> u64) {
+    let mut known: HashMap<String, (u64, bool)> = HashMap::new();
+    let mut look = |found: &Stored<R>| {
+        let now = (spec(&found.resource), found.deleting);
+        if known.insert(found.name.clone(), now) != Some(now) {
+            controller.poke(&found.name);
+        }
+    };
+    let mut changes = resources.changes();
+    loop {
+        match changes.next().await {
+            Ok(None) => return,
+            Ok(Some(ResourceChange::Put(found))) => look(&found),
+            Ok(Some(ResourceChange::Removed(name))) => controller.poke(&name),
+            Ok(Some(ResourceChange::Resync)) => match resources.list().await {
+                Ok(all) => all.iter().for_each(&mut look),
+                Err(error) => tracing::error!(kind = %R::KIND, %error, "can't be listed"),
+            },
+            Err(error) => tracing::error!(kind = %R::KIND, %error, "a change can't be read"),
+        }
+    }
+}
+
+fn fingerprint(spec: &impl Serialize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // A spec that can't be written as JSON could not have been stored.
+    serde_json::to_string(spec).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What reads or writes a flow is woken up when the flow becomes ready, changes or goes.
+async fn dependents(participant: Arc<Participant>, stop: CancellationToken) {
+    let mut known: HashMap<String, u64> = HashMap::new();
+    let mut changes = participant.flows.changes();
+    loop {
+        let change = tokio::select! {
+            () = stop.cancelled() => return,
+            change = changes.next() => change,
+        };
+        match change {
+            Ok(None) => return,
+            Ok(Some(ResourceChange::Put(flow))) => {
+                let now = relevant(&flow);
+                if known.insert(flow.name.clone(), now) != Some(now) {
+                    wake_dependents(&participant, &flow.name).await;
+                }
+            }
+            Ok(Some(ResourceChange::Removed(name))) => {
+                known.remove(&name);
+                wake_dependents(&participant, &name).await;
+            }
+            // Everything is looked at then anyway.
+            Ok(Some(ResourceChange::Resync)) => known.clear(),
+            Err(error) => tracing::error!(%error, "a change of a flow can't be read"),
+        }
+    }
+}
+
+fn relevant(flow: &Stored<Flow>) -> u64 {
+    let status = &flow.resource.status;
+    let spec = &flow.resource.spec;
+    fingerprint(&(status.condition.ready, status.partitions, flow.deleting, spec.activity))
+}
+
+async fn wake_dependents(participant: &Participant, flow: &str) {
+    let controllers = &participant.controllers;
+    controllers.subscription.poke(flow);
+    match participant.subscribers.list_prefix(&format!("{flow} ")).await {
+        Ok(found) => found.iter().for_each(|found| controllers.subscriber.poke(&found.name)),
+        Err(error) => tracing::error!(flow, %error, "its subscribers can't be listed"),
+    }
+    match participant.processors.list().await {
+        Ok(found) => found.iter().for_each(|found| {
+            let spec = &found.resource.spec;
+            if spec.sources.iter().chain(&spec.destinations).any(|name| name.as_str() == flow) {
+                controllers.processor.poke(&found.name);
+            }
+        }),
+        Err(error) => tracing::error!(flow, %error, "its processors can't be listed"),
+    }
+}
+
+/// A processor that begins to run, or fails, wakes up what it belongs to.
+async fn instances(participant: Arc<Participant>, stop: CancellationToken) {
+    let mut states: HashMap<(String, String), i32> = HashMap::new();
+    let mut statuses = participant.runtime.watch();
+    loop {
+        let status = tokio::select! {
+            () = stop.cancelled() => return,
+            status = statuses.next() => status,
+        };
+        let Some(status) = status else { return };
+        for leg in &status.legs {
+            let key = (status.id.clone(), leg.id.clone());
+            if states.insert(key, leg.state) != Some(leg.state) {
+                wake_owner(&participant, &status.id, &leg.id);
+            }
+        }
+        if status.destroyed {
+            states.retain(|(instance, _), _| *instance != status.id);
+        }
+    }
+}
+
+fn wake_owner(participant: &Participant, instance: &str, leg: &str) {
+    let controllers = &participant.controllers;
+    match instance.split_once('/') {
+        Some(("fan-out", flow)) => {
+            let label = leg.strip_suffix(&format!(".{flow}")).unwrap_or(leg);
+            controllers.subscriber.poke(&format!("{flow} {label}"));
+        }
+        Some(("subscription", local)) => controllers.subscription.poke(local),
+        Some(("processor", name)) => controllers.processor.poke(name),
+        _ => tracing::warn!(instance, "the runtime tells of an instance that is nobody's"),
+    }
+}

@@ -1,0 +1,147 @@
+//! Talking to other participants' FNAAs: find, connect, authenticate, subscribe and renew.
+
+mod answer;
+
+use eson_client::{Address, Client, ClientError, ConnectOptions, TlsName};
+use eson_names::{Agent, Resolution, ResolveError};
+use eson_protocol::{Code, Command, Name, RemoteSubscribe, Reply};
+
+pub(crate) use answer::{Copy, CopyCredential};
+
+use crate::participant::{Participant, Peer};
+use crate::resource::Failure;
+
+/// A publisher's FNAA, found and authenticated.
+struct Publisher {
+    client: Client,
+    peer: Peer,
+}
+
+/// Subscribes to a remote flow, or renews.
+///
+/// # Errors
+/// What the publisher refuses, as it says it; 451 for everything that may pass.
+pub(crate) async fn subscribe(
+    participant: &Participant,
+    flow: &Name,
+    options: RemoteSubscribe,
+) -> Result<Copy, Failure> {
+    let mut publisher = Publisher::find(participant, flow).await?;
+    publisher.command(&Command::EnableAttributes).await?;
+    let reply = publisher.command(&Command::SubscribeRemote(flow.clone(), options)).await?;
+    let Publisher { client, peer } = publisher;
+    client.quit().await;
+    Copy::read(flow, &reply, peer)
+}
+
+/// Ends the subscription that was made with `id`.
+///
+/// # Errors
+/// As [`subscribe`].
+pub(crate) async fn unsubscribe(
+    participant: &Participant,
+    flow: &Name,
+    id: &str,
+) -> Result<(), Failure> {
+    let mut publisher = Publisher::find(participant, flow).await?;
+    let command = Command::UnsubscribeRemote(flow.clone(), id.to_owned());
+    publisher.command(&command).await?;
+    publisher.client.quit().await;
+    Ok(())
+}
+
+impl Publisher {
+    /// Resolves the flow and tries its FNAAs in their order. When none answers, the names are
+    /// asked for once more, since they may have changed.
+    async fn find(participant: &Participant, flow: &Name) -> Result<Self, Failure> {
+        let found = resolve(participant, flow).await?;
+        match Self::connect_any(participant, flow, &found).await {
+            Err(failure) if failure.is_transient() => {
+                participant.resolver.forget(flow);
+                let again = resolve(participant, flow).await?;
+                if again.agents == found.agents {
+                    return Err(failure);
+                }
+                Self::connect_any(participant, flow, &again).await
+            }
+            other => other,
+        }
+    }
+
+    async fn connect_any(
+        participant: &Participant,
+        flow: &Name,
+        found: &Resolution,
+    ) -> Result<Self, Failure> {
+        let mut last = Failure::refused(
+            Code::NotFound,
+            format!("{flow} has records, but none names an FNAA"),
+        );
+        for agent in &found.agents {
+            match Self::connect(participant, found, agent).await {
+                Ok(publisher) => return Ok(publisher),
+                Err(failure) => last = failure,
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect(
+        participant: &Participant,
+        found: &Resolution,
+        agent: &Agent,
+    ) -> Result<Self, Failure> {
+        let peer = participant.peer_for(&found.flow)?;
+        let address = Address::Tcp {
+            host: agent.host.to_string(),
+            port: agent.port,
+            tls: tls_name(found, agent)?,
+        };
+        let options = ConnectOptions {
+            roots: peer.roots.clone(),
+            allow_plaintext: peer.allow_plaintext,
+            ..ConnectOptions::new(participant.dialer.with_policy(peer.policy.clone()))
+        };
+        let mut client = Client::connect(&address, &options).await.map_err(failure)?;
+        client.authenticate(&peer.credentials).await.map_err(failure)?;
+        Ok(Self { client, peer })
+    }
+
+    async fn command(&mut self, command: &Command) -> Result<Reply, Failure> {
+        self.client.command(command).await.map_err(failure)
+    }
+}
+
+/// The peer must be valid for the SRV target only where DNSSEC vouches for it (RFC 7673);
+/// otherwise its certificate must name the zone itself (RFC 9525).
+fn tls_name(found: &Resolution, agent: &Agent) -> Result<Option<TlsName>, Failure> {
+    if !found.agent_tls {
+        return Ok(None);
+    }
+    let name = if found.security.is_secure() { &agent.host } else { &found.zone };
+    match TlsName::parse(name.as_str()) {
+        Ok(name) => Ok(Some(name)),
+        Err(error) => Err(Failure::refused(Code::Name, error)),
+    }
+}
+
+async fn resolve(participant: &Participant, flow: &Name) -> Result<Resolution, Failure> {
+    participant.resolver.resolve(flow).await.map_err(|error| resolution_failure(flow, &error))
+}
+
+fn resolution_failure(flow: &Name, error: &ResolveError) -> Failure {
+    let text = format!("{flow} can't be resolved: {error}");
+    if error.is_transient() {
+        return Failure::backend(text);
+    }
+    Failure::refused(Code::NotFound, text)
+}
+
+/// A publisher's own words where it refuses; what the network did, otherwise.
+fn failure(error: ClientError) -> Failure {
+    match error.status() {
+        // What it can't do now, it may do later; what our request lacks, it will lack then.
+        Some(status) => Failure::from_status(status),
+        None => Failure::backend(format!("the remote FNAA: {error}")),
+    }
+}

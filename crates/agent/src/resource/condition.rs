@@ -1,0 +1,113 @@
+//! How far the world has come to match a spec.
+
+use eson_protocol::{Code, Status};
+use serde::{Deserialize, Serialize};
+
+use crate::runtime::RuntimeError;
+use crate::store::StoreError;
+
+/// Why a resource is not as its spec wants it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The FNAP status code that a waiting command answers.
+    pub code: u16,
+    /// The bracketed word.
+    pub reason: String,
+    /// For people.
+    pub text: String,
+}
+
+impl Failure {
+    /// A failure that `status` tells.
+    #[must_use]
+    pub fn from_status(status: &Status) -> Self {
+        let reason = status.reason.as_ref().map(|reason| reason.0.clone()).unwrap_or_default();
+        Self { code: status.code, reason, text: status.text.clone() }
+    }
+
+    /// A passing failure of a backend.
+    #[must_use]
+    pub fn backend(text: impl std::fmt::Display) -> Self {
+        Self::from_status(&Status::new(Code::Backend, text.to_string()))
+    }
+
+    /// A final failure with a code.
+    #[must_use]
+    pub fn refused(code: Code, text: impl std::fmt::Display) -> Self {
+        Self::from_status(&Status::new(code, text.to_string()))
+    }
+
+    /// Whether trying again may help without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        (400..500).contains(&self.code)
+    }
+
+    /// The status line that tells it.
+    #[must_use]
+    pub fn to_status(&self) -> Status {
+        let reason = (!self.reason.is_empty()).then(|| eson_protocol::Reason(self.reason.clone()));
+        Status { code: self.code, reason, text: self.text.clone() }
+    }
+}
+
+/// How far the world matches the spec of a generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The generation of the spec that was last made true; 0 for none yet.
+    pub ready: u64,
+    /// Why the current generation is not (yet) true.
+    pub failure: Option<Failure>,
+}
+
+impl Condition {
+    /// Whether `generation` is settled: made true, or failed for good.
+    #[must_use]
+    pub fn is_settled(&self, generation: u64) -> bool {
+        self.ready >= generation
+            || self.failure.as_ref().is_some_and(|failure| !failure.is_transient())
+    }
+
+    /// Notes that `generation` is true now.
+    pub fn succeed(&mut self, generation: u64) {
+        self.ready = generation;
+        self.failure = None;
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::from_status(&status)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::backend(error)
+    }
+}
+
+/// The client is told that the state is out of reach; where it is, is for the log.
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store");
+        match error {
+            StoreError::DiskFull { .. } => {
+                Self::backend("the disk of this FNAA's state is full; nothing was changed")
+            }
+            StoreError::NotFound { kind, name } => {
+                Self::busy(format!("the {kind} {name} was deleted meanwhile; try again"))
+            }
+            _ => Self::backend("this FNAA's state is out of reach; nothing was changed"),
+        }
+    }
+}
+
+impl From<RuntimeError> for Failure {
+    fn from(error: RuntimeError) -> Self {
+        if error.is_transient() {
+            return Self::backend(error);
+        }
+        Self::refused(Code::Argument, error)
+    }
+}

@@ -1,0 +1,85 @@
+//! Flows: named queues with records in DNS.
+
+use eson_protocol::{Access, Name, Principal};
+use serde::{Deserialize, Serialize};
+
+use super::{Activity, Condition, QueueState};
+use crate::store::{Kind, Resource};
+
+/// A flow that this FNAA hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// What is wanted.
+    pub spec: FlowSpec,
+    /// What is.
+    #[serde(default)]
+    pub status: FlowStatus,
+}
+
+/// What a flow is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowSpec {
+    /// Its name.
+    pub name: Name,
+    /// The namespace that hosts it.
+    pub namespace: Name,
+    /// Who may do everything with it.
+    pub owner: Principal,
+    /// The broker, by its name in the configuration.
+    pub broker: String,
+    /// The queue's name at the broker.
+    pub queue: String,
+    /// Whether the queue was there before and stays when the flow goes.
+    pub adopted: bool,
+    /// The wanted number of partitions; none where an adopted queue decides.
+    pub partitions: Option<u32>,
+    /// How long events are kept, in milliseconds; none is the broker's default.
+    pub retention: Option<u64>,
+    /// Who may read it without a grant.
+    pub access: Access,
+    /// The media type of its events.
+    pub content_type: Option<String>,
+    /// Where the schema of its events is.
+    pub schema: Option<String>,
+    /// Whether the processors that read it are to run.
+    #[serde(default)]
+    pub activity: Activity,
+    /// Counts changes of this spec.
+    pub generation: u64,
+}
+
+/// What a flow is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowStatus {
+    /// How far it matches.
+    pub condition: Condition,
+    /// Its queue.
+    pub queue: QueueState,
+    /// The number of partitions found.
+    pub partitions: u32,
+    /// The records that were last registered, by view, so that removal takes exactly those.
+    #[serde(default)]
+    pub registered: Vec<RegisteredView>,
+}
+
+/// The records of a flow in one name server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredView {
+    /// The name server, by its name in the configuration.
+    pub nameserver: String,
+    /// What was (or was about to be) registered there.
+    pub records: eson_names::FlowRecords,
+    /// Whether the name server has confirmed it.
+    pub confirmed: bool,
+}
+
+impl Flow {
+    /// The records in each view.
+    pub(crate) fn views(&mut self) -> &mut Vec<RegisteredView> {
+        &mut self.status.registered
+    }
+}
+
+impl Resource for Flow {
+    const KIND: Kind = Kind::Flow;
+}

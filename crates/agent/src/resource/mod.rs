@@ -1,0 +1,38 @@
+//! What a participant has: resources with an owner, a spec (what is wanted) and a status (what
+//! is).
+//!
+//! Commands only write specs and read statuses; the reconcilers in [`crate::reconcile`] make the
+//! world match. Each resource is stored under its [`crate::store::Kind`] and a name.
+
+mod condition;
+mod flow;
+mod grant;
+mod namespace;
+mod processor;
+mod queue;
+mod subscriber;
+mod subscription;
+
+pub use condition::{Condition, Failure};
+pub use flow::{Flow, FlowSpec, FlowStatus, RegisteredView};
+pub use grant::{Grant, GrantKey};
+pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
+pub use processor::{Processor, ProcessorSpec, ProcessorStatus};
+pub use queue::QueueState;
+pub use subscriber::{COPY_PREFIX, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus};
+pub use subscription::{Subscription, SubscriptionSpec, SubscriptionState, SubscriptionStatus};
+
+use serde::{Deserialize, Serialize};
+
+/// Whether events are to move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activity {
+    /// Events move.
+    #[default]
+    Running,
+    /// Nothing moves, everything is kept.
+    Paused,
+    /// The processor is released, the position is kept.
+    Stopped,
+}

@@ -1,0 +1,47 @@
+//! Namespaces: the subdomains in which flows are named.
+
+use eson_protocol::{Name, Principal};
+use serde::{Deserialize, Serialize};
+
+use super::Condition;
+use crate::store::{Kind, Resource};
+
+/// A namespace that this FNAA hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// What is wanted.
+    pub spec: NamespaceSpec,
+    /// What is.
+    #[serde(default)]
+    pub status: NamespaceStatus,
+}
+
+/// What a namespace is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceSpec {
+    /// Its name.
+    pub name: Name,
+    /// Who may do everything in it.
+    pub owners: Vec<Principal>,
+    /// The broker of new flows, by its name in the configuration.
+    pub broker: String,
+    /// The name server of the public view, by its name in the configuration.
+    pub ns_public: Option<String>,
+    /// The name server of the private view.
+    pub ns_private: Option<String>,
+    /// Whether it comes from the configuration; such a one is not deleted by a command.
+    pub configured: bool,
+    /// Counts changes of this spec.
+    pub generation: u64,
+}
+
+/// What a namespace is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceStatus {
+    /// How far it matches.
+    pub condition: Condition,
+}
+
+impl Resource for Namespace {
+    const KIND: Kind = Kind::Namespace;
+}

@@ -1,0 +1,274 @@
+//! Flow processors as processes of this machine.
+
+use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eson_processor::proto::{Spec, Status};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::board::Board;
+use super::shard::{Shard, Supervisor};
+use super::{Runtime, RuntimeError, Statuses};
+use crate::config::Config;
+
+/// The flow processor's name.
+const PROGRAM: &str = "flow-processor";
+
+/// Where its sockets are, in the state directory.
+const DIRECTORY: &str = "processors";
+
+/// The longest path of a Unix socket, in octets, on every system.
+const MAX_SOCKET_PATH: usize = 103;
+
+/// How processes are run.
+#[derive(Clone, Debug)]
+pub struct RuntimeOptions {
+    /// The flow processor.
+    pub program: PathBuf,
+    /// Where its sockets are: a directory that is emptied, readable by nobody else.
+    pub directory: PathBuf,
+    /// How long to wait before a process that has ended is started again, doubled at each time.
+    pub restart_delay: Duration,
+    /// The most that is doubled to; a process that has run so long begins anew.
+    pub longest_restart_delay: Duration,
+    /// How long a process may take to write what it has read before it is ended.
+    pub stop_time: Duration,
+}
+
+/// A [`Runtime`] of child processes, one for each shard that has instances.
+#[derive(Clone, Debug)]
+pub struct ChildProcesses {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: Arc<RuntimeOptions>,
+    board: Arc<Board>,
+    sockets: Arc<Sockets>,
+    shards: Mutex<HashMap<String, Arc<Shard>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Names sockets, never the same twice, also not those of a fnaad before this one, whose last
+/// processes may still be ending.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    directory: PathBuf,
+    last: AtomicU64,
+}
+
+impl Sockets {
+    /// The number of the next process, and its socket.
+    pub(super) fn next(&self) -> (u64, PathBuf) {
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = format!("{}-{number}.sock", std::process::id());
+        (number, self.directory.join(name))
+    }
+}
+
+impl RuntimeOptions {
+    /// As the configuration says. The program is looked for beside our own where it says none.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Setup`] when the system doesn't say where our own program is.
+    pub fn of(config: &Config) -> Result<Self, RuntimeError> {
+        let processor = &config.processor;
+        let program = match &processor.program {
+            Some(program) => program.clone(),
+            None => beside_ourselves()
+                .map_err(|cause| RuntimeError::Setup(format!("{PROGRAM} is nowhere: {cause}")))?,
+        };
+        Ok(Self {
+            program,
+            directory: config.state_dir.join(DIRECTORY),
+            restart_delay: processor.restart_delay,
+            longest_restart_delay: processor.longest_restart_delay,
+            stop_time: processor.stop_time,
+        })
+    }
+}
+
+fn beside_ourselves() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(PROGRAM))
+}
+
+impl ChildProcesses {
+    /// Runs processors as the configuration says.
+    ///
+    /// # Errors
+    /// As for [`RuntimeOptions::of`] and [`ChildProcesses::with`].
+    pub fn new(config: &Config) -> Result<Self, RuntimeError> {
+        Self::with(RuntimeOptions::of(config)?)
+    }
+
+    /// Prepares the directory of the sockets. Nothing is started before it is needed.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Setup`] when the directory can't be made, or its path is too long for a
+    /// Unix socket's.
+    pub fn with(options: RuntimeOptions) -> Result<Self, RuntimeError> {
+        prepare(&options.directory).map_err(|cause| RuntimeError::Setup(cause.to_string()))?;
+        let sockets = Sockets {
+            directory: options.directory.clone(),
+            last: AtomicU64::new(0),
+        };
+        let inner = Inner {
+            options: Arc::new(options),
+            board: Arc::default(),
+            sockets: Arc::new(sockets),
+            shards: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// How many processes are wanted now.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.inner.shards().len()
+    }
+}
+
+impl Inner {
+    fn shards(&self) -> MutexGuard<'_, HashMap<String, Arc<Shard>>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what is wanted, under the lock under which an empty shard is forgotten.
+    fn want(self: &Arc<Self>, shard: &str, spec: Spec) -> Arc<Shard> {
+        let mut shards = self.shards();
+        let known = shards.get(shard).cloned();
+        let shard = known.unwrap_or_else(|| {
+            let new = Arc::new(Shard::new(shard));
+            shards.insert(shard.to_owned(), Arc::clone(&new));
+            self.tasks
+                .spawn(Arc::clone(self).supervise(Arc::clone(&new)));
+            new
+        });
+        let id = spec.id.clone();
+        shard.instance(&id).want(Some(spec));
+        shard
+    }
+
+    async fn supervise(self: Arc<Self>, shard: Arc<Shard>) {
+        let supervisor = Supervisor {
+            shard: Arc::clone(&shard),
+            options: Arc::clone(&self.options),
+            board: Arc::clone(&self.board),
+            sockets: Arc::clone(&self.sockets),
+            stop: self.stop.clone(),
+        };
+        while !self.stop.is_cancelled() {
+            supervisor.run().await;
+            let mut shards = self.shards();
+            if shard.is_empty() {
+                shards.remove(shard.name());
+                return;
+            }
+        }
+    }
+
+    async fn apply(self: Arc<Self>, shard: Arc<Shard>, id: String) -> Result<(), RuntimeError> {
+        let Some(instance) = shard.known_instance(&id) else {
+            return Ok(());
+        };
+        let result = tokio::select! {
+            result = instance.apply(&shard) => result,
+            () = self.stop.cancelled() => return Err(RuntimeError::Closed),
+        };
+        if result.is_ok() && instance.wanted().is_none() {
+            self.board.forget(&id);
+            shard.forget(&id);
+        }
+        result
+    }
+
+    /// Runs to its end even when the caller does not wait for it.
+    async fn apply_whatever_happens(
+        self: &Arc<Self>,
+        shard: Arc<Shard>,
+        id: String,
+    ) -> Result<(), RuntimeError> {
+        let task = self.tasks.spawn(Arc::clone(self).apply(shard, id));
+        task.await.unwrap_or(Err(RuntimeError::Closed))
+    }
+}
+
+#[async_trait]
+impl Runtime for ChildProcesses {
+    async fn ensure(&self, shard: &str, spec: Spec) -> Result<(), RuntimeError> {
+        if self.inner.stop.is_cancelled() {
+            return Err(RuntimeError::Closed);
+        }
+        let id = spec.id.clone();
+        let shard = self.inner.want(shard, spec);
+        self.inner.apply_whatever_happens(shard, id).await
+    }
+
+    async fn remove(&self, shard: &str, id: &str) -> Result<(), RuntimeError> {
+        let known = self.inner.shards().get(shard).cloned();
+        let Some(shard) = known else {
+            return Ok(());
+        };
+        let Some(instance) = shard.known_instance(id) else {
+            return Ok(());
+        };
+        instance.want(None);
+        self.inner
+            .apply_whatever_happens(shard, id.to_owned())
+            .await
+    }
+
+    fn status(&self, id: &str) -> Option<Status> {
+        self.inner.board.status(id)
+    }
+
+    fn statuses(&self) -> Vec<Status> {
+        self.inner.board.statuses()
+    }
+
+    fn watch(&self) -> Statuses {
+        self.inner.board.watch()
+    }
+
+    async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.board.close();
+    }
+}
+
+fn prepare(directory: &Path) -> io::Result<()> {
+    let longest = format!("{}-{}.sock", u32::MAX, u32::MAX);
+    let length = directory.join(longest).as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        let text = format!(
+            "the path {} is {} octets too long for Unix sockets; choose a shorter state directory",
+            directory.display(),
+            length - MAX_SOCKET_PATH
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidFilename, text));
+    }
+    match std::fs::remove_dir_all(directory) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}

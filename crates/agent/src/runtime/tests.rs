@@ -1,0 +1,214 @@
+//! Against real processes of the real `flow-processor`.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use eson_processor::proto::{Endpoint, Leg, ProcessorType, Spec, State, Status};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The real program, built by cargo if it is not there yet.
+fn flow_processor() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let output = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "eson-processor", "--bin", "flow-processor"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tests = std::env::current_exe().unwrap();
+        tests.parent().and_then(|deps| deps.parent()).unwrap().join("flow-processor")
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+struct World {
+    processes: ChildProcesses,
+    _directory: TempDir,
+}
+
+fn world(program: PathBuf) -> World {
+    let directory = TempDir::new().unwrap();
+    let options = RuntimeOptions {
+        program,
+        directory: directory.path().join("processors"),
+        restart_delay: Duration::from_millis(50),
+        longest_restart_delay: Duration::from_millis(200),
+        stop_time: Duration::from_secs(25),
+    };
+    World {
+        processes: ChildProcesses::with(options).unwrap(),
+        _directory: directory,
+    }
+}
+
+/// A bridge between queues at a port where nobody answers: it keeps trying.
+fn bridge(id: &str, queue: &str) -> Spec {
+    let endpoint = |queue: &str| Endpoint {
+        flow: queue.to_owned(),
+        kind: "kafka".to_owned(),
+        servers: vec!["127.0.0.1:1".to_owned()],
+        queue: queue.to_owned(),
+        trusted_networks: vec!["127.0.0.0/8".to_owned()],
+        ..Endpoint::default()
+    };
+    Spec {
+        id: id.to_owned(),
+        r#type: ProcessorType::Bridge.into(),
+        sources: vec![endpoint(queue)],
+        legs: vec![Leg {
+            id: "leg".to_owned(),
+            destination: Some(endpoint("destination")),
+            ..Leg::default()
+        }],
+    }
+}
+
+async fn until(statuses: &mut Statuses, is_it: impl Fn(&Status) -> bool) -> Status {
+    let found = async {
+        loop {
+            let status = statuses.next().await.expect("the runtime goes on");
+            if is_it(&status) {
+                return status;
+            }
+        }
+    };
+    timeout(SOON, found).await.expect("a status that was never told")
+}
+
+fn error_text(status: &Status) -> &str {
+    let error = status.legs.first().and_then(|leg| leg.error.as_ref());
+    error.map_or("", |error| &error.text)
+}
+
+/// The processes of this test's program that listen in this directory.
+fn processes(world: &World) -> Vec<u32> {
+    let directory = world._directory.path().to_str().unwrap().as_bytes().to_vec();
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let ours = |id: &u32| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        line.windows(directory.len()).any(|window| window == directory)
+    };
+    ids.filter(ours).collect()
+}
+
+async fn until_processes(world: &World, count: usize) -> Vec<u32> {
+    let found = async {
+        loop {
+            let found = processes(world);
+            if found.len() == count {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, found).await.expect("so many processes")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_instances_by_shard_and_stops_what_is_idle() {
+    let world = world(flow_processor());
+    let runtime = &world.processes;
+    assert_eq!(processes(&world), [0; 0]);
+    runtime.ensure("blue.example", bridge("a", "one")).await.unwrap();
+    runtime.ensure("blue.example", bridge("b", "two")).await.unwrap();
+    runtime.ensure("green.example", bridge("c", "three")).await.unwrap();
+    until_processes(&world, 2).await;
+    let mut statuses = runtime.watch();
+    for id in ["a", "b", "c"] {
+        until(&mut statuses, |status| status.id == id).await;
+    }
+    // The same again changes nothing, another spec replaces it.
+    runtime.ensure("blue.example", bridge("a", "one")).await.unwrap();
+    runtime.ensure("blue.example", bridge("a", "other")).await.unwrap();
+
+    runtime.remove("blue.example", "a").await.unwrap();
+    assert_eq!(runtime.status("a"), None);
+    runtime.remove("green.example", "c").await.unwrap();
+    until_processes(&world, 1).await;
+    runtime.remove("blue.example", "b").await.unwrap();
+    runtime.remove("blue.example", "nobody").await.unwrap();
+    until_processes(&world, 0).await;
+    runtime.ensure("green.example", bridge("c", "three")).await.unwrap();
+    runtime.shutdown().await;
+    assert_eq!(processes(&world), [0; 0]);
+    let closed = runtime.ensure("green.example", bridge("c", "three")).await;
+    assert_eq!(closed, Err(RuntimeError::Closed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_a_killed_process_again_with_everything_that_is_wanted() {
+    let world = world(flow_processor());
+    let runtime = &world.processes;
+    for id in ["a", "b"] {
+        runtime.ensure("blue.example", bridge(id, "one")).await.unwrap();
+    }
+    let mut statuses = runtime.watch();
+    for _ in 0..3 {
+        let [process] = until_processes(&world, 1).await[..] else {
+            panic!("one process");
+        };
+        let process = rustix::process::Pid::from_raw(process.cast_signed()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        for id in ["a", "b"] {
+            let says_so = |status: &Status| {
+                status.id == id && error_text(status).contains("it is started again")
+            };
+            let ended = until(&mut statuses, says_so).await;
+            assert_eq!(ended.legs[0].state(), State::Retrying);
+            let runs = |status: &Status| status.id == id && !says_so(status);
+            until(&mut statuses, runs).await;
+        }
+    }
+    runtime.ensure("blue.example", bridge("c", "one")).await.unwrap();
+    runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn says_what_the_processor_refuses() {
+    let world = world(flow_processor());
+    let spec = Spec {
+        sources: Vec::new(),
+        ..bridge("a", "one")
+    };
+    let refused = world.processes.ensure("blue.example", spec).await.unwrap_err();
+    assert!(matches!(refused, RuntimeError::Refused { .. }), "{refused}");
+    assert!(!refused.is_transient());
+    world.processes.remove("blue.example", "a").await.unwrap();
+    world.processes.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_why_no_process_runs_and_goes_on_trying() {
+    let world = world("/nowhere/flow-processor".into());
+    let runtime = &world.processes;
+    let error = runtime.ensure("blue.example", bridge("a", "one")).await.unwrap_err();
+    assert!(error.is_transient());
+    let text = error.to_string();
+    assert!(text.contains("blue.example") && text.contains("/nowhere/flow-processor"), "{text}");
+    let status = runtime.status("a").expect("a status");
+    assert_eq!(status.legs[0].state(), State::Retrying);
+    runtime.remove("blue.example", "a").await.unwrap();
+    runtime.shutdown().await;
+}
+
+#[test]
+fn refuses_a_directory_whose_sockets_have_too_long_names() {
+    let directory = TempDir::new().unwrap();
+    let options = RuntimeOptions {
+        program: "flow-processor".into(),
+        directory: directory.path().join("long".repeat(30)),
+        restart_delay: SOON,
+        longest_restart_delay: SOON,
+        stop_time: SOON,
+    };
+    let error = ChildProcesses::with(options).unwrap_err().to_string();
+    assert!(error.contains("shorter state directory"), "{error}");
+}
