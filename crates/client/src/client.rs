@@ -1,12 +1,14 @@
 //! One session with an FNAA.
 
-use eson_protocol::text::{format_command, parse_data_line, parse_status};
-use eson_protocol::{Code, Command, DataLine, Reply, Status};
+use std::collections::VecDeque;
+
+use eson_protocol::session::{ClientEvent, ClientSession, Limits, SendError};
+use eson_protocol::text::{format_data_line, format_status};
+use eson_protocol::{Command, DataLine, Reply, Status};
 
 use crate::connection::Connection;
 use crate::exchange::Event;
-use crate::lines::Lines;
-use crate::{Address, ClientError, ConnectOptions};
+use crate::{Address, ClientError, ConnectOptions, Stream};
 
 /// The most octets of one reply's data.
 const MAX_REPLY: usize = 64 * 1024 * 1024;
@@ -19,15 +21,13 @@ const PIPELINE: usize = 16 * 1024;
 ///
 /// Calls are not cancel-safe unless they say so: a call that is dropped leaves replies on the
 /// way, so every later call fails with [`ClientError::Interrupted`] instead of taking one
-/// command's reply for another's. The same holds after any error but [`ClientError::Refused`]
-/// and [`ClientError::Unsendable`].
+/// command's reply for another's. The same holds after any error but [`ClientError::Refused`],
+/// [`ClientError::Unsendable`] and [`ClientError::Plaintext`].
 pub struct Client {
     pub(crate) connection: Connection,
-    lines: Lines,
-    /// Whether replies are on the way that nobody waits for any more.
-    interrupted: bool,
+    pub(crate) session: ClientSession,
     allow_plaintext: bool,
-    fqdn: String,
+    server_name: Option<String>,
 }
 
 impl Client {
@@ -38,25 +38,49 @@ impl Client {
     /// connection; [`ClientError::Refused`] when the server has no room;
     /// [`ClientError::Protocol`] when the greeting is none.
     pub async fn connect(address: &Address, options: &ConnectOptions) -> Result<Self, ClientError> {
+        Self::greeted(Connection::open(address, options).await?, options).await
+    }
+
+    /// Speaks over a stream that is there, and reads the greeting. `server` is for messages;
+    /// `confidential` says that nobody can read along, so that passwords may be sent.
+    ///
+    /// # Errors
+    /// As for [`Client::connect`].
+    pub async fn over(
+        stream: Box<dyn Stream>,
+        server: &str,
+        confidential: bool,
+        options: &ConnectOptions,
+    ) -> Result<Self, ClientError> {
+        let connection = Connection::over(stream, server.to_owned(), confidential, options);
+        Self::greeted(connection, options).await
+    }
+
+    async fn greeted(
+        connection: Connection,
+        options: &ConnectOptions,
+    ) -> Result<Self, ClientError> {
         let mut client = Self {
-            connection: Connection::open(address, options).await?,
-            lines: Lines::default(),
-            interrupted: false,
+            connection,
+            session: ClientSession::new(Limits::default()),
             allow_plaintext: options.allow_plaintext,
-            fqdn: String::new(),
+            server_name: None,
         };
-        let greeting = accepted(client.status("the connection").await?)?;
-        client.fqdn = match greeting.text.split_once(' ') {
-            Some((fqdn, "FNAA")) if greeting.code == Code::Ok.number() => fqdn.to_owned(),
-            _ => return Err(client.broken("its greeting is not `220 fqdn FNAA`")),
-        };
-        Ok(client)
+        match client.event("the connection").await? {
+            ClientEvent::Greeting(greeting) => {
+                let name = greeting.fqdn.as_deref().unwrap_or_default();
+                client.observe_received(&format!("220 {name} FNAA"));
+                client.server_name = greeting.fqdn;
+                Ok(client)
+            }
+            other => Err(client.out_of_place(other)),
+        }
     }
 
     /// The server's own name, as its greeting says. Nothing proves it but TLS.
     #[must_use]
-    pub fn server_name(&self) -> &str {
-        &self.fqdn
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
     }
 
     /// Sends a command and waits for its reply.
@@ -67,12 +91,10 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] with an error status, and everything that a connection can meet.
     pub async fn command(&mut self, command: &Command) -> Result<Reply, ClientError> {
-        let line = plain_line(command)?;
-        self.begin()?;
-        self.send_line(&line).await?;
-        let reply = self.reply(&line).await?;
-        self.end();
-        accepted_reply(reply)
+        is_plain(command)?;
+        self.begin(command).await?;
+        let reply = self.reply(command).await?;
+        judged(reply).map_err(ClientError::Refused)
     }
 
     /// Sends commands without waiting in between, and gives the reply, or the status that
@@ -84,27 +106,24 @@ impl Client {
         &mut self,
         commands: &[Command],
     ) -> Result<Vec<Result<Reply, Status>>, ClientError> {
-        let lines = commands.iter().map(plain_line);
-        let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
-        self.begin()?;
-        let mut replies = Vec::with_capacity(lines.len());
-        let (mut sent, mut under_way) = (0, 0);
-        while replies.len() < lines.len() {
-            let mut bytes = Vec::new();
-            while sent < lines.len() && (under_way == 0 || under_way < PIPELINE) {
-                self.write_line(&mut bytes, &lines[sent]);
-                under_way += lines[sent].len();
-                sent += 1;
+        commands.iter().try_for_each(is_plain)?;
+        self.is_ready()?;
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut waiting = commands.iter();
+        let (mut sizes, mut under_way) = (VecDeque::new(), 0);
+        while replies.len() < commands.len() {
+            while under_way < PIPELINE
+                && let Some(command) = waiting.next()
+            {
+                let octets = self.send(command)?;
+                sizes.push_back(octets);
+                under_way += octets;
             }
-            if !bytes.is_empty() {
-                self.connection.send(&bytes).await?;
-            }
-            let answered = &lines[replies.len()];
-            let reply = self.reply(answered).await?;
-            under_way -= answered.len();
-            replies.push(judged(reply));
+            self.flush().await?;
+            let answered = &commands[replies.len()];
+            replies.push(judged(self.reply(answered).await?));
+            under_way -= sizes.pop_front().unwrap_or_default();
         }
-        self.end();
         Ok(replies)
     }
 
@@ -112,9 +131,8 @@ impl Client {
     /// was answered is done.
     pub async fn quit(mut self) {
         let bye = async {
-            self.begin()?;
-            self.send_line("QUIT").await?;
-            self.status("QUIT").await
+            self.begin(&Command::Quit).await?;
+            self.reply(&Command::Quit).await
         };
         if let Err(cause) = bye.await {
             tracing::debug!(%cause, "QUIT");
@@ -126,119 +144,145 @@ impl Client {
         self.allow_plaintext || self.connection.is_confidential()
     }
 
-    /// Begins an exchange; until [`Client::end`] the session counts as interrupted.
-    pub(crate) fn begin(&mut self) -> Result<(), ClientError> {
-        if self.interrupted {
-            return Err(ClientError::Interrupted {
+    /// Sends the first command of an exchange: no reply may be under way.
+    pub(crate) async fn begin(&mut self, command: &Command) -> Result<(), ClientError> {
+        self.is_ready()?;
+        self.send(command)?;
+        self.flush().await
+    }
+
+    fn is_ready(&self) -> Result<(), ClientError> {
+        match self.session.outstanding() {
+            0 => Ok(()),
+            _ => Err(ClientError::Interrupted {
                 server: self.connection.server().to_owned(),
-            });
+            }),
         }
-        self.interrupted = true;
-        Ok(())
     }
 
-    /// Everything that was sent is answered.
-    pub(crate) fn end(&mut self) {
-        self.interrupted = false;
-    }
-
-    pub(crate) async fn send_line(&mut self, line: &str) -> Result<(), ClientError> {
-        let mut bytes = Vec::with_capacity(line.len() + 2);
-        self.write_line(&mut bytes, line);
-        self.connection.send(&bytes).await
-    }
-
-    fn write_line(&self, bytes: &mut Vec<u8>, line: &str) {
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-        let octets = line.len() + 2;
-        self.connection.observe(Event::Sent { line, octets });
-    }
-
-    /// The reply to `command`, whatever it says.
-    async fn reply(&mut self, command: &str) -> Result<Reply, ClientError> {
-        let status = self.status(command).await?;
-        if !begins_data(&status) {
-            return Ok(Reply::Status(status));
+    /// Puts a command into the output and gives its size.
+    fn send(&mut self, command: &Command) -> Result<usize, ClientError> {
+        let before = self.session.output_len();
+        self.session.send(command).map_err(|cause| match cause {
+            SendError::Closed => ClientError::Closed {
+                server: self.connection.server().to_owned(),
+                cause: None,
+            },
+            other => ClientError::Unsendable(other.to_string()),
+        })?;
+        let octets = self.session.output_len() - before;
+        if self.connection.is_observed() {
+            let line = &command.to_string();
+            self.connection.observe(Event::Sent { line, octets });
         }
+        Ok(octets)
+    }
+
+    /// Sends what the session has for the server.
+    pub(crate) async fn flush(&mut self) -> Result<(), ClientError> {
+        let output = self.session.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        self.connection.send(&output).await
+    }
+
+    /// The reply to the oldest command, whatever it says.
+    async fn reply(&mut self, command: &Command) -> Result<Reply, ClientError> {
         let (mut lines, mut octets) = (Vec::new(), 0);
         loop {
-            let line = self.line(command).await?;
-            octets += line.len();
-            if octets > MAX_REPLY {
-                return Err(self.broken(format!("its reply is longer than {MAX_REPLY} octets")));
-            }
-            match parse_data_line(&line) {
-                Ok(line) => {
+            match self.event_after(command).await? {
+                ClientEvent::Status(status) => return Ok(Reply::Status(self.observed(status))),
+                ClientEvent::DataEnd(status) => {
+                    return Ok(Reply::Data(lines, self.observed(status)));
+                }
+                ClientEvent::DataBegin => self.observe_received("220 DATA"),
+                ClientEvent::DataLine(line) => {
                     self.observe_data(&line);
+                    octets += size(&line);
+                    if octets > MAX_REPLY {
+                        return Err(self.broken(&"its reply is longer than 64 MiB"));
+                    }
                     lines.push(line);
                 }
-                Err(status) => {
-                    self.connection.observe(Event::Received(&line));
-                    return Ok(Reply::Data(lines, status));
-                }
+                other => return Err(self.out_of_place(other)),
             }
         }
+    }
+
+    async fn event_after(&mut self, command: &Command) -> Result<ClientEvent, ClientError> {
+        if let Some(event) = self.arrived()? {
+            return Ok(event);
+        }
+        self.event(&command.to_string()).await
+    }
+
+    /// What the server says next, within the time-out; a farewell is an error. Cancel-safe.
+    pub(crate) async fn event(&mut self, awaited: &str) -> Result<ClientEvent, ClientError> {
+        loop {
+            if let Some(event) = self.arrived()? {
+                return Ok(event);
+            }
+            let bytes = self.connection.receive(awaited).await?;
+            self.session.receive(&bytes);
+        }
+    }
+
+    /// What the server says next, however long it takes. Cancel-safe.
+    pub(crate) async fn event_patiently(&mut self) -> Result<ClientEvent, ClientError> {
+        loop {
+            if let Some(event) = self.arrived()? {
+                return Ok(event);
+            }
+            let bytes = self.connection.receive_patiently().await?;
+            self.session.receive(&bytes);
+        }
+    }
+
+    fn arrived(&mut self) -> Result<Option<ClientEvent>, ClientError> {
+        let event = self.session.next_event();
+        match event.map_err(|cause| self.broken(&cause))? {
+            Some(ClientEvent::Closing(status)) => Err(ClientError::Refused(self.observed(status))),
+            event => Ok(event),
+        }
+    }
+
+    pub(crate) fn observed(&self, status: Status) -> Status {
+        if self.connection.is_observed() {
+            self.observe_received(&format_status(&status));
+        }
+        status
+    }
+
+    pub(crate) fn observe_received(&self, line: &str) {
+        self.connection.observe(Event::Received(line));
     }
 
     fn observe_data(&self, line: &DataLine) {
-        let shown = match line {
-            DataLine::Attribute(key, _) if key == "password" => "password=****".to_owned(),
-            DataLine::Attribute(key, value) => format!("{key}={value}"),
-            DataLine::Text(text) => text.clone(),
-        };
-        self.connection.observe(Event::Received(&shown));
-    }
-
-    /// A status line, whatever it says.
-    pub(crate) async fn status(&mut self, what: &str) -> Result<Status, ClientError> {
-        let line = self.line(what).await?;
-        let status = parse_status(&line).map_err(|cause| self.broken(cause))?;
-        if status.code == Code::Challenge.number() {
-            self.connection.observe(Event::Received("334 ****"));
-        } else {
-            self.connection.observe(Event::Received(&line));
-        }
-        Ok(status)
-    }
-
-    /// A line, within the time-out. Cancel-safe.
-    pub(crate) async fn line(&mut self, what: &str) -> Result<String, ClientError> {
-        loop {
-            if let Some(line) = self.arrived_line()? {
-                return Ok(line);
+        match line {
+            DataLine::Attribute(key, _) if key == "password" => {
+                self.observe_received("password=****");
             }
-            let buffer = &mut self.lines.buffer;
-            self.connection.receive(buffer, what).await?;
-        }
-    }
-
-    /// A line, however long it takes. Cancel-safe.
-    pub(crate) async fn line_patiently(&mut self) -> Result<String, ClientError> {
-        loop {
-            if let Some(line) = self.arrived_line()? {
-                return Ok(line);
+            line if self.connection.is_observed() => {
+                self.observe_received(&format_data_line(line));
             }
-            let buffer = &mut self.lines.buffer;
-            self.connection.receive_patiently(buffer).await?;
+            _ => {}
         }
     }
 
-    fn arrived_line(&mut self) -> Result<Option<String>, ClientError> {
-        self.lines.next().map_err(|cause| self.broken(cause))
-    }
-
-    pub(crate) fn broken(&self, cause: impl ToString) -> ClientError {
+    pub(crate) fn broken(&self, cause: &dyn ToString) -> ClientError {
         ClientError::Protocol {
             server: self.connection.server().to_owned(),
             cause: cause.to_string(),
         }
     }
-}
 
-/// Whether data lines follow: what `220 DATA` says.
-pub(crate) fn begins_data(status: &Status) -> bool {
-    status.code == Code::Ok.number() && status.text == "DATA"
+    pub(crate) fn out_of_place(&self, event: ClientEvent) -> ClientError {
+        match event {
+            ClientEvent::Status(status) => self.broken(&format!("`{status}` is out of place")),
+            _ => self.broken(&"its answer does not fit the command"),
+        }
+    }
 }
 
 /// An error status as an error.
@@ -249,6 +293,13 @@ pub(crate) fn accepted(status: Status) -> Result<Status, ClientError> {
     }
 }
 
+fn size(line: &DataLine) -> usize {
+    match line {
+        DataLine::Attribute(key, value) => key.len() + value.len(),
+        DataLine::Text(text) => text.len(),
+    }
+}
+
 fn judged(reply: Reply) -> Result<Reply, Status> {
     match reply {
         Reply::Status(status) | Reply::Data(_, status) if status.code >= 400 => Err(status),
@@ -256,15 +307,7 @@ fn judged(reply: Reply) -> Result<Reply, Status> {
     }
 }
 
-fn accepted_reply(reply: Reply) -> Result<Reply, ClientError> {
-    judged(reply).map_err(ClientError::Refused)
-}
-
-pub(crate) fn line_of(command: &Command) -> Result<String, ClientError> {
-    format_command(command).map_err(|cause| ClientError::Unsendable(cause.to_string()))
-}
-
-fn plain_line(command: &Command) -> Result<String, ClientError> {
+fn is_plain(command: &Command) -> Result<(), ClientError> {
     match command {
         Command::Authenticate { .. }
         | Command::StartTls
@@ -273,6 +316,6 @@ fn plain_line(command: &Command) -> Result<String, ClientError> {
         | Command::Quit => Err(ClientError::Unsendable(format!(
             "{command} is more than a command and a reply; it has a call of its own"
         ))),
-        _ => line_of(command),
+        _ => Ok(()),
     }
 }

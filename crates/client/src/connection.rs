@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use crate::exchange::{Event, Exchange};
 use crate::{Address, ClientError, Dialer, TlsName, TlsRoots};
 
-/// How much is read at once, and what an idle connection has ready.
-const READ_SIZE: usize = 8 * 1024;
+/// How much is read at once.
+const READ_SIZE: usize = 16 * 1024;
 
 /// After how long without traffic a peer is asked whether it is still there, and how often
 /// again: a followed read waits without a time-out, and must notice a peer that has vanished.
@@ -49,7 +49,8 @@ impl ConnectOptions {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+/// What bytes can go over in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 
@@ -73,13 +74,23 @@ impl Connection {
             exchange.event(Event::Connecting(&server));
         }
         let (stream, confidential) = open_stream(address, &server, options).await?;
-        Ok(Self {
+        Ok(Self::over(stream, server, confidential, options))
+    }
+
+    /// Takes a stream that is there.
+    pub(crate) fn over(
+        stream: Box<dyn Stream>,
+        server: String,
+        confidential: bool,
+        options: &ConnectOptions,
+    ) -> Self {
+        Self {
             stream,
             server,
             confidential,
             timeout: options.timeout,
             exchange: options.exchange.clone(),
-        })
+        }
     }
 
     /// Who is at the other end, for messages.
@@ -90,6 +101,11 @@ impl Connection {
     /// Whether nobody on the way can read along: TLS, or within this machine.
     pub(crate) fn is_confidential(&self) -> bool {
         self.confidential
+    }
+
+    /// Whether anybody listens.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.exchange.is_some()
     }
 
     /// Tells who listens.
@@ -111,30 +127,23 @@ impl Connection {
         }
     }
 
-    /// Reads some bytes to the end of `buffer`, within the time-out. Cancel-safe.
-    pub(crate) async fn receive(
-        &mut self,
-        buffer: &mut BytesMut,
-        what: &str,
-    ) -> Result<(), ClientError> {
-        match timeout(self.timeout, self.receive_patiently(buffer)).await {
+    /// The next bytes, within the time-out. Cancel-safe.
+    pub(crate) async fn receive(&mut self, what: &str) -> Result<BytesMut, ClientError> {
+        match timeout(self.timeout, self.receive_patiently()).await {
             Ok(received) => received,
             Err(_) => Err(self.late(what)),
         }
     }
 
-    /// Reads some bytes to the end of `buffer`, however long it takes. Cancel-safe.
-    pub(crate) async fn receive_patiently(
-        &mut self,
-        buffer: &mut BytesMut,
-    ) -> Result<(), ClientError> {
-        buffer.reserve(READ_SIZE);
-        match self.stream.read_buf(buffer).await {
+    /// The next bytes, however long they take. Cancel-safe.
+    pub(crate) async fn receive_patiently(&mut self) -> Result<BytesMut, ClientError> {
+        let mut buffer = BytesMut::with_capacity(READ_SIZE);
+        match self.stream.read_buf(&mut buffer).await {
             Ok(0) => Err(ClientError::Closed {
                 server: self.server.clone(),
                 cause: None,
             }),
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(buffer),
             Err(cause) => Err(self.closed(cause)),
         }
     }

@@ -51,7 +51,7 @@ pub enum ClientError {
         cause: Option<io::Error>,
     },
     /// What the server sent is no FNAP.
-    #[error("{server} does not speak FNAP: {cause}")]
+    #[error("{server}: {cause}")]
     Protocol {
         /// The server.
         server: String,

@@ -8,7 +8,6 @@ mod credentials;
 mod dial;
 mod error;
 mod exchange;
-mod lines;
 mod login;
 mod read_flow;
 mod sasl;
@@ -17,7 +16,7 @@ mod write_flow;
 
 pub use address::{Address, BadTlsName, TlsName};
 pub use client::Client;
-pub use connection::ConnectOptions;
+pub use connection::{ConnectOptions, Stream};
 pub use credentials::{Credentials, Password};
 pub use dial::{DialError, Dialer, Lookup, SystemLookup};
 pub use error::ClientError;

@@ -1,10 +1,9 @@
 //! AUTHENTICATE, from the client's side.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use eson_protocol::{Code, Command, DataLine, Reply, Status};
+use eson_protocol::session::{ClientEvent, ClientExchange, SaslData};
+use eson_protocol::{Command, DataLine, Reply};
 
-use crate::client::{Client, accepted, line_of};
+use crate::client::{Client, accepted};
 use crate::exchange::Event;
 use crate::sasl::SaslExchange;
 use crate::{ClientError, Credentials};
@@ -25,7 +24,7 @@ impl Client {
     /// [`ClientError::Refused`] with 535 when the server does not take the credentials;
     /// [`ClientError::Plaintext`] when a password would go over a connection that somebody may
     /// listen to; [`ClientError::Sasl`] when the server can't prove that it knows the user, or
-    /// offers no mechanism that fits.
+    /// offers no mechanism that fits: then the session is of no more use.
     pub async fn authenticate(&mut self, credentials: &Credentials) -> Result<(), ClientError> {
         if credentials.is_secret() && !self.may_send_secrets() {
             return Err(ClientError::Plaintext {
@@ -38,19 +37,14 @@ impl Client {
             Credentials::ScramSha256 { .. } => "SCRAM-SHA-256",
             Credentials::Best { .. } => self.best_mechanism().await?,
         };
-        let exchange = SaslExchange::new(mechanism, credentials);
-        let exchange = exchange.map_err(|cause| self.login_failed(cause))?;
-        self.begin()?;
-        let line = line_of(&Command::Authenticate {
+        let sasl = SaslExchange::new(mechanism, credentials);
+        let sasl = sasl.map_err(|cause| self.login_failed(cause))?;
+        let command = Command::Authenticate {
             mechanism: mechanism.to_owned(),
             initial: None,
-        })?;
-        self.send_line(&line).await?;
-        let outcome = self.exchange(mechanism, exchange).await;
-        if matches!(outcome, Ok(()) | Err(ClientError::Refused(_))) {
-            self.end();
-        }
-        outcome
+        };
+        self.begin(&command).await?;
+        self.exchange(mechanism, sasl).await
     }
 
     async fn best_mechanism(&mut self) -> Result<&'static str, ClientError> {
@@ -71,62 +65,50 @@ impl Client {
     async fn exchange(
         &mut self,
         mechanism: &str,
-        mut exchange: SaslExchange,
+        mut sasl: SaslExchange,
     ) -> Result<(), ClientError> {
-        let mut status = accepted(self.status(mechanism).await?)?;
-        // The first 220 says "go on", the second one "you are in".
-        let mut challenge = self.challenge(&status)?;
-        for _ in 0..MAX_STEPS {
-            let response = exchange.respond(challenge.as_deref());
-            let response = match response {
-                Ok(response) => response,
-                Err(cause) => return Err(self.cancel(cause).await),
-            };
-            self.send_response(&response).await?;
-            status = accepted(self.status(mechanism).await?)?;
-            challenge = self.challenge(&status)?;
-            if challenge.is_none() {
-                return exchange.finish().map_err(|cause| self.login_failed(cause));
+        for step in 0..MAX_STEPS {
+            match self.event(mechanism).await? {
+                ClientEvent::Challenge { data, exchange } => {
+                    self.observe_received(if step == 0 { "220 OK" } else { "334 ****" });
+                    match sasl.respond(challenge(step, &data)) {
+                        Ok(response) => self.respond(exchange, &response).await?,
+                        Err(cause) => return Err(self.cancel(exchange, cause).await),
+                    }
+                }
+                ClientEvent::Status(status) => {
+                    accepted(self.observed(status))?;
+                    return sasl.finish().map_err(|cause| self.login_failed(cause));
+                }
+                other => return Err(self.out_of_place(other)),
             }
         }
-        Err(self.cancel("the server asks on and on".to_owned()).await)
+        Err(self.login_failed("the server asks on and on".to_owned()))
     }
 
-    /// The challenge of a 334; none of a 220.
-    fn challenge(&self, status: &Status) -> Result<Option<Vec<u8>>, ClientError> {
-        if status.code == Code::Ok.number() {
-            return Ok(None);
-        }
-        if status.code != Code::Challenge.number() {
-            return Err(self.broken(format!("{} is no answer to AUTHENTICATE", status.code)));
-        }
-        let decoded = BASE64.decode(status.text.trim());
-        decoded
-            .map(Some)
-            .map_err(|_| self.broken("its challenge is no base64"))
-    }
-
-    async fn send_response(&mut self, response: &[u8]) -> Result<(), ClientError> {
-        let mut line = BASE64.encode(response);
-        line.push_str("\r\n");
-        let octets = line.len();
+    async fn respond(
+        &mut self,
+        exchange: ClientExchange,
+        response: &[u8],
+    ) -> Result<(), ClientError> {
+        self.session.respond(exchange, response);
+        let octets = self.session.output_len();
         self.connection.observe(Event::Sent {
             line: MASKED,
             octets,
         });
-        self.connection.send(line.as_bytes()).await
+        self.flush().await
     }
 
-    /// Breaks the exchange off, so that the session can go on.
-    async fn cancel(&mut self, cause: String) -> ClientError {
+    /// Breaks the exchange off, so that the session can go on where the server plays along.
+    async fn cancel(&mut self, exchange: ClientExchange, cause: String) -> ClientError {
+        self.session.cancel(exchange);
         let cancelled = async {
-            self.send_line("*").await?;
-            self.status("the cancelled login").await
+            self.flush().await?;
+            self.event("the cancelled login").await
         };
-        if let Ok(status) = cancelled.await
-            && status.code >= 500
-        {
-            self.end();
+        if let Err(error) = cancelled.await {
+            tracing::debug!(%error, "cancelling a login");
         }
         self.login_failed(cause)
     }
@@ -136,6 +118,14 @@ impl Client {
             server: self.connection.server().to_owned(),
             cause,
         }
+    }
+}
+
+/// The answer to AUTHENTICATE is no challenge but the request to begin.
+fn challenge(step: usize, data: &SaslData) -> Option<&[u8]> {
+    match (step, data.as_bytes()) {
+        (0, []) => None,
+        (_, challenge) => Some(challenge),
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::borrow::BorrowMut;
 
-use eson_protocol::text::parse_data_line;
-use eson_protocol::{Command, DataLine, Name, ReadOptions, Status};
+use bytes::Bytes;
+use eson_protocol::session::ClientEvent;
+use eson_protocol::{Command, Name, ReadOptions};
 
 use crate::ClientError;
-use crate::client::{Client, accepted, begins_data, line_of};
-use crate::exchange::Event;
+use crate::client::{Client, accepted};
+
+/// What is waited for, in messages.
+const AWAITED: &str = "READ FLOW";
 
 /// The events of a flow as they come, one JSON object a line.
 ///
@@ -46,54 +49,55 @@ impl<C: BorrowMut<Client>> FlowReader<C> {
         options: &ReadOptions,
     ) -> Result<Self, ClientError> {
         let session = client.borrow_mut();
-        let line = line_of(&Command::ReadFlow(flow.clone(), options.clone()))?;
-        session.begin()?;
-        session.send_line(&line).await?;
-        let answer = accepted(session.status(&line).await?);
-        let data = match &answer {
-            Ok(status) => begins_data(status),
-            Err(_) => false,
+        let command = Command::ReadFlow(flow.clone(), options.clone());
+        session.begin(&command).await?;
+        let finished = match session.event(AWAITED).await? {
+            ClientEvent::DataBegin => {
+                session.observe_received("220 DATA");
+                false
+            }
+            ClientEvent::Status(status) => {
+                accepted(session.observed(status))?;
+                true
+            }
+            other => return Err(session.out_of_place(other)),
         };
-        if !data {
-            session.end();
-            answer?;
-        }
         Ok(Self {
             client,
             follow: options.follow,
-            finished: !data,
+            finished,
         })
     }
 
-    /// The next event; none at the end. Waits without a time-out when the read follows, else for
-    /// as long as an answer may take. Cancel-safe.
+    /// The next event, which is UTF-8; none at the end. Waits without a time-out when the read
+    /// follows, else for as long as an answer may take. Cancel-safe.
     ///
     /// # Errors
     /// [`ClientError::Refused`] when the server ends with an error; everything that a connection
     /// can meet.
-    pub async fn next_line(&mut self) -> Result<Option<String>, ClientError> {
+    pub async fn next_line(&mut self) -> Result<Option<Bytes>, ClientError> {
         if self.finished {
             return Ok(None);
         }
         let client = self.client.borrow_mut();
-        let line = match self.follow {
-            true => client.line_patiently().await?,
-            false => client.line("READ FLOW").await?,
+        let event = match self.follow {
+            true => client.event_patiently().await?,
+            false => client.event(AWAITED).await?,
         };
-        match parse_event_line(line) {
-            Ok(event) => Ok(Some(event)),
-            Err(status) => {
-                self.finish(&status);
-                accepted(status).map(|_| None)
+        match event {
+            ClientEvent::EventLine(line) => Ok(Some(line)),
+            ClientEvent::DataEnd(status) => {
+                self.finished = true;
+                accepted(client.observed(status)).map(|_| None)
             }
+            other => Err(client.out_of_place(other)),
         }
     }
 
     /// Ends the read: asks the server to stop, and drops what it had sent by then.
     ///
     /// # Errors
-    /// As for [`FlowReader::next_line`]; [`ClientError::Timeout`] when events go on for longer
-    /// than an answer may take.
+    /// As for [`FlowReader::next_line`].
     pub async fn stop(mut self) -> Result<(), ClientError> {
         self.drain().await
     }
@@ -112,32 +116,10 @@ impl<C: BorrowMut<Client>> FlowReader<C> {
             return Ok(());
         }
         let client = self.client.borrow_mut();
-        if self.follow {
-            client.send_line("").await?;
-        }
+        client.session.end_read();
+        client.flush().await?;
         self.follow = false;
         while self.next_line().await?.is_some() {}
         Ok(())
     }
-
-    fn finish(&mut self, status: &Status) {
-        let client = self.client.borrow_mut();
-        client
-            .connection
-            .observe(Event::Received(&status.to_string()));
-        client.end();
-        self.finished = true;
-    }
-}
-
-/// An event, or the status that ends them. An event begins with `{`, so that it needs no more
-/// than a look.
-fn parse_event_line(line: String) -> Result<String, Status> {
-    if line.starts_with('{') {
-        return Ok(line);
-    }
-    Ok(match parse_data_line(&line)? {
-        DataLine::Text(text) => text,
-        DataLine::Attribute(key, value) => format!("{key}={value}"),
-    })
 }

@@ -1,9 +1,13 @@
 //! WRITE FLOW, from the client's side.
 
-use eson_protocol::{Code, Command, EventFormat, Name, Status, StorePosition};
+use eson_protocol::session::{ClientEvent, EventBody};
+use eson_protocol::{Command, EventFormat, Name, Status, StorePosition};
 
 use crate::ClientError;
-use crate::client::{Client, accepted, line_of};
+use crate::client::{Client, accepted};
+
+/// What is waited for, in messages.
+const AWAITED: &str = "WRITE FLOW";
 
 /// How many octets of events are gathered before they are sent.
 const PIECE: usize = 64 * 1024;
@@ -12,84 +16,81 @@ impl Client {
     /// Writes events, one JSON object each, and returns how many the broker has acknowledged:
     /// all of them.
     ///
-    /// All lines go in one batch, for which the server has a limit (`limits.write` in
-    /// CAPABILITIES). `position` is stored together with the events.
+    /// All go in one batch, for which the server has a limit (`limits.write` in CAPABILITIES).
+    /// `position` is stored together with the events.
     ///
     /// # Errors
     /// [`ClientError::Refused`]: with 501 an event is wrong (the text has its number) and none is
     /// written; with 451 the broker failed after the number that the text has. Where the
-    /// connection breaks, any number may have been written. [`ClientError::Unsendable`] for a line
-    /// break within an event; nothing is sent then.
-    pub async fn write_flow<L: AsRef<str>>(
+    /// connection breaks, any number may have been written.
+    pub async fn write_flow<E: AsRef<str>>(
         &mut self,
         flow: &Name,
         format: EventFormat,
         position: Option<&StorePosition>,
-        events: &[L],
+        events: &[E],
     ) -> Result<u64, ClientError> {
         check(events)?;
-        let line = line_of(&Command::WriteFlow {
+        let command = Command::WriteFlow {
             flow: flow.clone(),
             format,
             position: position.cloned(),
-        })?;
-        self.begin()?;
-        self.send_line(&line).await?;
-        let go_on = self.status(&line).await?;
-        if go_on.code != Code::SendEvents.number() {
-            accepted(go_on).inspect_err(|_| self.end())?;
-            return Err(self.broken("it did not ask for the events"));
-        }
-        let sent = self.send_events(events).await;
-        let status = self.outcome(&line, sent).await?;
-        self.end();
+        };
+        self.begin(&command).await?;
+        let body = match self.event(AWAITED).await? {
+            ClientEvent::SendEvents(body) => body,
+            ClientEvent::Status(status) => {
+                let status = accepted(self.observed(status))?;
+                return Err(self.broken(&format!("`{status}` asks for no events")));
+            }
+            other => return Err(self.out_of_place(other)),
+        };
+        self.observe_received("354 …");
+        let sent = self.send_events(body, events).await;
+        let status = self.outcome(sent).await?;
         self.acknowledged(&accepted(status)?)
     }
 
-    async fn send_events<L: AsRef<str>>(&mut self, events: &[L]) -> Result<(), ClientError> {
-        let mut piece = Vec::with_capacity(PIECE);
+    async fn send_events<E: AsRef<str>>(
+        &mut self,
+        body: EventBody,
+        events: &[E],
+    ) -> Result<(), ClientError> {
         for event in events {
-            piece.extend_from_slice(event.as_ref().as_bytes());
-            piece.extend_from_slice(b"\r\n");
-            if piece.len() >= PIECE {
-                self.connection.send(&piece).await?;
-                piece.clear();
+            self.session.event_line(&body, event.as_ref());
+            if self.session.output_len() >= PIECE {
+                self.flush().await?;
             }
         }
-        piece.extend_from_slice(b".\r\n");
-        self.connection.send(&piece).await
+        self.session.end_events(body);
+        self.flush().await
     }
 
-    /// A server that closes in the middle may have said why.
-    async fn outcome(
-        &mut self,
-        line: &str,
-        sent: Result<(), ClientError>,
-    ) -> Result<Status, ClientError> {
-        match (sent, self.status(line).await) {
-            (Err(error), Err(_)) => Err(error),
-            (_, outcome) => outcome,
+    /// The status behind the events. A server that closes in the middle may have said why.
+    async fn outcome(&mut self, sent: Result<(), ClientError>) -> Result<Status, ClientError> {
+        match (sent, self.event(AWAITED).await) {
+            (_, Ok(ClientEvent::Status(status))) => Ok(self.observed(status)),
+            (_, Err(refused @ ClientError::Refused(_))) => Err(refused),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+            (_, Ok(other)) => Err(self.out_of_place(other)),
         }
     }
 
     /// `220 OK n`.
     fn acknowledged(&self, status: &Status) -> Result<u64, ClientError> {
         let number = status.text.rsplit(' ').next().unwrap_or_default();
-        number
-            .parse()
-            .map_err(|_| self.broken(format!("`{status}` does not tell how many were written")))
+        let unknown = || self.broken(&format!("`{status}` does not tell how many were written"));
+        number.parse().map_err(|_| unknown())
     }
 }
 
-fn check<L: AsRef<str>>(events: &[L]) -> Result<(), ClientError> {
-    for (at, event) in events.iter().enumerate() {
-        let event = event.as_ref();
-        if event.contains(['\r', '\n', '\0']) || event == "." {
-            return Err(ClientError::Unsendable(format!(
-                "event {} is no single line of JSON",
-                at + 1
-            )));
-        }
+/// A lone dot would end the events.
+fn check<E: AsRef<str>>(events: &[E]) -> Result<(), ClientError> {
+    match events.iter().position(|event| event.as_ref() == ".") {
+        Some(at) => Err(ClientError::Unsendable(format!(
+            "event {} is a dot, which is no JSON",
+            at + 1
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
