@@ -1,12 +1,25 @@
 //! Which broker is behind an endpoint.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use eson_broker::{Broker, BrokerError};
-use eson_protocol::BrokerKind;
+use eson_broker::{
+    Broker, BrokerError, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism,
+};
+use eson_client::{Dialer, Lookup};
+use eson_protocol::{AddressPolicy, BrokerKind, Server};
 
-use crate::Endpoint;
+use crate::SocketAddress;
+use crate::endpoint::{Endpoint, Login, Mechanism, Tls};
+
+/// How long an idle fetch waits at a Kafka broker, which looks at rights when a fetch arrives: a
+/// right that was taken away is noticed within this time.
+const FETCH_WAIT: Duration = Duration::from_millis(900);
+
+/// How long a record is tried before the leg says that its destination is in trouble.
+const DELIVERY: Duration = Duration::from_secs(30);
 
 /// Finds the broker behind an endpoint.
 #[async_trait]
@@ -21,4 +34,189 @@ pub trait BrokerFactory: Send + Sync {
     /// [`BrokerError::Unsupported`] for a kind or mechanism that this factory does not know, and
     /// whatever connecting met, where the kind connects at once.
     async fn broker(&self, endpoint: &Endpoint) -> Result<Arc<dyn Broker>, BrokerError>;
+}
+
+/// The brokers of the kinds that this program knows, each shared for as long as anybody uses it.
+pub struct Brokers {
+    lookup: Arc<dyn Lookup>,
+    tls_roots: Option<PathBuf>,
+    known: Mutex<Vec<(Reach, Weak<dyn Broker>)>>,
+}
+
+/// What endpoints have to agree in to share a broker.
+#[derive(Clone, PartialEq, Eq)]
+struct Reach {
+    kind: BrokerKind,
+    servers: Vec<SocketAddress>,
+    tls: Tls,
+    login: Option<Login>,
+    policy: AddressPolicy,
+}
+
+impl Brokers {
+    /// Brokers whose names are looked up with `lookup`, and whose certificates the operating
+    /// system's authorities or those in the PEM file `tls_roots` have to vouch for.
+    #[must_use]
+    pub fn new(lookup: Arc<dyn Lookup>, tls_roots: Option<PathBuf>) -> Self {
+        Self {
+            lookup,
+            tls_roots,
+            known: Mutex::default(),
+        }
+    }
+
+    fn connect(&self, endpoint: &Endpoint) -> Result<Arc<dyn Broker>, BrokerError> {
+        match endpoint.kind {
+            BrokerKind::Kafka => Ok(Arc::new(KafkaBroker::new(self.kafka(endpoint)?)?)),
+            BrokerKind::Local => Err(unsupported(endpoint, "be reached from here".to_owned())),
+        }
+    }
+
+    fn kafka(&self, endpoint: &Endpoint) -> Result<KafkaConfig, BrokerError> {
+        let servers = endpoint.servers.iter().filter_map(tcp).cloned();
+        let config = KafkaConfig {
+            client_id: "flow-processor".to_owned(),
+            fetch_wait: FETCH_WAIT,
+            delivery_timeout: DELIVERY,
+            ..KafkaConfig::new(servers.collect(), self.dialer(endpoint))
+        };
+        let config = match self.kafka_tls(&endpoint.tls) {
+            Some(tls) => config.with_tls(tls),
+            None => config,
+        };
+        Ok(match &endpoint.login {
+            Some(login) => config.with_sasl(kafka_sasl(endpoint, login)?),
+            None => config,
+        })
+    }
+
+    fn kafka_tls(&self, tls: &Tls) -> Option<KafkaTls> {
+        let server_name = match tls {
+            Tls::Plaintext => return None,
+            Tls::OwnName => None,
+            Tls::Name(name) => Some(name.to_string()),
+        };
+        Some(KafkaTls {
+            ca_file: self.tls_roots.clone(),
+            server_name,
+        })
+    }
+
+    fn dialer(&self, endpoint: &Endpoint) -> Dialer {
+        Dialer::new(self.lookup.clone(), endpoint.policy.clone())
+    }
+}
+
+#[async_trait]
+impl BrokerFactory for Brokers {
+    fn kinds(&self) -> Vec<BrokerKind> {
+        vec![BrokerKind::Kafka]
+    }
+
+    async fn broker(&self, endpoint: &Endpoint) -> Result<Arc<dyn Broker>, BrokerError> {
+        let reach = Reach::of(endpoint);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(_, broker)| broker.strong_count() > 0);
+        let found = known.iter().find(|(other, _)| *other == reach);
+        if let Some(broker) = found.and_then(|(_, broker)| broker.upgrade()) {
+            return Ok(broker);
+        }
+        let broker = self.connect(endpoint)?;
+        known.push((reach, Arc::downgrade(&broker)));
+        Ok(broker)
+    }
+}
+
+impl Reach {
+    fn of(endpoint: &Endpoint) -> Self {
+        let mut servers = endpoint.servers.clone();
+        servers.sort_unstable();
+        Self {
+            kind: endpoint.kind,
+            servers,
+            tls: endpoint.tls.clone(),
+            login: endpoint.login.clone(),
+            policy: endpoint.policy.clone(),
+        }
+    }
+}
+
+fn tcp(address: &SocketAddress) -> Option<&Server> {
+    match address {
+        SocketAddress::Tcp(server) => Some(server),
+        SocketAddress::Unix(_) => None,
+    }
+}
+
+fn kafka_sasl(endpoint: &Endpoint, login: &Login) -> Result<KafkaSasl, BrokerError> {
+    let mechanism = match login.mechanism {
+        Mechanism::Plain => SaslMechanism::Plain,
+        Mechanism::ScramSha256 => SaslMechanism::ScramSha256,
+        Mechanism::ScramSha512 => SaslMechanism::ScramSha512,
+        Mechanism::Anonymous => {
+            return Err(unsupported(endpoint, "log in as ANONYMOUS".to_owned()));
+        }
+    };
+    Ok(KafkaSasl {
+        mechanism,
+        username: login.username.clone(),
+        password: login.password.clone(),
+    })
+}
+
+fn unsupported(endpoint: &Endpoint, what: String) -> BrokerError {
+    BrokerError::Unsupported {
+        kind: endpoint.kind.to_string(),
+        what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eson_client::SystemLookup;
+
+    use super::*;
+    use crate::proto;
+
+    fn endpoint(server: &str, user: &str) -> Endpoint {
+        let message = proto::Endpoint {
+            kind: "kafka".into(),
+            servers: vec![server.into()],
+            queue: "time.flows.unix.ar".into(),
+            mechanism: "SCRAM-SHA-256".into(),
+            username: user.into(),
+            password: "wonderland".into(),
+            ..Default::default()
+        };
+        message.try_into().expect("a good endpoint")
+    }
+
+    #[tokio::test]
+    async fn brokers_are_shared_while_somebody_uses_them() {
+        let brokers = Brokers::new(Arc::new(SystemLookup), None);
+        let broker = async |server, user| {
+            let broker = brokers.broker(&endpoint(server, user)).await;
+            broker.expect("a broker")
+        };
+        let first = broker("kf1:9092", "alice").await;
+        assert!(Arc::ptr_eq(&first, &broker("kf1:9092", "alice").await));
+        assert!(!Arc::ptr_eq(&first, &broker("kf1:9092", "test").await));
+        assert!(!Arc::ptr_eq(&first, &broker("kf2:9092", "alice").await));
+        drop(first);
+        let known = || brokers.known.lock().expect("no panic").len();
+        broker("kf3:9092", "alice").await;
+        assert_eq!(known(), 1, "who is not used is forgotten");
+    }
+
+    #[tokio::test]
+    async fn an_anonymous_login_is_no_kafka_login() {
+        let mut endpoint = endpoint("kf1:9092", "alice");
+        if let Some(login) = &mut endpoint.login {
+            login.mechanism = Mechanism::Anonymous;
+        }
+        let brokers = Brokers::new(Arc::new(SystemLookup), None);
+        let refused = brokers.broker(&endpoint).await;
+        let error = refused.err().expect("refused").to_string();
+        assert!(error.contains("ANONYMOUS"), "{error}");
+    }
 }

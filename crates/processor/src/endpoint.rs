@@ -57,6 +57,8 @@ pub enum Mechanism {
     Plain,
     /// RFC 7677.
     ScramSha256,
+    /// The same with SHA-512, as Kafka knows it.
+    ScramSha512,
     /// RFC 4505; without a password.
     Anonymous,
 }
@@ -84,7 +86,10 @@ pub enum EndpointError {
     #[error("tls_name: {0}")]
     TlsName(#[from] BadTlsName),
     /// A mechanism that this program does not speak.
-    #[error("unknown SASL mechanism `{0}`; known are PLAIN, SCRAM-SHA-256 and ANONYMOUS")]
+    #[error(
+        "unknown SASL mechanism `{0}`; known are PLAIN, SCRAM-SHA-256, \
+             SCRAM-SHA-512 and ANONYMOUS"
+    )]
     Mechanism(String),
     /// A mechanism that needs a user name.
     #[error("SASL mechanism {0} needs a user name")]
@@ -151,6 +156,7 @@ fn login(
         "" => return Ok(None),
         "PLAIN" => Mechanism::Plain,
         "SCRAM-SHA-256" => Mechanism::ScramSha256,
+        "SCRAM-SHA-512" => Mechanism::ScramSha512,
         "ANONYMOUS" => Mechanism::Anonymous,
         _ => return Err(EndpointError::Mechanism(mechanism)),
     };

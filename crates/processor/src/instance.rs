@@ -111,10 +111,13 @@ impl Instance {
         }
     }
 
+    /// Drains and stops every leg, because the process ends and not the instance.
+    pub(crate) async fn halt(&self) {
+        self.work.lock().await.stop_all().await;
+    }
+
     async fn end(&self, work: &mut Work) {
-        work.spec = None;
-        let legs = std::mem::take(&mut work.legs);
-        join_all(legs.into_values().map(Leg::stop)).await;
+        work.stop_all().await;
         self.report.destroyed();
     }
 
@@ -192,6 +195,12 @@ impl Instance {
 }
 
 impl Work {
+    async fn stop_all(&mut self) {
+        self.spec = None;
+        let legs = std::mem::take(&mut self.legs);
+        join_all(legs.into_values().map(Leg::stop)).await;
+    }
+
     fn existing(&self, report: &InstanceReport) -> Result<&InstanceSpec, ProcessorError> {
         self.spec
             .as_ref()

@@ -26,7 +26,7 @@ mod service;
 mod spec;
 
 pub use address::{BadAddress, SocketAddress};
-pub use brokers::BrokerFactory;
+pub use brokers::{BrokerFactory, Brokers};
 pub use budget::{MemoryBudget, OutOfMemory};
 pub use endpoint::{Endpoint, EndpointError, Login, Mechanism, Tls};
 pub use listen::{ListenError, Listener};

@@ -1,6 +1,7 @@
 //! All instances of this process, by their ids.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eson_protocol::BrokerKind;
@@ -21,6 +22,7 @@ pub struct Processors {
     changes: Arc<Changes>,
     resources: Resources,
     counters: JoinHandle<()>,
+    closing: AtomicBool,
 }
 
 /// Why a request was not carried out.
@@ -42,6 +44,9 @@ pub enum ProcessorError {
     /// Paused, but not everything that was read could be written; it is read again later.
     #[error("leg `{0}` is paused, but its destination does not take what was read")]
     NotDrained(String),
+    /// The process is about to end.
+    #[error("this processor is shutting down")]
+    Closing,
 }
 
 impl Processors {
@@ -54,6 +59,7 @@ impl Processors {
             counters: tokio::spawn(changes.clone().tell_counters()),
             changes,
             resources: Resources { brokers, memory },
+            closing: AtomicBool::new(false),
         })
     }
 
@@ -68,7 +74,7 @@ impl Processors {
     /// # Errors
     /// [`ProcessorError::Exists`] with another spec; [`ProcessorError::Memory`].
     pub async fn create(&self, spec: InstanceSpec) -> Result<(), ProcessorError> {
-        self.check_kinds(&spec)?;
+        self.check(&spec)?;
         loop {
             let instance = self.find_or_add(&spec.id);
             let created = instance.create(spec.clone(), &self.resources).await;
@@ -87,7 +93,7 @@ impl Processors {
     /// [`ProcessorError::NotFound`]; [`ProcessorError::Memory`], with as many legs started as
     /// there is memory for.
     pub async fn update(&self, spec: InstanceSpec) -> Result<(), ProcessorError> {
-        self.check_kinds(&spec)?;
+        self.check(&spec)?;
         let instance = self.find(&spec.id)?;
         instance.update(spec, &self.resources).await
     }
@@ -117,10 +123,12 @@ impl Processors {
         }
     }
 
-    /// Destroys every instance at once.
-    pub async fn destroy_all(&self) {
-        let ids: Vec<_> = self.lock().keys().cloned().collect();
-        join_all(ids.iter().map(|id| self.destroy(id))).await;
+    /// Drains and stops every instance, for a bounded time each, and refuses new ones: the
+    /// process is about to end. Positions stay where they are stored.
+    pub async fn shut_down(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        let instances: Vec<_> = self.lock().values().cloned().collect();
+        join_all(instances.iter().map(|instance| instance.halt())).await;
     }
 
     /// The status of one instance, or of all for an empty id.
@@ -140,13 +148,18 @@ impl Processors {
         self.changes.watch(|| self.reports())
     }
 
-    fn check_kinds(&self, spec: &InstanceSpec) -> Result<(), SpecError> {
+    fn check(&self, spec: &InstanceSpec) -> Result<(), ProcessorError> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(ProcessorError::Closing);
+        }
         let known = self.kinds();
         let destinations = spec.legs.values().map(|leg| &leg.destination);
         let unknown = std::iter::once(&spec.source)
             .chain(destinations)
             .find(|endpoint| !known.contains(&endpoint.kind));
-        unknown.map_or(Ok(()), |endpoint| Err(SpecError::Unreached(endpoint.kind)))
+        unknown.map_or(Ok(()), |endpoint| {
+            Err(SpecError::Unreached(endpoint.kind).into())
+        })
     }
 
     fn reports(&self) -> Vec<Arc<InstanceReport>> {

@@ -172,6 +172,7 @@ fn status(error: &ProcessorError) -> Status {
         ProcessorError::Exists(_) => Status::already_exists(text),
         ProcessorError::NotFound(_) => Status::not_found(text),
         ProcessorError::Memory(_) => Status::resource_exhausted(text),
+        ProcessorError::Closing => Status::unavailable(text),
         ProcessorError::NotDrained(_) => Status::deadline_exceeded(text),
     }
 }

@@ -4,8 +4,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use eson_broker::{BrokerError, Chunk, Payload};
-use eson_protocol::Record;
-use tokio::time::{sleep, timeout};
+use eson_protocol::{Positions, Record};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::open::Ends;
 use super::run::overdue;
@@ -18,6 +18,9 @@ use crate::report::{LegReport, State, Trouble};
 /// How long after the last record everything is flushed, so that positions are stored and a
 /// broken destination is noticed.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// How often positions are looked at while records keep coming.
+const TRACK: Duration = Duration::from_secs(1);
 
 /// Why copying ended.
 pub(super) enum Ended {
@@ -37,6 +40,9 @@ pub(super) struct Copying<'a> {
     backoff: &'a mut Backoff,
     /// Whether anything was written since the last flush.
     dirty: bool,
+    tracked: Instant,
+    /// What the writer said to have stored when it was last asked.
+    stored: Positions,
 }
 
 /// What woke the loop.
@@ -53,12 +59,15 @@ impl<'a> Copying<'a> {
         share: &'a Share,
         backoff: &'a mut Backoff,
     ) -> Self {
+        let stored = ends.writer.stored();
         Self {
             ends,
             report,
             share,
             backoff,
             dirty: false,
+            tracked: Instant::now(),
+            stored,
         }
     }
 
@@ -66,8 +75,8 @@ impl<'a> Copying<'a> {
     pub(super) async fn run(mut self, wishes: &mut Wishes) -> Ended {
         let progress = std::mem::take(&mut self.ends.progress);
         let source = self.ends.source.clone();
-        self.report
-            .opened(source, self.ends.writer.stored(), progress);
+        let stored = std::mem::take(&mut self.ends.stored);
+        self.report.opened(source, stored, progress);
         loop {
             let step = match self.next_event(wishes).await {
                 Event::Wish => self.follow(wishes).await,
@@ -134,6 +143,22 @@ impl<'a> Copying<'a> {
         }
         self.report
             .copied(partition, high_watermark, records, bytes);
+        self.track(wishes).await
+    }
+
+    /// Reports positions from time to time, also when the source never rests. Some writers say
+    /// what they have stored by themselves, others have to be flushed for that.
+    async fn track(&mut self, wishes: &Wishes) -> Result<(), Ended> {
+        if self.tracked.elapsed() < TRACK {
+            return Ok(());
+        }
+        self.tracked = Instant::now();
+        let stored = self.ends.writer.stored();
+        if stored == self.stored {
+            return self.flush(wishes).await;
+        }
+        self.stored.clone_from(&stored);
+        self.report.stored(stored, self.ends.writer.acknowledged());
         Ok(())
     }
 
@@ -178,7 +203,8 @@ impl<'a> Copying<'a> {
     fn flushed(&mut self) {
         self.dirty = false;
         self.backoff.reset();
-        self.report.stored(self.ends.writer.acknowledged());
+        let stored = self.ends.writer.acknowledged();
+        self.report.stored(stored.clone(), stored);
     }
 
     fn cut_short(&self) -> Ended {

@@ -34,16 +34,21 @@ pub(super) struct Ends {
     pub(super) mapping: Mapping,
     pub(super) buffer: usize,
     pub(super) source: QueueId,
+    /// What the destination has stored by now.
+    pub(super) stored: Positions,
     pub(super) progress: BTreeMap<u32, Progress>,
+    /// Held so that other legs find them, with their connections.
+    _brokers: [Arc<dyn Broker>; 2],
 }
 
 impl Opening<'_> {
     /// Opens the writer first: it takes over from one that may still be there, and only then are
     /// the positions what they stay.
     pub(super) async fn open(self) -> Result<Ends, Trouble> {
-        let broker = self.source_broker().await?;
-        let description = self.describe_source(&*broker).await?;
-        let mut writer = self.open_writer(&description.id).await?;
+        let from = self.source_broker().await?;
+        let description = self.describe_source(&*from).await?;
+        let to = self.destination_broker(&description.id).await?;
+        let mut writer = self.open_writer(&*to, &description.id).await?;
         let positions = self.begin(&description, &mut *writer).await?;
         let mapping = Mapping::between(description.partitions.len() as u32, writer.partitions());
         let options = ReaderOptions {
@@ -56,15 +61,18 @@ impl Opening<'_> {
             encoded: mapping.keeps_batches() && writer.takes_encoded(),
             buffer: self.buffer,
         };
-        let progress = progress(&description, &options.positions);
-        let reader = broker.open_reader(&self.source.queue, options);
+        let stored = options.positions.clone();
+        let progress = progress(&description, &stored);
+        let reader = from.open_reader(&self.source.queue, options);
         Ok(Ends {
             reader: reader.await.map_err(|e| Trouble::at_source(&e))?,
             writer,
             mapping,
             buffer: self.buffer,
             source: description.id,
+            stored,
             progress,
+            _brokers: [from, to],
         })
     }
 
@@ -79,19 +87,34 @@ impl Opening<'_> {
             .await
             .map_err(|e| Trouble::at_source(&e))?;
         let expected = self.source.queue_id.as_ref().or(self.seen.as_ref());
-        match expected {
-            Some(expected) if *expected != description.id => {
-                Err(Trouble::at_source(&BrokerError::Replaced {
-                    queue: self.source.queue.clone(),
-                    expected: expected.to_string(),
-                    found: description.id.to_string(),
-                }))
-            }
-            _ => Ok(description),
-        }
+        check_identity(self.source, expected, &description).map_err(|e| Trouble::at_source(&e))?;
+        Ok(description)
     }
 
-    async fn open_writer(&self, source: &QueueId) -> Result<Box<dyn QueueWriter>, Trouble> {
+    /// The destination's broker, once it is clear that the queue is the one that is meant.
+    async fn destination_broker(&self, source: &QueueId) -> Result<Arc<dyn Broker>, Trouble> {
+        let find = async {
+            let broker = self.brokers.broker(self.destination).await?;
+            let queue = broker.describe_queue(&self.destination.queue).await?;
+            let expected = self.destination.queue_id.as_ref();
+            check_identity(self.destination, expected, &queue)?;
+            Ok((broker, queue))
+        };
+        let found: Result<_, BrokerError> = find.await;
+        let (broker, queue) = found.map_err(|e| Trouble::at_destination(&e))?;
+        if queue.id == *source {
+            let name = &self.source.queue;
+            let text = format!("`{name}` is source and destination under two addresses");
+            return Err(Trouble::own(text));
+        }
+        Ok(broker)
+    }
+
+    async fn open_writer(
+        &self,
+        broker: &dyn Broker,
+        source: &QueueId,
+    ) -> Result<Box<dyn QueueWriter>, Trouble> {
         let options = WriterOptions {
             processor: Some(ProcessorSource {
                 processor: self.leg.to_owned(),
@@ -99,11 +122,8 @@ impl Opening<'_> {
             }),
             buffer: self.buffer,
         };
-        let open = async {
-            let broker = self.brokers.broker(self.destination).await?;
-            broker.open_writer(&self.destination.queue, options).await
-        };
-        open.await.map_err(|e| Trouble::at_destination(&e))
+        let writer = broker.open_writer(&self.destination.queue, options);
+        writer.await.map_err(|e| Trouble::at_destination(&e))
     }
 
     /// Where reading begins. A leg that starts at the latest record stores where that was before
@@ -133,6 +153,21 @@ impl Opening<'_> {
             .map_err(|e| Trouble::at_destination(&e))?;
         positions.extend(missing);
         Ok(positions)
+    }
+}
+
+fn check_identity(
+    endpoint: &Endpoint,
+    expected: Option<&QueueId>,
+    found: &QueueDescription,
+) -> Result<(), BrokerError> {
+    match expected {
+        Some(expected) if *expected != found.id => Err(BrokerError::Replaced {
+            queue: endpoint.queue.clone(),
+            expected: expected.to_string(),
+            found: found.id.to_string(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -167,20 +167,18 @@ impl LegReport {
         self.tell_soon();
     }
 
-    /// Everything up to `positions` is stored at the destination.
-    pub(crate) fn stored(&self, positions: Positions) {
+    /// The destination has stored the positions `stored`, and has acknowledged what is before
+    /// the positions `acknowledged`.
+    pub(crate) fn stored(&self, stored: Positions, acknowledged: Positions) {
         let mut figures = self.figures();
-        if figures.stored == positions {
-            return;
-        }
-        for (partition, next) in &positions {
-            let progress = figures.progress.entry(*partition).or_insert(Progress {
-                written: *next,
-                high_watermark: *next,
+        for (partition, next) in acknowledged {
+            let progress = figures.progress.entry(partition).or_insert(Progress {
+                written: next,
+                high_watermark: next,
             });
-            progress.written = *next;
+            progress.written = next;
         }
-        figures.stored = positions;
+        figures.stored = stored;
         drop(figures);
         self.tell_soon();
     }
@@ -282,10 +280,10 @@ mod tests {
         assert_eq!(report.to_proto().lag, 20);
         report.copied(0, 35, 10, 1_000);
         assert_eq!(report.to_proto().lag, 30, "handed over is not yet written");
-        report.stored([(0, 15)].into());
+        report.stored([(0, 12)].into(), [(0, 15)].into());
         let status = report.to_proto();
         assert_eq!((status.lag, status.records, status.bytes), (20, 10, 1_000));
-        assert_eq!(status.stored, [(0, 15)].into());
+        assert_eq!(status.stored, [(0, 12)].into());
         assert_eq!(status.source_id, "q1");
     }
 

@@ -1,0 +1,138 @@
+//! The command `flow-processor`: runs flow processors for an FNAA that tells it which.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use eson_client::SystemLookup;
+use eson_processor::{Brokers, ListenError, Listener, MemoryBudget, Processors, SocketAddress};
+use tokio::io::AsyncReadExt;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// How long everything may take to drain when the process is asked to end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Moves events between brokers, as an FNAA says over gRPC.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where the FNAA reaches this process: unix:PATH, or HOST:PORT, which asks nobody who he is
+    /// and is for loopback or for a network where only the FNAA is.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddress,
+    /// How many bytes readers and writers may hold together.
+    #[arg(long, value_name = "BYTES", default_value_t = 512 * 1024 * 1024)]
+    memory_limit: usize,
+    /// A PEM file with the certificate authorities of brokers; without it, the system's.
+    #[arg(long, value_name = "FILE")]
+    tls_roots: Option<PathBuf>,
+    /// End at once, without draining, when standard input ends: the FNAA holds it open, and is
+    /// gone then.
+    #[arg(long)]
+    exit_with_stdin: bool,
+    /// What to log: a level, or levels by module.
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "FLOW_PROCESSOR_LOG"
+    )]
+    log: String,
+}
+
+/// Why the command ended.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("--log: {0}")]
+    Log(#[from] ParseError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("the socket broke: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    #[error("can't set up the process: {0}")]
+    System(#[from] io::Error),
+}
+
+fn main() -> ExitCode {
+    match start(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("flow-processor: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> Result<(), Failure> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&arguments.log)?)
+        .with_writer(io::stderr)
+        .init();
+    let runtime = Runtime::new()?;
+    let ended = runtime.block_on(run(arguments));
+    // A read of standard input that never ends must not hold the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let orphaned = arguments.exit_with_stdin;
+    let listener = Listener::bind(&arguments.listen).await?;
+    let brokers = Brokers::new(Arc::new(SystemLookup), arguments.tls_roots);
+    let memory = MemoryBudget::new(arguments.memory_limit);
+    let processors = Processors::new(Arc::new(brokers), memory);
+    tracing::info!(address = %arguments.listen, "ready");
+
+    // Calls go on being answered while instances drain; watchers are cut off at the end.
+    let (end, ended) = oneshot::channel::<()>();
+    let served = listener.serve(processors.clone(), async {
+        drop(ended.await);
+    });
+    let stopped = async {
+        asked_to_end().await?;
+        tracing::info!("draining");
+        if timeout(DRAIN, processors.shut_down()).await.is_err() {
+            tracing::warn!("not everything drained in time; it will be read again");
+        }
+        Ok(())
+    };
+    let result = tokio::select! {
+        served = served => served.map_err(Failure::from),
+        stopped = stopped => stopped,
+        () = standard_input_ends(), if orphaned => {
+            tracing::warn!("standard input has ended, and with it the FNAA");
+            Ok(())
+        }
+    };
+    drop(end);
+    result
+}
+
+async fn asked_to_end() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+async fn standard_input_ends() {
+    let mut input = tokio::io::stdin();
+    let mut ignored = [0; 256];
+    // An input that can't be read has ended too.
+    while input
+        .read(&mut ignored)
+        .await
+        .is_ok_and(|length| length > 0)
+    {}
+}

@@ -1,0 +1,216 @@
+//! What a leg copies, and where it goes on, between real embedded queues.
+
+mod support;
+
+use eson_broker::{AppendTo, Broker, QueueUpdate};
+use eson_processor::proto::error::Kind;
+use eson_processor::proto::start::From;
+use eson_processor::proto::{ProcessorType, Spec, State};
+
+use support::{
+    BLUE, COPY, FLOW, Ground, ORANGE, bridge, endpoint, event, leg, number, start, until,
+    until_state, without_offsets,
+};
+
+#[tokio::test]
+async fn a_bridge_copies_everything_as_it_is() {
+    let ground = Ground::with_queues(4, 4).await;
+    let client = ground.client().await;
+    ground.produce(0..1_000).await;
+    client.create(bridge()).await.expect("created");
+    ground.produce(1_000..2_000).await;
+    ground.until_count(BLUE, COPY, 2_000).await;
+    let source = ground.contents(ORANGE, FLOW).await;
+    assert_eq!(source, ground.contents(BLUE, COPY).await);
+
+    let status = until(&client, "bridge", "leg", |leg| leg.stored.len() == 4).await;
+    let status = match status.lag {
+        0 => status,
+        _ => until(&client, "bridge", "leg", |leg| leg.lag == 0).await,
+    };
+    assert_eq!(status.state(), State::Running);
+    assert_eq!((status.records, status.lost), (2_000, 0));
+    assert!(status.bytes > 0 && status.rate > 0.0, "{status:?}");
+    assert_eq!(status.stored.values().sum::<u64>(), 2_000);
+    let description = ground.broker(ORANGE).describe_queue(FLOW).await;
+    assert_eq!(status.source_id, description.expect("a queue").id.0);
+}
+
+#[tokio::test]
+async fn where_counts_differ_keys_decide_and_order_holds() {
+    let ground = Ground::with_queues(4, 3).await;
+    let client = ground.client().await;
+    ground.produce(0..1_000).await;
+    client.create(bridge()).await.expect("created");
+    ground.until_count(BLUE, COPY, 1_000).await;
+    // What a producer would have written to three partitions, key by key.
+    ground.create_queue(BLUE, "expected", 3).await;
+    let records = (0..1_000).map(event).collect();
+    let blue = ground.broker(BLUE);
+    let appended = blue.append("expected", AppendTo::Key, records, None).await;
+    appended.expect("written");
+    let expected = ground.contents(BLUE, "expected").await;
+    for (partition, records) in ground.contents(BLUE, COPY).await {
+        assert_eq!(expected[&partition].len(), records.len());
+        let numbers: Vec<_> = records.iter().map(number).collect();
+        let of_key = |key| numbers.iter().filter(move |number| *number % 50 == key);
+        for key in 0..50 {
+            assert!(of_key(key).is_sorted(), "{numbers:?}");
+        }
+        let mut here = without_offsets(&records);
+        let mut there = without_offsets(&expected[&partition]);
+        here.sort_by_key(number);
+        there.sort_by_key(number);
+        assert_eq!(here, there, "partition {partition}");
+    }
+}
+
+#[tokio::test]
+async fn records_without_key_keep_their_partitions_order() {
+    let ground = Ground::with_queues(5, 2).await;
+    let client = ground.client().await;
+    for partition in 0..5 {
+        let first = u64::from(partition) * 1_000;
+        ground.produce_to(partition, first..first + 100).await;
+    }
+    client.create(bridge()).await.expect("created");
+    ground.until_count(BLUE, COPY, 500).await;
+    for (partition, records) in ground.contents(BLUE, COPY).await {
+        for source in 0..5 {
+            let numbers = records.iter().map(number);
+            let of_source: Vec<_> = numbers.filter(|number| number / 1_000 == source).collect();
+            assert!(of_source.is_sorted(), "{of_source:?}");
+            let expected = if source % 2 == u64::from(partition) {
+                100
+            } else {
+                0
+            };
+            assert_eq!(of_source.len(), expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_grows_is_followed() {
+    let ground = Ground::with_queues(2, 2).await;
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    ground.produce(0..100).await;
+    ground.until_count(BLUE, COPY, 100).await;
+    let update = QueueUpdate {
+        partitions: Some(3),
+        retention: None,
+    };
+    let grown = ground.broker(ORANGE).update_queue(FLOW, &update).await;
+    grown.expect("grown");
+    ground.produce_to(2, 100..200).await;
+    ground.until_count(BLUE, COPY, 200).await;
+    let contents = ground.contents(BLUE, COPY).await;
+    assert!(contents[&0].iter().any(|record| number(record) >= 100));
+}
+
+#[tokio::test]
+async fn a_processor_that_was_killed_goes_on_where_it_was() {
+    let mut ground = Ground::with_queues(4, 4).await;
+    for round in 0..5 {
+        let client = ground.client().await;
+        client.create(bridge()).await.expect("created");
+        ground.produce(round * 2_000..(round + 1) * 2_000).await;
+        // In the middle of the copy, wherever that is.
+        until(&client, "bridge", "leg", |leg| leg.records > 100).await;
+        ground.kill();
+        ground.start();
+    }
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    ground.until_count(BLUE, COPY, 10_000).await;
+    let source = ground.contents(ORANGE, FLOW).await;
+    assert_eq!(source, ground.contents(BLUE, COPY).await);
+}
+
+#[tokio::test]
+async fn latest_means_when_it_was_first_started() {
+    let mut ground = Ground::with_queues(3, 3).await;
+    ground.produce(0..100).await;
+    let mut spec = bridge();
+    spec.legs[0].start = start(From::Latest(true));
+    let client = ground.client().await;
+    client.create(spec.clone()).await.expect("created");
+    let status = until_state(&client, "bridge", State::Running).await;
+    assert_eq!((status.lag, status.stored.len()), (0, 3));
+
+    ground.kill();
+    ground.produce(100..200).await;
+    ground.start();
+    ground.client().await.create(spec).await.expect("created");
+    ground.until_count(BLUE, COPY, 100).await;
+    let contents = ground.contents(BLUE, COPY).await;
+    let numbers = contents.values().flatten().map(number);
+    assert!(numbers.min() == Some(100));
+}
+
+#[tokio::test]
+async fn reading_may_begin_at_a_time() {
+    let ground = Ground::with_queues(1, 1).await;
+    ground.produce(0..100).await;
+    let mut spec = bridge();
+    spec.legs[0].start = start(From::Timestamp(event(40).timestamp));
+    let client = ground.client().await;
+    client.create(spec).await.expect("created");
+    ground.until_count(BLUE, COPY, 60).await;
+    let contents = ground.contents(BLUE, COPY).await;
+    assert_eq!(contents[&0].iter().map(number).min(), Some(40));
+}
+
+#[tokio::test]
+async fn a_gap_is_counted_and_gone_past() {
+    let mut ground = Ground::with_queues(1, 1).await;
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    ground.produce(0..100).await;
+    ground.until_count(BLUE, COPY, 100).await;
+    until(&client, "bridge", "leg", |leg| {
+        leg.stored.get(&0) == Some(&100)
+    })
+    .await;
+    ground.kill();
+    ground.produce(100..200).await;
+    let trimmed = ground
+        .broker(ORANGE)
+        .trim_queue(FLOW, &[(0, 130)].into())
+        .await;
+    trimmed.expect("trimmed");
+    ground.start();
+
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    ground.until_count(BLUE, COPY, 170).await;
+    let status = until(&client, "bridge", "leg", |leg| leg.lag == 0).await;
+    assert_eq!((status.state(), status.lost), (State::Running, 30));
+    let error = status.error.expect("a gap is told");
+    assert_eq!(error.kind(), Kind::OutOfRange);
+}
+
+#[tokio::test]
+async fn a_distributor_copies_to_every_leg() {
+    let ground = Ground::with_queues(2, 2).await;
+    let names: Vec<_> = (0..20).map(|number| format!("copy-{number}")).collect();
+    for name in &names {
+        ground.create_queue(BLUE, name, 2).await;
+    }
+    ground.produce(0..500).await;
+    let spec = Spec {
+        id: "fan-out".to_owned(),
+        r#type: ProcessorType::Distributor.into(),
+        sources: vec![endpoint(ORANGE, FLOW)],
+        legs: names.iter().map(|name| leg(name, name)).collect(),
+    };
+    let client = ground.client().await;
+    client.create(spec).await.expect("created");
+    ground.produce(500..1_000).await;
+    let source = ground.contents(ORANGE, FLOW).await;
+    for name in &names {
+        ground.until_count(BLUE, name, 1_000).await;
+        assert_eq!(source, ground.contents(BLUE, name).await);
+    }
+}

@@ -1,0 +1,225 @@
+//! A real broker that fails where a test wants it to.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use eson_broker::{
+    Broker, BrokerError, Chunk, Consumer, Credential, Lease, QueueDescription, QueueId,
+    QueueReader, QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+};
+use eson_protocol::{BrokerKind, Positions};
+use tokio::sync::Notify;
+
+/// What goes wrong. Everything works by default.
+#[derive(Default)]
+pub(crate) struct Faults {
+    /// Every so many writes one fails before anything is written; 0: none.
+    pub(crate) fail_writes: AtomicU64,
+    /// Every so many writes one is written and reported as failed; 0: none.
+    pub(crate) lose_acknowledgements: AtomicU64,
+    /// Nobody answers.
+    pub(crate) down: AtomicBool,
+    /// Writes never end.
+    pub(crate) stuck: AtomicBool,
+    /// What readers meet, once.
+    pub(crate) read_error: Mutex<Option<BrokerError>>,
+    /// What writers meet, once.
+    pub(crate) write_error: Mutex<Option<BrokerError>>,
+    /// What opening a reader meets, until it is taken away.
+    pub(crate) open_error: Mutex<Option<BrokerError>>,
+    read_error_set: Notify,
+    writes: AtomicU64,
+    readers: AtomicU64,
+}
+
+impl Faults {
+    /// Readers, also those that wait, meet this.
+    pub(crate) fn fail_reading(&self, error: BrokerError) {
+        *self.read_error.lock().expect("no panic") = Some(error);
+        self.read_error_set.notify_one();
+    }
+
+    /// How many readers were opened.
+    pub(crate) fn readers(&self) -> u64 {
+        self.readers.load(Ordering::Relaxed)
+    }
+
+    fn check_up(&self) -> Result<(), BrokerError> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(unreachable("it is down"));
+        }
+        Ok(())
+    }
+
+    fn turn(&self, every: &AtomicU64) -> bool {
+        let every = every.load(Ordering::Relaxed);
+        every > 0 && self.writes.load(Ordering::Relaxed).is_multiple_of(every)
+    }
+}
+
+fn unreachable(cause: &str) -> BrokerError {
+    BrokerError::Unreachable {
+        server: "faulty".to_owned(),
+        cause: cause.to_owned(),
+    }
+}
+
+fn take(error: &Mutex<Option<BrokerError>>) -> Result<(), BrokerError> {
+    error.lock().expect("no panic").take().map_or(Ok(()), Err)
+}
+
+/// A real broker that fails where a test wants it to.
+pub(crate) struct Faulty {
+    broker: Arc<dyn Broker>,
+    faults: Arc<Faults>,
+}
+
+impl Faulty {
+    pub(crate) fn new(broker: Arc<dyn Broker>, faults: Arc<Faults>) -> Self {
+        Self { broker, faults }
+    }
+}
+
+#[async_trait]
+impl Broker for Faulty {
+    fn kind(&self) -> BrokerKind {
+        self.broker.kind()
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        self.broker.check().await
+    }
+
+    async fn create_queue(&self, spec: &QueueSpec) -> Result<QueueId, BrokerError> {
+        self.broker.create_queue(spec).await
+    }
+
+    async fn describe_queue(&self, queue: &str) -> Result<QueueDescription, BrokerError> {
+        self.faults.check_up()?;
+        self.broker.describe_queue(queue).await
+    }
+
+    async fn update_queue(&self, queue: &str, update: &QueueUpdate) -> Result<(), BrokerError> {
+        self.broker.update_queue(queue, update).await
+    }
+
+    async fn delete_queue(&self, queue: &str, id: &QueueId) -> Result<(), BrokerError> {
+        self.broker.delete_queue(queue, id).await
+    }
+
+    async fn trim_queue(&self, queue: &str, before: &Positions) -> Result<(), BrokerError> {
+        self.broker.trim_queue(queue, before).await
+    }
+
+    async fn list_consumers(&self, queue: &str) -> Result<Vec<Consumer>, BrokerError> {
+        self.broker.list_consumers(queue).await
+    }
+
+    async fn grant(
+        &self,
+        queue: &str,
+        credential: &Credential,
+        lease: Lease,
+    ) -> Result<(), BrokerError> {
+        self.broker.grant(queue, credential, lease).await
+    }
+
+    async fn revoke(&self, queue: &str, username: &str) -> Result<(), BrokerError> {
+        self.broker.revoke(queue, username).await
+    }
+
+    async fn open_reader(
+        &self,
+        queue: &str,
+        options: ReaderOptions,
+    ) -> Result<Box<dyn QueueReader>, BrokerError> {
+        self.faults.check_up()?;
+        if let Some(error) = &*self.faults.open_error.lock().expect("no panic") {
+            return Err(error.clone());
+        }
+        self.faults.readers.fetch_add(1, Ordering::Relaxed);
+        let reader = self.broker.open_reader(queue, options).await?;
+        let faults = self.faults.clone();
+        Ok(Box::new(FaultyReader { reader, faults }))
+    }
+
+    async fn open_writer(
+        &self,
+        queue: &str,
+        options: WriterOptions,
+    ) -> Result<Box<dyn QueueWriter>, BrokerError> {
+        self.faults.check_up()?;
+        let writer = self.broker.open_writer(queue, options).await?;
+        let faults = self.faults.clone();
+        Ok(Box::new(FaultyWriter { writer, faults }))
+    }
+}
+
+struct FaultyReader {
+    reader: Box<dyn QueueReader>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl QueueReader for FaultyReader {
+    fn partitions(&self) -> u32 {
+        self.reader.partitions()
+    }
+
+    async fn next(&mut self) -> Result<Chunk, BrokerError> {
+        loop {
+            take(&self.faults.read_error)?;
+            tokio::select! {
+                chunk = self.reader.next() => return chunk,
+                () = self.faults.read_error_set.notified() => {}
+            }
+        }
+    }
+}
+
+struct FaultyWriter {
+    writer: Box<dyn QueueWriter>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl QueueWriter for FaultyWriter {
+    fn partitions(&self) -> u32 {
+        self.writer.partitions()
+    }
+
+    fn takes_encoded(&self) -> bool {
+        self.writer.takes_encoded()
+    }
+
+    fn stored(&self) -> Positions {
+        self.writer.stored()
+    }
+
+    async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {
+        self.faults.check_up()?;
+        take(&self.faults.write_error)?;
+        if self.faults.stuck.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        self.faults.writes.fetch_add(1, Ordering::Relaxed);
+        if self.faults.turn(&self.faults.fail_writes) {
+            return Err(unreachable("the connection broke before the write"));
+        }
+        self.writer.write(partition, chunk).await?;
+        if self.faults.turn(&self.faults.lose_acknowledgements) {
+            return Err(unreachable("the connection broke after the write"));
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), BrokerError> {
+        self.faults.check_up()?;
+        self.writer.flush().await
+    }
+
+    fn acknowledged(&self) -> Positions {
+        self.writer.acknowledged()
+    }
+}
