@@ -125,3 +125,30 @@ pub struct Connection {
     /// Whether the servers speak TLS.
     pub security: TransportSecurity,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_read_and_written() {
+        for text in ["kf1.unix.ar:9092", "127.0.0.1:1", "[::1]:65535"] {
+            assert_eq!(
+                text.parse::<Server>().map(|server| server.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        for wrong in ["", "kf1", ":9092", "kf1:", "kf1:65536", "kf1:-1", "[]:1"] {
+            assert!(wrong.parse::<Server>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn broker_kinds_are_read_and_written() {
+        for kind in [BrokerKind::Local, BrokerKind::Kafka] {
+            assert_eq!(kind.as_str().to_uppercase().parse(), Ok(kind));
+        }
+        let unknown = UnknownBrokerKind("pigeon".to_owned());
+        assert_eq!("pigeon".parse::<BrokerKind>(), Err(unknown));
+    }
+}

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Name, Positions, Principal};
 
-/// What a client asks (draft figure 5, `docs/fnap.md`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a client asks (draft figure 5, `docs/fnap.md`). `Debug` and `Display` show it as a line,
+/// without an initial response.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
     /// Upgrade the connection to TLS.

@@ -166,3 +166,81 @@ impl AsRef<str> for Name {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
+    }
+
+    #[test]
+    fn spelling_is_normalised() {
+        assert_eq!(name("Time.Flows.Unix.AR.").as_str(), "time.flows.unix.ar");
+        assert_eq!(name("Café.example").as_str(), "xn--caf-dma.example");
+        assert_eq!(name("1-2.a").as_str(), "1-2.a");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, error) in [
+            ("", NameError::Empty),
+            (".", NameError::Empty),
+            ("a..b", NameError::EmptyLabel("a..b".to_owned())),
+            (".a", NameError::EmptyLabel(".a".to_owned())),
+            ("a_b.c", NameError::BadLabel("a_b".to_owned())),
+            ("-a.b", NameError::BadLabel("-a".to_owned())),
+            ("a-.b", NameError::BadLabel("a-".to_owned())),
+            ("a b", NameError::BadLabel("a b".to_owned())),
+            ("*.b", NameError::BadLabel("*".to_owned())),
+        ] {
+            assert_eq!(Name::parse(text), Err(error), "{text}");
+        }
+        let bad = NameError::BadInternational("é\u{200d}.b".to_owned());
+        assert_eq!(Name::parse("é\u{200d}.b"), Err(bad));
+    }
+
+    #[test]
+    fn lengths_are_bounded() {
+        let label = "a".repeat(63);
+        assert!(Name::parse(&label).is_ok());
+        let long = "a".repeat(64);
+        assert_eq!(Name::parse(&long), Err(NameError::LabelTooLong(long)));
+        let whole = format!("{label}.{label}.{label}.{}", "a".repeat(26));
+        assert_eq!(whole.len(), MAX_NAME_LENGTH);
+        assert!(Name::parse(&whole).is_ok());
+        assert_eq!(
+            Name::parse(&format!("{whole}a")),
+            Err(NameError::TooLong(219))
+        );
+        assert_eq!(name(&whole).prefixed("b"), Err(NameError::TooLong(220)));
+    }
+
+    /// The proof of concept took a namespace for its own by substring.
+    #[test]
+    fn belonging_goes_label_by_label() {
+        let namespace = name("flows.orange.example");
+        let flow = name("arrivals.airport.flows.orange.example");
+        assert_eq!(flow.relative_to(&namespace), Some("arrivals.airport"));
+        assert!(flow.is_within(&namespace) && namespace.is_within(&namespace));
+        assert_eq!(namespace.relative_to(&namespace), None);
+        for other in [
+            "xflows.orange.example",
+            "flows.orange.example.org",
+            "orange.example",
+        ] {
+            assert!(!name(other).is_within(&namespace), "{other}");
+        }
+    }
+
+    #[test]
+    fn labels_are_taken_from_the_left() {
+        let flow = name("a.b.c");
+        assert_eq!(flow.first_label(), "a");
+        assert_eq!(flow.parent(), Some(name("b.c")));
+        assert_eq!(name("c").parent(), None);
+        assert_eq!(flow.labels().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(flow.prefixed("X.y"), Ok(name("x.y.a.b.c")));
+    }
+}

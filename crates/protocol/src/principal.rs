@@ -109,3 +109,73 @@ impl From<Principal> for String {
         principal.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(text: &str) -> Principal {
+        Principal::parse(text).expect("a principal")
+    }
+
+    #[test]
+    fn every_kind_is_read_and_written() {
+        for text in [
+            "anonymous",
+            "orange.example",
+            "alice@orange.example",
+            "*@orange.example",
+        ] {
+            assert_eq!(principal(text).to_string(), text);
+        }
+        assert_eq!(principal("Anonymous"), Principal::Anonymous);
+        assert_eq!(
+            principal("Alice@Orange.Example").to_string(),
+            "Alice@orange.example"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for text in [
+            "@a.example",
+            "a b@c.example",
+            "a*@b.example",
+            "a@b@c.example",
+            "a=b@c.example",
+        ] {
+            assert!(
+                matches!(Principal::parse(text), Err(PrincipalError::BadUser(_))),
+                "{text}"
+            );
+        }
+        for text in ["", "alice@", "alice@a_b", "*"] {
+            assert!(
+                matches!(Principal::parse(text), Err(PrincipalError::BadDomain(_))),
+                "{text}"
+            );
+        }
+        let long = format!("{}@a.example", "a".repeat(256));
+        assert!(Principal::parse(&long).is_err());
+    }
+
+    #[test]
+    fn a_grant_covers_whom_it_names() {
+        let alice = principal("alice@orange.example");
+        for (grant, covers) in [
+            ("anonymous", true),
+            ("*@orange.example", true),
+            ("alice@orange.example", true),
+            ("bob@orange.example", false),
+            ("alice@blue.example", false),
+            ("*@example", false),
+            ("orange.example", false),
+        ] {
+            assert_eq!(principal(grant).covers(&alice), covers, "{grant}");
+        }
+        let fnaa = principal("orange.example");
+        assert!(fnaa.covers(&fnaa));
+        assert!(!principal("*@orange.example").covers(&fnaa));
+        assert!(!alice.covers(&Principal::Anonymous));
+    }
+}

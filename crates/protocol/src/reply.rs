@@ -257,8 +257,8 @@ failures! {
     revoked => Revoked;
 }
 
-/// One line of a reply's data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One line of a reply's data. `Debug` hides the value of the key `password`.
+#[derive(Clone, PartialEq, Eq)]
 pub enum DataLine {
     /// `key=value`.
     Attribute(String, String),
@@ -311,6 +311,16 @@ impl DataLine {
     }
 }
 
+impl fmt::Debug for DataLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attribute(key, _) if key == "password" => write!(f, "Attribute({key:?}, …)"),
+            Self::Attribute(key, value) => write!(f, "Attribute({key:?}, {value:?})"),
+            Self::Text(text) => write!(f, "Text({text:?})"),
+        }
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:03}", self.code)?;
@@ -318,5 +328,66 @@ impl fmt::Display for Status {
             write!(f, " [{word}]")?;
         }
         write!(f, " {}", self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_one_codes_and_every_failure_has_a_word_of_its_own() {
+        for (at, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(Code::from_number(code.number()), Some(code));
+            let words = Code::ALL.into_iter().skip(at + 1).map(Code::word);
+            assert!(
+                !words.flatten().any(|word| Some(word) == code.word()),
+                "{code:?}"
+            );
+            assert_eq!(code.word().is_some(), code.number() >= 450, "{code:?}");
+        }
+        assert_eq!(Code::from_number(999), None);
+    }
+
+    #[test]
+    fn failures_are_passing_or_final() {
+        let passing = Status::backend("the broker of a.example did not answer");
+        assert!(passing.is_error() && passing.is_transient());
+        let last = Status::revoked("the owner has ended it");
+        assert!(last.is_error() && !last.is_transient());
+        assert!(!Status::done().is_error());
+        assert_eq!(last.known_code(), Some(Code::Revoked));
+        for code in Code::ALL {
+            let status = Status::new(code, "");
+            assert_eq!(status.is_error(), code.is_error());
+            assert_eq!(status.is_transient(), code.is_transient());
+        }
+    }
+
+    #[test]
+    fn the_plain_replies_are_the_drafts() {
+        assert_eq!(Status::done().to_string(), "220 OK");
+        let flow = Status::done_with("time.flows.unix.ar");
+        assert_eq!(flow.to_string(), "220 OK time.flows.unix.ar");
+        assert_eq!(Status::authenticated().to_string(), "220 Authenticated");
+        assert_eq!(Status::bye().to_string(), "220 Bye");
+        let denied = Status::denied("alice may not write a.example");
+        assert_eq!(
+            denied.to_string(),
+            "552 [DENIED] alice may not write a.example"
+        );
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let reply = Reply::data(vec![
+            DataLine::attribute("username", "c1"),
+            DataLine::attribute("password", "hidden"),
+        ]);
+        let printed = format!("{reply:?}");
+        assert!(
+            printed.contains("c1") && !printed.contains("hidden"),
+            "{printed}"
+        );
     }
 }

@@ -77,3 +77,9 @@ impl fmt::Display for Command {
         }
     }
 }
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Command({self})")
+    }
+}
