@@ -104,12 +104,9 @@ fn empty(zone: &Name) -> Message {
 
 /// RFC 2136, section 2.4.3: none of the group's sets exists.
 fn require_absent(message: &mut Message, group: &Group) -> Result<(), BadName> {
-    if group.is_wanted() {
-        for (name, kind) in &group.sets {
-            message
-                .answers
-                .push(whole_set(name, *kind, DNSClass::NONE)?);
-        }
+    for (name, kind) in &group.sets {
+        let absent = whole_set(name, *kind, DNSClass::NONE)?;
+        message.answers.push(absent);
     }
     Ok(())
 }

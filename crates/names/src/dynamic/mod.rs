@@ -32,6 +32,8 @@ pub struct DynamicUpdate {
     server: SignedServer,
     /// The zone of each namespace, as the server said.
     zones: Mutex<HashMap<Name, Zone>>,
+    /// One update at a time: BIND's inline signing forgets to publish updates that come at once.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +54,7 @@ impl DynamicUpdate {
                 timeout,
             },
             zones: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -111,7 +114,9 @@ impl DynamicUpdate {
         zone: &WireName,
         update: Message,
     ) -> Result<bool, RegisterError> {
+        let turn = self.turn.lock().await;
         let answer = self.server.ask(update).await?;
+        drop(turn);
         match answer.metadata.response_code {
             ResponseCode::NoError => Ok(true),
             ResponseCode::YXRRSet | ResponseCode::NXRRSet => Ok(false),

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_chance_is_in_proportion_to_the_weight() {
         let records = vec![srv(0, 10, 1), srv(0, 30, 2), srv(0, 60, 3)];
-        let first = |drawn| ports(records.clone(), |last| drawn.min(last))[0];
+        let first = |drawn: u32| ports(records.clone(), |last| drawn.min(last))[0];
         let counts = (0..=100).fold([0; 3], |mut counts, drawn| {
             counts[usize::from(first(drawn)) - 1] += 1;
             counts

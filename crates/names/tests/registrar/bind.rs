@@ -70,6 +70,10 @@ async fn loaded(address: SocketAddr) -> bool {
         if !answer.metadata.authoritative {
             return false;
         }
+        let keys = question::ask(address, &format!("{zone}.test."), RecordType::DNSKEY).await;
+        if *zone != "closed" && keys.answers.is_empty() {
+            return false;
+        }
     }
     true
 }
@@ -95,7 +99,7 @@ controls {{ }};
         write!(
             conf,
             "zone \"{zone}.test\" {{ type primary; file \"{path}/{zone}\"; dnssec-policy default;
-  inline-signing yes; key-directory \"{path}\"; update-policy {{ {grants} }}; }};
+  inline-signing no; key-directory \"{path}\"; update-policy {{ {grants} }}; }};
 "
         )
         .expect("written");
