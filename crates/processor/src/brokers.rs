@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use eson_broker::{
-    Broker, BrokerError, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism,
+    Broker, BrokerError, FnapBroker, FnapOptions, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls,
+    SaslMechanism,
 };
-use eson_client::{Dialer, Lookup};
+use eson_client::{
+    Address, BadTlsName, ConnectOptions, Credentials, Dialer, Lookup, Password, TlsName, TlsRoots,
+};
 use eson_protocol::{AddressPolicy, BrokerKind, Server};
 
 use crate::SocketAddress;
@@ -39,7 +42,9 @@ pub trait BrokerFactory: Send + Sync {
 /// The brokers of the kinds that this program knows, each shared for as long as anybody uses it.
 pub struct Brokers {
     lookup: Arc<dyn Lookup>,
+    /// The certificate authorities, for Kafka's client and for FNAP's.
     tls_roots: Option<PathBuf>,
+    fnap_roots: TlsRoots,
     known: Mutex<Vec<(Reach, Weak<dyn Broker>)>>,
 }
 
@@ -60,6 +65,9 @@ impl Brokers {
     pub fn new(lookup: Arc<dyn Lookup>, tls_roots: Option<PathBuf>) -> Self {
         Self {
             lookup,
+            fnap_roots: tls_roots
+                .clone()
+                .map_or_else(TlsRoots::system, TlsRoots::with_file),
             tls_roots,
             known: Mutex::default(),
         }
@@ -68,8 +76,27 @@ impl Brokers {
     fn connect(&self, endpoint: &Endpoint) -> Result<Arc<dyn Broker>, BrokerError> {
         match endpoint.kind {
             BrokerKind::Kafka => Ok(Arc::new(KafkaBroker::new(self.kafka(endpoint)?)?)),
-            BrokerKind::Local => Err(unsupported(endpoint, "be reached from here".to_owned())),
+            BrokerKind::Local => Ok(Arc::new(FnapBroker::new(self.fnap(endpoint)?))),
         }
+    }
+
+    /// Queues of the kind `local` are reached through their FNAA.
+    fn fnap(&self, endpoint: &Endpoint) -> Result<FnapOptions, BrokerError> {
+        let servers = endpoint.servers.iter();
+        let servers = servers.map(|server| fnap_address(server, &endpoint.tls));
+        let login = endpoint.login.as_ref();
+        Ok(FnapOptions {
+            servers: servers
+                .collect::<Result<_, BadTlsName>>()
+                .map_err(|bad| unsupported(endpoint, format!("be reached: {bad}")))?,
+            connect: ConnectOptions {
+                roots: self.fnap_roots.clone(),
+                ..ConnectOptions::new(self.dialer(endpoint))
+            },
+            credentials: login
+                .map(|login| fnap_credentials(endpoint, login))
+                .transpose()?,
+        })
     }
 
     fn kafka(&self, endpoint: &Endpoint) -> Result<KafkaConfig, BrokerError> {
@@ -110,7 +137,7 @@ impl Brokers {
 #[async_trait]
 impl BrokerFactory for Brokers {
     fn kinds(&self) -> Vec<BrokerKind> {
-        vec![BrokerKind::Kafka]
+        vec![BrokerKind::Local, BrokerKind::Kafka]
     }
 
     async fn broker(&self, endpoint: &Endpoint) -> Result<Arc<dyn Broker>, BrokerError> {
@@ -145,6 +172,32 @@ fn tcp(address: &SocketAddress) -> Option<&Server> {
     match address {
         SocketAddress::Tcp(server) => Some(server),
         SocketAddress::Unix(_) => None,
+    }
+}
+
+fn fnap_address(server: &SocketAddress, tls: &Tls) -> Result<Address, BadTlsName> {
+    Ok(match server {
+        SocketAddress::Unix(path) => Address::Unix(path.clone()),
+        SocketAddress::Tcp(Server { host, port }) => Address::Tcp {
+            host: host.clone(),
+            port: *port,
+            tls: match tls {
+                Tls::Plaintext => None,
+                Tls::OwnName => Some(TlsName::parse(host)?),
+                Tls::Name(name) => Some(name.clone()),
+            },
+        },
+    })
+}
+
+fn fnap_credentials(endpoint: &Endpoint, login: &Login) -> Result<Credentials, BrokerError> {
+    let user = login.username.clone();
+    let password = Password::from(login.password.expose());
+    match login.mechanism {
+        Mechanism::Anonymous => Ok(Credentials::Anonymous { trace: user }),
+        Mechanism::Plain => Ok(Credentials::Plain { user, password }),
+        Mechanism::ScramSha256 => Ok(Credentials::ScramSha256 { user, password }),
+        Mechanism::ScramSha512 => Err(unsupported(endpoint, "log in by SCRAM-SHA-512".to_owned())),
     }
 }
 
@@ -209,14 +262,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_anonymous_login_is_no_kafka_login() {
-        let mut endpoint = endpoint("kf1:9092", "alice");
-        if let Some(login) = &mut endpoint.login {
-            login.mechanism = Mechanism::Anonymous;
-        }
+    async fn each_kind_has_its_mechanisms() {
+        use BrokerKind::{Kafka, Local};
         let brokers = Brokers::new(Arc::new(SystemLookup), None);
-        let refused = brokers.broker(&endpoint).await;
-        let error = refused.err().expect("refused").to_string();
-        assert!(error.contains("ANONYMOUS"), "{error}");
+        for (kind, mechanism, works) in [
+            (Kafka, Mechanism::Plain, true),
+            (Kafka, Mechanism::ScramSha512, true),
+            (Kafka, Mechanism::Anonymous, false),
+            (Local, Mechanism::Anonymous, true),
+            (Local, Mechanism::ScramSha256, true),
+            (Local, Mechanism::ScramSha512, false),
+        ] {
+            let mut endpoint = endpoint("fnaa.unix.ar:61000", "alice");
+            endpoint.kind = kind;
+            endpoint.login.as_mut().expect("a login").mechanism = mechanism;
+            let broker = brokers.broker(&endpoint).await;
+            assert_eq!(broker.is_ok(), works, "{kind} {mechanism:?}");
+            if let Ok(broker) = broker {
+                assert_eq!(broker.kind(), kind);
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The socket that a processor is reached at.
 
-use std::fs::Permissions;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,9 +30,12 @@ enum Socket {
     Tcp(TcpListener),
 }
 
-/// Removes the socket's file when dropped.
+/// Removes the socket's file when dropped, unless another one has taken its place.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +76,8 @@ impl Listener {
             }
             SocketAddress::Unix(path) => {
                 clear(path, address)?;
-                let listener = bind_private(path).map_err(refused)?;
-                Socket::Unix(listener, SocketFile(path.clone()))
+                let (listener, file) = bind_private(path).map_err(refused)?;
+                Socket::Unix(listener, file)
             }
         };
         Ok(Self { socket })
@@ -120,8 +123,12 @@ impl Listener {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "can't remove the socket");
+        let is_ours = |found: Metadata| found.ino() == self.inode;
+        if !std::fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "can't remove the socket");
         }
     }
 }
@@ -148,17 +155,22 @@ fn clear(path: &Path, address: &SocketAddress) -> Result<(), ListenError> {
 
 /// Binds under another name and moves the socket into place once its mode is set, so that nobody
 /// else can connect in between.
-fn bind_private(path: &Path) -> io::Result<UnixListener> {
+fn bind_private(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let listener = UnixListener::bind(&temporary)?;
-    let placed = std::fs::set_permissions(&temporary, Permissions::from_mode(0o600))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if placed.is_err() {
-        std::fs::remove_file(&temporary)?;
-    }
-    placed.map(|()| listener)
+    let place = || {
+        std::fs::set_permissions(&temporary, Permissions::from_mode(0o600))?;
+        std::fs::rename(&temporary, path)?;
+        std::fs::symlink_metadata(path)
+    };
+    let placed = place().inspect_err(|_| drop(std::fs::remove_file(&temporary)));
+    let file = SocketFile {
+        path: path.to_owned(),
+        inode: placed?.ino(),
+    };
+    Ok((listener, file))
 }
 
 fn tcp_connections(listener: TcpListener) -> impl Stream<Item = io::Result<tokio::net::TcpStream>> {

@@ -106,7 +106,9 @@ impl Ground {
     /// Ends the processor in the middle of whatever it does.
     pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.service.take() {
-            runtime.shutdown_background();
+            // A runtime is not waited for from within another one.
+            let killing = std::thread::spawn(move || runtime.shutdown_timeout(DEADLINE));
+            killing.join().expect("no panic");
         }
     }
 
