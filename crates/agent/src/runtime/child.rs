@@ -8,7 +8,7 @@ use std::time::Duration;
 use eson_processor::SocketAddress;
 use eson_processor::client::Client;
 use tokio::io::AsyncReadExt;
-use tokio::process::{ChildStderr, Command};
+use tokio::process::{ChildStderr, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::RuntimeOptions;
@@ -27,6 +27,8 @@ const LOG_LINE: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Child {
     process: tokio::process::Child,
+    /// Kept here, because waiting for the process would close it there.
+    _input: Option<ChildStdin>,
     socket: PathBuf,
     stop_time: Duration,
 }
@@ -52,6 +54,7 @@ impl Child {
             tokio::spawn(forward_log(stderr, shard.to_owned()));
         }
         Ok(Self {
+            _input: process.stdin.take(),
             process,
             socket,
             stop_time: options.stop_time,
