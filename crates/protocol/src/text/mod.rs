@@ -62,6 +62,19 @@ pub fn usage() -> impl Iterator<Item = &'static str> {
 
 /// The command as it would stand in a line, but without an initial response, which holds a
 /// password, and with a placeholder for what can't be written: for logs and traces.
+/// The id of a subscription is all that an anonymous subscriber has to show: as good as a
+/// password.
+fn without_id(command: &Command) -> Command {
+    let hidden = || "(hidden)".to_owned();
+    let mut command = command.clone();
+    match &mut command {
+        Command::SubscribeRemote(_, options) => options.id = options.id.take().map(|_| hidden()),
+        Command::UnsubscribeRemote(_, id) => *id = hidden(),
+        _ => {}
+    }
+    command
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::Authenticate {
@@ -71,7 +84,7 @@ impl fmt::Display for Command {
         {
             return write!(f, "AUTHENTICATE {} …", mechanism.escape_debug());
         }
-        match format_command(self) {
+        match format_command(&without_id(self)) {
             Ok(line) => f.write_str(&line),
             Err(error) => write!(f, "({error})"),
         }
