@@ -5,17 +5,17 @@ use tokio::task::JoinHandle;
 
 /// The server's side of a transcript, and what it waits for: `S:` lines are sent, `C:` lines
 /// must come, exactly so and with CRLF. At the end it must come to the end of the client's bytes.
-pub struct Script(JoinHandle<()>);
+pub(crate) struct Script(JoinHandle<()>);
 
 impl Script {
     /// Begins to play.
-    pub fn play(transcript: &'static str) -> (DuplexStream, Self) {
+    pub(crate) fn play(transcript: &'static str) -> (DuplexStream, Self) {
         let (client, server) = tokio::io::duplex(64 * 1024);
         (client, Self(tokio::spawn(perform(server, transcript))))
     }
 
     /// Waits until the transcript is at its end; panics where the client said something else.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.0.await.expect("the client keeps to the transcript");
     }
 }

@@ -125,7 +125,7 @@ async fn over_tls() {
     let server = tokio::spawn(async move {
         // The first comes for another name and goes away in the handshake.
         let (stranger, _) = listener.accept().await.expect("one");
-        acceptor.accept(stranger).await.err().expect("it went away");
+        acceptor.accept(stranger).await.expect_err("it went away");
         let (stream, _) = listener.accept().await.expect("another");
         serve(acceptor.accept(stream).await.expect("hands are shaken")).await;
     });

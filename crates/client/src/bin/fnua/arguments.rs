@@ -1,0 +1,232 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use eson_protocol::{FlowUri, Name, Principal, Start};
+
+use crate::commands::{
+    capabilities, completion, create, delete, describe, get, grant, pause, read, remove, replicate,
+    resolve, resume, revoke, set, stop, subscribe, unsubscribe, update, whoami, write,
+};
+use crate::output::Form;
+
+const AFTER_HELP: &str = "\
+A FLOW is a URI (flow://time.flows.orange.example) or the bare name.
+
+Configuration (.flow.yml):
+  agents:
+    - { name: orange, fqdn: fnaa.orange.example, username: alice, password-file: secret }
+  namespaces:
+    - { name: flows.orange.example, agent: orange }
+Without one, the agent of a flow is found in DNS and met as ANONYMOUS.
+
+Exit codes:
+  0  done
+  1  the server refused (5xx)
+  2  wrong usage, configuration or local file
+  3  a name could not be resolved
+  4  no connection, TLS or answer
+  5  the login failed, or one is needed
+  6  try again later (4xx)";
+
+/// Manages flows and namespaces of the Event Streaming Open Network, and reads and writes events
+#[derive(Debug, Parser)]
+#[command(name = "fnua", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: ./.flow.yml, then ~/.flow.yml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Name server to ask instead of the system's
+    #[arg(long, global = true, value_name = "HOST[:PORT]")]
+    pub(crate) nameserver: Option<String>,
+    /// Agent to talk to, by its name in the configuration
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Find the agent of the flow in DNS and log in as ANONYMOUS, whatever is configured
+    #[arg(long, global = true, conflicts_with = "agent")]
+    pub(crate) anonymous: bool,
+    /// Print the resolution and the exchange on standard error, without secrets
+    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    pub(crate) debug: bool,
+    /// Form of the output
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Form,
+    /// Print no confirmations and no progress
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Seconds to wait for each answer
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a namespace or a flow
+    #[command(subcommand)]
+    Create(create::Create),
+    /// Change a namespace or a flow
+    #[command(subcommand)]
+    Update(update::Update),
+    /// Delete a namespace, a flow or a processor
+    #[command(subcommand)]
+    Delete(delete::Delete),
+    /// List things
+    #[command(subcommand)]
+    Get(get::Get),
+    /// Describe one thing
+    #[command(subcommand)]
+    Describe(describe::Describe),
+    /// Print the events of a flow, one JSON object a line
+    Read(read::Read),
+    /// Write events to a flow, one a line
+    Write(write::Write),
+    /// Copy each event of one flow to another, from now on
+    Replicate(replicate::Replicate),
+    /// Subscribe a local flow to a remote one
+    Subscribe(subscribe::Subscribe),
+    /// End the subscription that feeds a local flow
+    Unsubscribe(unsubscribe::Unsubscribe),
+    /// Give a right on a flow or a namespace
+    Grant(grant::Grant),
+    /// Take a right away
+    Revoke(revoke::Revoke),
+    /// Remove a subscriber of a flow
+    #[command(subcommand)]
+    Remove(remove::Remove),
+    /// Stop moving events for now, keep everything
+    #[command(subcommand)]
+    Pause(pause::Pause),
+    /// Go on after a pause or a stop
+    #[command(subcommand)]
+    Resume(resume::Resume),
+    /// Release processors and credentials, keep the position
+    #[command(subcommand)]
+    Stop(stop::Stop),
+    /// Show how a flow is found in DNS
+    Resolve(resolve::Resolve),
+    /// Choose the agent that commands go to by default
+    #[command(subcommand)]
+    Set(set::Set),
+    /// Show who the agent takes the user for
+    Whoami(whoami::Whoami),
+    /// Show what the agent can do
+    Capabilities(capabilities::Capabilities),
+    /// Print a completion script for a shell
+    Completion(completion::Completion),
+}
+
+/// Reads a flow's URI or bare name.
+pub(crate) fn flow(text: &str) -> Result<Name, String> {
+    FlowUri::parse_lenient(text)
+        .map(FlowUri::into_name)
+        .map_err(|cause| cause.to_string())
+}
+
+/// Reads a principal.
+pub(crate) fn principal(text: &str) -> Result<Principal, String> {
+    Principal::parse(text).map_err(|cause| cause.to_string())
+}
+
+/// Reads where reading begins: `earliest`, `latest`, a time (RFC 3339) or milliseconds since the
+/// Unix epoch.
+pub(crate) fn start(text: &str) -> Result<Start, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "earliest" => return Ok(Start::Earliest),
+        "latest" => return Ok(Start::Latest),
+        _ => {}
+    }
+    if let Ok(milliseconds) = text.parse() {
+        return Ok(Start::Timestamp(milliseconds));
+    }
+    let time = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
+        .map_err(|_| {
+            "must be earliest, latest, a time like 2026-01-31T12:00:00Z, or milliseconds since \
+             the Unix epoch"
+                .to_owned()
+        })?;
+    let since = SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH);
+    let milliseconds = since.map_err(|_| "must not be before 1970".to_owned())?;
+    i64::try_from(milliseconds.as_millis())
+        .map(Start::Timestamp)
+        .map_err(|_| "is too far in the future".to_owned())
+}
+
+/// Reads how long events are kept: `7d`, `12h`, `30m`, `45s`, `forever`; in milliseconds.
+pub(crate) fn retention(text: &str) -> Result<u64, String> {
+    if text == "forever" {
+        return Ok(u64::MAX);
+    }
+    let wrong = || "must be a number with d, h, m or s behind it, like 7d, or forever".to_owned();
+    let (at, unit) = text.char_indices().next_back().ok_or_else(wrong)?;
+    let number: u64 = text[..at].parse().map_err(|_| wrong())?;
+    let milliseconds = match unit {
+        'd' => 86_400_000,
+        'h' => 3_600_000,
+        'm' => 60_000,
+        's' => 1_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(milliseconds).ok_or_else(wrong)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "must be a number of seconds above 0".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flows_by_uri_and_by_name() {
+        let name = Name::parse("time.flows.unix.ar").expect("a name");
+        assert_eq!(flow("flow://time.flows.unix.ar"), Ok(name.clone()));
+        assert_eq!(flow("Time.flows.unix.ar."), Ok(name));
+        flow("http://time.flows.unix.ar").expect_err("another scheme");
+    }
+
+    #[test]
+    fn times_to_start_at() {
+        assert_eq!(start("Earliest"), Ok(Start::Earliest));
+        assert_eq!(start("latest"), Ok(Start::Latest));
+        assert_eq!(start("1500"), Ok(Start::Timestamp(1500)));
+        assert_eq!(start("1970-01-01T00:00:01.5Z"), Ok(Start::Timestamp(1500)));
+        assert_eq!(start("1970-01-01T01:00:00+01:00"), Ok(Start::Timestamp(0)));
+        start("yesterday").expect_err("no time");
+        start("1960-01-01T00:00:00Z").expect_err("before the epoch");
+    }
+
+    #[test]
+    fn durations_of_retention() {
+        assert_eq!(retention("7d"), Ok(604_800_000));
+        assert_eq!(retention("90s"), Ok(90_000));
+        assert_eq!(retention("forever"), Ok(u64::MAX));
+        for wrong in ["", "d", "7", "7w", "-1d", "7dé", "99999999999999999999d"] {
+            retention(wrong).expect_err(wrong);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The commands of `fnua`, a file each: what figure 15 of the draft has, and what FNAP has
+//! beyond it.
+
+pub(crate) mod capabilities;
+pub(crate) mod completion;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod flow_options;
+pub(crate) mod get;
+pub(crate) mod grant;
+pub(crate) mod pause;
+pub(crate) mod read;
+pub(crate) mod remove;
+pub(crate) mod replicate;
+pub(crate) mod resolve;
+pub(crate) mod resume;
+pub(crate) mod revoke;
+pub(crate) mod set;
+pub(crate) mod stop;
+pub(crate) mod subscribe;
+pub(crate) mod unsubscribe;
+pub(crate) mod update;
+pub(crate) mod whoami;
+pub(crate) mod write;

@@ -1,0 +1,70 @@
+//! `fnua replicate`
+
+use clap::Args;
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
+
+use crate::arguments::{flow, start};
+use crate::output::Shape;
+use crate::request::Request;
+
+/// Which flow to copy, and to which.
+#[derive(Debug, Args)]
+pub(crate) struct Replicate {
+    /// The flow to read
+    #[arg(value_parser = flow)]
+    source: Name,
+    /// The flow to write
+    #[arg(value_parser = flow)]
+    destination: Name,
+    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
+    #[arg(long, value_parser = start)]
+    from: Option<Start>,
+    /// Name of the processor [default: SOURCE-to-DESTINATION]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+impl Replicate {
+    pub(crate) fn request(self) -> Request {
+        let name = self
+            .name
+            .unwrap_or_else(|| format!("{}-to-{}", self.source, self.destination));
+        let options = ProcessorOptions {
+            kind: Some(ProcessorType::Bridge),
+            sources: vec![self.source],
+            destinations: vec![self.destination.clone()],
+            start: self.from,
+        };
+        Request::about(
+            &self.destination,
+            Shape::One("processor"),
+            Command::CreateProcessor(name, options),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bridge_between_two_flows() {
+        let name = |text: &str| Name::parse(text).expect("a name");
+        let replicate = Replicate {
+            source: name("a.example"),
+            destination: name("b.example"),
+            from: Some(Start::Latest),
+            name: None,
+        };
+        let request = replicate.request();
+        assert_eq!(request.about, Some(name("b.example")));
+        let Command::CreateProcessor(processor, options) = request.command else {
+            panic!("{:?}", request.command);
+        };
+        assert_eq!(processor, "a.example-to-b.example");
+        assert_eq!(options.kind, Some(ProcessorType::Bridge));
+        assert_eq!(options.sources, [name("a.example")]);
+        assert_eq!(options.destinations, [name("b.example")]);
+        assert_eq!(options.start, Some(Start::Latest));
+    }
+}

@@ -1,0 +1,88 @@
+//! Help, wrong usage and completions.
+
+use crate::Home;
+
+#[test]
+fn help_is_as_committed() {
+    let help = Home::empty().run(&["--help"]).success();
+    assert_eq!(help, include_str!("help.txt"));
+}
+
+#[test]
+fn every_command_has_help() {
+    let home = Home::empty();
+    for command in [
+        &["create", "flow"][..],
+        &["update", "namespace"],
+        &["delete", "processor"],
+        &["get", "subscribers"],
+        &["describe", "broker"],
+        &["read"],
+        &["write"],
+        &["replicate"],
+        &["subscribe"],
+        &["unsubscribe"],
+        &["grant"],
+        &["revoke"],
+        &["remove", "subscriber"],
+        &["pause", "flow"],
+        &["resume", "subscriber"],
+        &["stop", "subscription"],
+        &["resolve"],
+        &["set", "agent"],
+        &["whoami"],
+        &["capabilities"],
+        &["completion"],
+    ] {
+        let help = home.run(&[command, &["--help"]].concat()).success();
+        let usage = format!("Usage: fnua {}", command.join(" "));
+        assert!(help.contains(&usage), "{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    let home = Home::empty();
+    for (arguments, expected) in [
+        (&[][..], "Usage: fnua"),
+        (&["fly"], "unrecognized subcommand 'fly'"),
+        (&["create", "flow"], "<FLOW>"),
+        (&["create", "flow", "http://a.example"], "flow://"),
+        (&["create", "flow", "a_b.example"], "`a_b`"),
+        (
+            &["create", "flow", "a.example", "--partitions", "0"],
+            "--partitions",
+        ),
+        (&["create", "flow", "a.example", "--retention", "7w"], "7d"),
+        (
+            &["grant", "everything", "a.example", "anonymous"],
+            "read, write, admin",
+        ),
+        (&["grant", "read", "a.example", "a@b@"], "domain"),
+        (
+            &["read", "a.example", "--from", "yesterday"],
+            "earliest, latest",
+        ),
+        (&["write", "a.example", "--type", "t"], "--source"),
+        (&["--timeout", "0", "whoami"], "above 0"),
+        (
+            &["whoami", "--agent", "a", "--anonymous"],
+            "cannot be used with",
+        ),
+    ] {
+        let error = home.run(arguments).failure(2);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn completions_for_shells() {
+    let home = Home::empty();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = home.run(&["completion", shell]).success();
+        assert!(
+            script.contains("fnua") && script.contains("unsubscribe"),
+            "{shell}"
+        );
+    }
+}
