@@ -29,7 +29,7 @@ use crate::Command;
 
 pub use error::{ArgumentError, CommandError, QuotedVerb, SyntaxError, UnwritableError};
 pub use reply::{StatusError, format_data_line, format_status, parse_data_line, parse_status};
-pub(crate) use reply::{ending_status, needs_escape, unescaped_data_line};
+pub(crate) use reply::{ending_status, looks_like_status, needs_escape, unescaped_data_line};
 pub use value::{
     format_duration, format_positions, format_start, parse_duration, parse_positions, parse_start,
 };

@@ -74,7 +74,7 @@ pub fn parse_data_line(line: &str) -> Result<DataLine, Status> {
 
 /// The status, if the line is the one that ends the data.
 pub(crate) fn ending_status(line: &str) -> Option<Status> {
-    looks_like_status(line).then(|| parse_status(line).ok())?
+    looks_like_status(line.as_bytes()).then(|| parse_status(line).ok())?
 }
 
 /// The data line of a line that is not the status: one leading `=` is not part of it.
@@ -92,11 +92,8 @@ fn is_key(key: &str) -> bool {
 }
 
 /// Three digits and a space: what a data line may not begin with.
-fn looks_like_status(line: &str) -> bool {
-    matches!(
-        line.as_bytes(),
-        [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ', ..]
-    )
+pub(crate) fn looks_like_status(line: &[u8]) -> bool {
+    matches!(line, [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ', ..])
 }
 
 /// Writes a data line without its end, with a `=` in front where it could be taken for something
@@ -116,7 +113,7 @@ pub fn format_data_line(line: &DataLine) -> String {
 
 /// Whether a data line needs a `=` in front.
 pub(crate) fn needs_escape(text: &str) -> bool {
-    text.starts_with('=') || looks_like_status(text)
+    text.starts_with('=') || looks_like_status(text.as_bytes())
 }
 
 fn without_controls(text: String) -> String {

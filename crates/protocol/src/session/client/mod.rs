@@ -10,7 +10,9 @@ use super::Limits;
 use super::lines::Lines;
 use super::output::Output;
 use super::sasl::{self, SaslData};
-use crate::text::{ending_status, format_command, parse_status, unescaped_data_line};
+use crate::text::{
+    ending_status, format_command, looks_like_status, parse_status, unescaped_data_line,
+};
 use crate::{Code, Command, Status};
 
 pub use event::{ClientError, ClientEvent, ClientExchange, EventBody, Greeting, SendError};
@@ -173,15 +175,18 @@ impl ClientSession {
         let Some(line) = self.input.next(self.limits.data).transpose()? else {
             return Ok(None);
         };
-        let text = text_of(&line);
-        if let Some(status) = ending_status(&text) {
-            self.state = State::Status;
-            return Ok(Some(self.ended(status, ClientEvent::DataEnd)));
+        let is_event = matches!(self.outstanding.front(), Some(Expected::Events { .. }));
+        if is_event && !looks_like_status(&line) {
+            return Ok(Some(ClientEvent::EventLine(without_escape(line))));
         }
-        Ok(match self.outstanding.front() {
-            Some(Expected::Events { .. }) => Some(ClientEvent::EventLine(without_escape(line))),
-            _ => Some(ClientEvent::DataLine(unescaped_data_line(&text))),
-        })
+        let text = text_of(&line);
+        Ok(Some(match ending_status(&text) {
+            Some(status) => {
+                self.state = State::Status;
+                self.ended(status, ClientEvent::DataEnd)
+            }
+            None => ClientEvent::DataLine(unescaped_data_line(&text)),
+        }))
     }
 
     fn next_status(&mut self) -> Result<Option<ClientEvent>, ClientError> {
