@@ -16,9 +16,11 @@ const DESCRIBE: &str = "
 fn described(arguments: &[&str]) -> String {
     let script = Script::logged_in(DESCRIBE);
     let command = ["describe", "flow", "flow://time.flows.unix.ar"];
-    let out = Home::at(script.port).run(&[&command, arguments].concat());
+    let out = Home::at(script.port)
+        .run(&[&command, arguments].concat())
+        .success();
     script.end();
-    out.success()
+    out
 }
 
 #[test]
@@ -47,9 +49,11 @@ fn a_confirmation_and_its_absence() {
     for (arguments, expected) in [(&[][..], "OK time.flows.unix.ar\n"), (&["-q"], "")] {
         let script = Script::logged_in(created);
         let command = ["create", "flow", "time.flows.unix.ar"];
-        let out = Home::at(script.port).run(&[&command, arguments].concat());
+        let out = Home::at(script.port)
+            .run(&[&command, arguments].concat())
+            .success();
         script.end();
-        assert_eq!(out.success(), expected);
+        assert_eq!(out, expected);
     }
 }
 
@@ -61,7 +65,7 @@ fn every_option_of_a_flow_is_sent() {
          S: 220 OK a.unix.ar",
     );
     let home = Home::at(script.port);
-    let out = home.run(&[
+    home.run(&[
         "create",
         "flow",
         "a.unix.ar",
@@ -72,9 +76,9 @@ fn every_option_of_a_flow_is_sent() {
         "--access=public",
         "--content-type=application/json",
         "--schema=https://unix.ar/schema",
-    ]);
+    ])
+    .success();
     script.end();
-    out.success();
 }
 
 #[test]
@@ -85,10 +89,12 @@ fn a_subscription_by_prefix() {
          S: unix.ar-time.flows.orange.example SUBSCRIBED TO x1.time.flows.orange.example
          S: 220 OK",
     );
-    let out = Home::at(script.port).run(&["subscribe", "flow://time.flows.orange.example"]);
+    let out = Home::at(script.port)
+        .run(&["subscribe", "flow://time.flows.orange.example"])
+        .success();
     script.end();
     assert_eq!(
-        out.success(),
+        out,
         "unix.ar-time.flows.orange.example SUBSCRIBED TO x1.time.flows.orange.example\n"
     );
 }
@@ -162,9 +168,9 @@ fn each_command_is_one_of_fnap() {
     ] {
         let script = Script::logged_in(&format!("C: {line}\n S: 220 OK"));
         let arguments: Vec<&str> = arguments.split(' ').collect();
-        let out = Home::at(script.port).run(&arguments);
+        let out = Home::at(script.port).run(&arguments).success();
         script.end();
-        assert_eq!(out.success(), "OK\n", "{arguments:?}");
+        assert_eq!(out, "OK\n", "{arguments:?}");
     }
 }
 

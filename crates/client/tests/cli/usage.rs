@@ -58,7 +58,7 @@ fn wrong_usage_is_2() {
             &["grant", "everything", "a.example", "anonymous"],
             "read, write, admin",
         ),
-        (&["grant", "read", "a.example", "a@b@"], "domain"),
+        (&["grant", "read", "a.example", "a@b@"], "no user name"),
         (
             &["read", "a.example", "--from", "yesterday"],
             "earliest, latest",

@@ -1,9 +1,10 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use eson_protocol::text::{parse_duration, parse_start};
 use eson_protocol::{FlowUri, Name, Principal, Start};
 
 use crate::commands::{
@@ -92,7 +93,7 @@ pub(crate) enum Command {
     Read(read::Read),
     /// Write events to a flow, one a line
     Write(write::Write),
-    /// Copy each event of one flow to another, from now on
+    /// Copy every event of one flow to another, and go on doing so
     Replicate(replicate::Replicate),
     /// Subscribe a local flow to a remote one
     Subscribe(subscribe::Subscribe),
@@ -142,43 +143,12 @@ pub(crate) fn principal(text: &str) -> Result<Principal, String> {
 /// Reads where reading begins: `earliest`, `latest`, a time (RFC 3339) or milliseconds since the
 /// Unix epoch.
 pub(crate) fn start(text: &str) -> Result<Start, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "earliest" => return Ok(Start::Earliest),
-        "latest" => return Ok(Start::Latest),
-        _ => {}
-    }
-    if let Ok(milliseconds) = text.parse() {
-        return Ok(Start::Timestamp(milliseconds));
-    }
-    let time = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
-        .map_err(|_| {
-            "must be earliest, latest, a time like 2026-01-31T12:00:00Z, or milliseconds since \
-             the Unix epoch"
-                .to_owned()
-        })?;
-    let since = SystemTime::from(time).duration_since(SystemTime::UNIX_EPOCH);
-    let milliseconds = since.map_err(|_| "must not be before 1970".to_owned())?;
-    i64::try_from(milliseconds.as_millis())
-        .map(Start::Timestamp)
-        .map_err(|_| "is too far in the future".to_owned())
+    parse_start(text).map_err(|cause| cause.to_string())
 }
 
 /// Reads how long events are kept: `7d`, `12h`, `30m`, `45s`, `forever`; in milliseconds.
 pub(crate) fn retention(text: &str) -> Result<u64, String> {
-    if text == "forever" {
-        return Ok(u64::MAX);
-    }
-    let wrong = || "must be a number with d, h, m or s behind it, like 7d, or forever".to_owned();
-    let (at, unit) = text.char_indices().next_back().ok_or_else(wrong)?;
-    let number: u64 = text[..at].parse().map_err(|_| wrong())?;
-    let milliseconds = match unit {
-        'd' => 86_400_000,
-        'h' => 3_600_000,
-        'm' => 60_000,
-        's' => 1_000,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(milliseconds).ok_or_else(wrong)
+    parse_duration(text).map_err(|cause| cause.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -207,26 +177,5 @@ mod tests {
         assert_eq!(flow("flow://time.flows.unix.ar"), Ok(name.clone()));
         assert_eq!(flow("Time.flows.unix.ar."), Ok(name));
         flow("http://time.flows.unix.ar").expect_err("another scheme");
-    }
-
-    #[test]
-    fn times_to_start_at() {
-        assert_eq!(start("Earliest"), Ok(Start::Earliest));
-        assert_eq!(start("latest"), Ok(Start::Latest));
-        assert_eq!(start("1500"), Ok(Start::Timestamp(1500)));
-        assert_eq!(start("1970-01-01T00:00:01.5Z"), Ok(Start::Timestamp(1500)));
-        assert_eq!(start("1970-01-01T01:00:00+01:00"), Ok(Start::Timestamp(0)));
-        start("yesterday").expect_err("no time");
-        start("1960-01-01T00:00:00Z").expect_err("before the epoch");
-    }
-
-    #[test]
-    fn durations_of_retention() {
-        assert_eq!(retention("7d"), Ok(604_800_000));
-        assert_eq!(retention("90s"), Ok(90_000));
-        assert_eq!(retention("forever"), Ok(u64::MAX));
-        for wrong in ["", "d", "7", "7w", "-1d", "7dé", "99999999999999999999d"] {
-            retention(wrong).expect_err(wrong);
-        }
     }
 }

@@ -35,7 +35,9 @@ pub(crate) enum Describe {
     },
     /// Describe a name server of the agent
     Nameserver {
+        // Named apart from the option --nameserver of every command, as the agent from --agent.
         /// The name server's name
+        #[arg(id = "described", value_name = "NAMESERVER")]
         nameserver: String,
     },
     /// Describe a broker of the agent
@@ -46,6 +48,7 @@ pub(crate) enum Describe {
     /// Describe an agent of the participant
     Agent {
         /// The agent's name
+        #[arg(id = "described", value_name = "AGENT")]
         agent: String,
     },
 }
