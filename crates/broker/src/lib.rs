@@ -4,8 +4,10 @@
 //! with the credentials that figure 2 asks for and with reading and writing. Each kind is one
 //! module; every kind passes the same contract test (`tests/contract.rs`).
 
+mod backoff;
 mod chunk;
 mod error;
+mod fnap;
 mod kafka;
 mod local;
 mod partitioner;
@@ -14,6 +16,7 @@ mod traits;
 
 pub use chunk::{Chunk, EncodedBatches, Payload};
 pub use error::BrokerError;
+pub use fnap::{FnapBroker, FnapOptions};
 pub use kafka::{
     Advertised, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism, UnknownSaslMechanism,
 };

@@ -143,7 +143,7 @@ async fn everything_is_there_after_closing_and_opening_again() {
     let local = with_queue(2).await;
     let (broker, directory) = (&local.broker, local._directory.path());
     let to = AppendTo::Partition(1);
-    let appended = broker.append(QUEUE, to, numbered(0..100), position(0, 100));
+    let appended = broker.append(QUEUE, to.clone(), numbered(0..100), position(0, 100));
     assert_eq!(appended.await.expect("appended"), 100);
     let trimmed = broker.trim_queue(QUEUE, &[(1, 40)].into()).await;
     trimmed.expect("trimmed");
@@ -232,13 +232,55 @@ async fn a_batch_is_written_as_a_whole_or_not_at_all() {
         matches!(refused, Err(BrokerError::TooLarge { .. })),
         "{refused:?}"
     );
-    let to = AppendTo::Partition(3);
-    let refused = local.broker.append(QUEUE, to, numbered(0..10), None).await;
-    assert!(
-        matches!(refused, Err(BrokerError::Invalid { .. })),
-        "{refused:?}"
-    );
+    for to in [
+        AppendTo::Partition(3),
+        AppendTo::Each(vec![Some(0), Some(3)]),
+    ] {
+        let refused = local.broker.append(QUEUE, to, numbered(0..10), None).await;
+        assert!(
+            matches!(refused, Err(BrokerError::Invalid { .. })),
+            "{refused:?}"
+        );
+    }
     assert_eq!(everything(&local.broker).await, []);
+}
+
+#[tokio::test]
+async fn a_batch_may_name_the_partition_of_each_record() {
+    let local = with_queue(3).await;
+    let records = vec![
+        record(7, None, "to 2"),
+        record(8, Some("flight-1"), "by its key"),
+        record(9, None, "to 0"),
+    ];
+    let to = || AppendTo::Each(vec![Some(2), None, Some(0)]);
+    let position = || StorePosition {
+        processor: "bridge@source-1".to_owned(),
+        partition: 4,
+        first: 7,
+        next: 10,
+        to: 0,
+    };
+    for new in [3, 0] {
+        let appended = local
+            .broker
+            .append(QUEUE, to(), records.clone(), Some(position()));
+        assert_eq!(appended.await.expect("appended"), new);
+    }
+    let mut found: Vec<_> = everything(&local.broker)
+        .await
+        .into_iter()
+        .map(|(partition, record)| (record.value.expect("a value"), partition))
+        .collect();
+    found.sort();
+    let by_key = partition_of_key(b"flight-1", 3);
+    let expected = [("by its key", by_key), ("to 0", 0), ("to 2", 2)];
+    assert!(
+        found
+            .iter()
+            .map(|(value, partition)| (value.as_ref(), *partition))
+            .eq(expected.map(|(value, partition)| (value.as_bytes(), partition)))
+    );
 }
 
 #[tokio::test]
@@ -406,7 +448,7 @@ async fn consumers_have_the_lag_of_their_readers() {
     let reader = local.broker.open_reader_as("alice", QUEUE, from_earliest());
     let mut reader = reader.await.expect("a reader");
     let to = AppendTo::Partition(0);
-    let appended = local.broker.append(QUEUE, to, numbered(0..5), None);
+    let appended = local.broker.append(QUEUE, to.clone(), numbered(0..5), None);
     appended.await.expect("appended");
     reader.next().await.expect("a chunk");
     assert_eq!(lag().await, Some(0));

@@ -23,6 +23,8 @@
 //!   and one for each partition that appears later.
 //! - A *gap line* `{"partition":0,"out_of_range":{"wanted":3,"earliest":5,"latest":9}}` says that
 //!   the records asked for are gone; the FNAA goes on at `earliest`.
+//! - Records and position lines may be told apart by `offset`; a client that follows by itself may
+//!   pass position and gap lines over.
 //! - Nothing is sent while nothing happens: TCP's keep-alive finds a peer that has vanished.
 //! - The FNAA ends the reading with a status: `557` when the right was revoked, `552` when it was
 //!   suspended or taken away, `550` when the flow is gone; `4xx` and a lost connection are waited
@@ -45,14 +47,152 @@
 //! ```
 //! - GET POSITIONS answers one attribute line for each partition of the source, its next offset;
 //!   no line where nothing is stored.
-//! - The records' `offset` is that of the source. The FNAA writes those from the stored position
-//!   on, into partition `to`, and stores `next` in the same transaction; a batch whose `next` is
-//!   not behind the stored position is answered `220` and changes nothing. So a batch whose
-//!   answer was lost is sent again.
+//! - The records' `offset` is that of the source, and their `partition` the one to write to; `to=`
+//!   is for records that have none. The FNAA writes those from the stored position on, and stores
+//!   `next` in the same transaction; a batch whose `next` is not behind the stored position is
+//!   answered `220` and changes nothing. So a batch whose answer was lost is sent again, and two
+//!   writers of one processor, an old one that has not noticed and a new one, write every event
+//!   once: nobody needs to be fenced.
 //! - A batch without records only stores the position.
-//! - Without `processor=` (a writer that stores no positions) records go where their key says.
+//! - Without `processor=` (a writer that stores no positions) a batch whose answer was lost is sent
+//!   again all the same: at least once.
+//! - CAPABILITIES says `limits.event`, for a line, and `limits.write`, for a batch.
 //!
 //! # What describing expects of the FNAA
 //!
-//! The attributes `partitions`, `queue-id` (the queue's identity at its broker) and for each
-//! partition `range=P:EARLIEST-LATEST` of DESCRIBE FLOW, beside those that every client gets.
+//! The attributes `queue-id` (the queue's identity at its broker) and for each partition
+//! `range=P:EARLIEST-LATEST` of DESCRIBE FLOW, beside those that every client gets.
+
+mod describe;
+mod line;
+mod link;
+mod reader;
+mod sender;
+mod writer;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eson_client::{Address, ConnectOptions, Credentials};
+use eson_protocol::{BrokerKind, Command, Name, Positions};
+
+use self::link::Link;
+use self::reader::FnapReader;
+use self::writer::FnapWriter;
+use crate::{
+    Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
+    QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+};
+
+/// How to reach an FNAA.
+#[derive(Clone)]
+pub struct FnapOptions {
+    /// Where it listens; tried in this order.
+    pub servers: Vec<Address>,
+    /// How to connect.
+    pub connect: ConnectOptions,
+    /// Who we are; none where the FNAA asks nobody.
+    pub credentials: Option<Credentials>,
+}
+
+/// The flows of one FNAA. A queue's name is the flow's. Each reader and each writer has a session
+/// of its own; the broker itself holds none.
+pub struct FnapBroker {
+    link: Arc<Link>,
+}
+
+impl FnapBroker {
+    /// A broker that connects when it is used.
+    #[must_use]
+    pub fn new(options: FnapOptions) -> Self {
+        Self {
+            link: Arc::new(Link::new(options)),
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for FnapBroker {
+    /// The kind of the queues that are reached this way.
+    fn kind(&self) -> BrokerKind {
+        BrokerKind::Local
+    }
+
+    /// Logs in.
+    async fn check(&self) -> Result<(), BrokerError> {
+        let mut session = self.link.session().await?;
+        self.link
+            .command(&mut session, "", &Command::WhoAmI)
+            .await?;
+        session.quit().await;
+        Ok(())
+    }
+
+    async fn create_queue(&self, _: &QueueSpec) -> Result<QueueId, BrokerError> {
+        Err(unsupported("create queues"))
+    }
+
+    /// Describes a flow's queue. Its retention is not told.
+    async fn describe_queue(&self, queue: &str) -> Result<QueueDescription, BrokerError> {
+        let mut session = self.link.session().await?;
+        let found = self.link.describe(&mut session, &flow(queue)?).await;
+        session.quit().await;
+        found
+    }
+
+    async fn update_queue(&self, _: &str, _: &QueueUpdate) -> Result<(), BrokerError> {
+        Err(unsupported("change queues"))
+    }
+
+    async fn delete_queue(&self, _: &str, _: &QueueId) -> Result<(), BrokerError> {
+        Err(unsupported("delete queues"))
+    }
+
+    async fn trim_queue(&self, _: &str, _: &Positions) -> Result<(), BrokerError> {
+        Err(unsupported("trim queues"))
+    }
+
+    async fn list_consumers(&self, _: &str) -> Result<Vec<Consumer>, BrokerError> {
+        Err(unsupported("list consumers"))
+    }
+
+    async fn grant(&self, _: &str, _: &Credential, _: Lease) -> Result<(), BrokerError> {
+        Err(unsupported("grant"))
+    }
+
+    async fn revoke(&self, _: &str, _: &str) -> Result<(), BrokerError> {
+        Err(unsupported("revoke"))
+    }
+
+    async fn open_reader(
+        &self,
+        queue: &str,
+        options: ReaderOptions,
+    ) -> Result<Box<dyn QueueReader>, BrokerError> {
+        let reader = FnapReader::open(self.link.clone(), flow(queue)?, options);
+        Ok(Box::new(reader.await?))
+    }
+
+    async fn open_writer(
+        &self,
+        queue: &str,
+        options: WriterOptions,
+    ) -> Result<Box<dyn QueueWriter>, BrokerError> {
+        let writer = FnapWriter::open(self.link.clone(), flow(queue)?, options);
+        Ok(Box::new(writer.await?))
+    }
+}
+
+fn flow(queue: &str) -> Result<Name, BrokerError> {
+    Name::parse(queue).map_err(|error| BrokerError::BadName {
+        queue: queue.to_owned(),
+        cause: format!("it is no flow: {error}"),
+    })
+}
+
+fn unsupported(what: &str) -> BrokerError {
+    BrokerError::Unsupported {
+        kind: "broker behind an FNAA".to_owned(),
+        what: format!("{what}: the FNAA itself does that"),
+    }
+}

@@ -1,7 +1,7 @@
 //! What a cluster is made of: its brokers, who leads which partition, and connections to them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,7 +11,6 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::config::KafkaConfig;
@@ -101,46 +100,56 @@ impl Cluster {
 
     /// A connection to any broker, for short requests.
     pub(crate) async fn any(&self) -> Result<Arc<Connection>, BrokerError> {
-        let mut state = self.state.lock().await;
-        state.shared.retain(|_, connection| !connection.is_closed());
-        state.bootstrap.take_if(|connection| connection.is_closed());
-        if let Some(open) = state.bootstrap.as_ref().or(state.shared.values().next()) {
-            return Ok(open.clone());
-        }
-        let connection = Arc::new(self.bootstrap(&state.servers).await?);
-        state.bootstrap = Some(connection.clone());
+        let learnt = {
+            let mut state = self.state();
+            state.shared.retain(|_, connection| !connection.is_closed());
+            state.bootstrap.take_if(|connection| connection.is_closed());
+            if let Some(open) = state.bootstrap.as_ref().or(state.shared.values().next()) {
+                return Ok(open.clone());
+            }
+            state.servers.values().cloned().collect()
+        };
+        let connection = Arc::new(self.bootstrap(learnt).await?);
+        self.state().bootstrap = Some(connection.clone());
         Ok(connection)
     }
 
     /// A connection to one broker, for short requests.
     pub(crate) async fn broker(&self, id: BrokerId) -> Result<Arc<Connection>, BrokerError> {
-        let mut state = self.state.lock().await;
-        if let Some(open) = state.shared.get(&id).filter(|open| !open.is_closed()) {
-            return Ok(open.clone());
-        }
-        let server = self.server(&state, id)?;
-        let bootstrap = state.bootstrap.clone().filter(|open| !open.is_closed());
-        let connection = match bootstrap {
-            Some(open) if open.server() == server.to_string() => open,
-            _ => Arc::new(self.open(&server).await?),
+        let server = {
+            let mut state = self.state();
+            let server = self.server(&state, id)?;
+            let bootstrap = state.bootstrap.clone();
+            let bootstrap = bootstrap.filter(|open| open.server() == server.to_string());
+            let open = state.shared.get(&id).cloned().or(bootstrap);
+            if let Some(open) = open.filter(|open| !open.is_closed()) {
+                state.shared.insert(id, open.clone());
+                return Ok(open);
+            }
+            server
         };
-        state.shared.insert(id, connection.clone());
+        let connection = Arc::new(self.open(&server).await?);
+        self.state().shared.insert(id, connection.clone());
         Ok(connection)
     }
 
     /// A connection to one broker that nobody else uses, for requests that wait there.
     pub(crate) async fn dedicated(&self, id: BrokerId) -> Result<Connection, BrokerError> {
-        let server = {
-            let state = self.state.lock().await;
-            self.server(&state, id)?
-        };
+        let server = self.server(&self.state(), id)?;
         self.open(&server).await
+    }
+
+    /// Never held while anything is waited for: whoever waits for it may not be looked after by
+    /// its task at that moment, and would keep it from all others. What is under it is whole at
+    /// every moment, so a panic elsewhere does no harm.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection to the broker that changes topics.
     pub(crate) async fn controller(&self) -> Result<Arc<Connection>, BrokerError> {
         self.metadata(None).await?;
-        let controller = self.state.lock().await.controller;
+        let controller = self.state().controller;
         match controller {
             Some(id) => self.broker(id).await,
             None => self.any().await,
@@ -179,7 +188,7 @@ impl Cluster {
             Err(BrokerError::Unreachable { .. }) => self.ask_metadata(&request).await?,
             other => other?,
         };
-        self.learn(&response).await;
+        self.learn(&response);
         Ok(response)
     }
 
@@ -199,8 +208,8 @@ impl Cluster {
         connection.call_version(request, version, wait).await
     }
 
-    async fn learn(&self, metadata: &MetadataResponse) {
-        let mut state = self.state.lock().await;
+    fn learn(&self, metadata: &MetadataResponse) {
+        let mut state = self.state();
         let servers: HashMap<_, _> = metadata
             .brokers
             .iter()
@@ -227,15 +236,12 @@ impl Cluster {
     }
 
     /// Tries what is configured, then what the cluster has said of itself.
-    async fn bootstrap(
-        &self,
-        learnt: &HashMap<BrokerId, Server>,
-    ) -> Result<Connection, BrokerError> {
+    async fn bootstrap(&self, learnt: Vec<Server>) -> Result<Connection, BrokerError> {
         let mut failure = BrokerError::Unreachable {
             server: self.config.server_list(),
             cause: "no server is configured".to_owned(),
         };
-        for server in self.config.servers.iter().chain(learnt.values()) {
+        for server in self.config.servers.iter().chain(&learnt) {
             match self.open(server).await {
                 Ok(connection) => return Ok(connection),
                 Err(error @ BrokerError::Unreachable { .. }) => failure = error,

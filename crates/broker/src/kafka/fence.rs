@@ -15,11 +15,11 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::backoff::Backoff;
 use super::batch::Producer;
 use super::cluster::{Cluster, Topic};
 use super::producer;
 use crate::BrokerError;
+use crate::backoff::Backoff;
 
 /// How long the coordinator and the leaders may take.
 const PATIENCE: Duration = Duration::from_secs(30);

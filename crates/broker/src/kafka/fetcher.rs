@@ -16,12 +16,12 @@ use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::backoff::Backoff;
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use super::fetched::{Fetched, next_offset};
 use super::offsets::{self, READ_COMMITTED};
 use super::topics;
+use crate::backoff::Backoff;
 use crate::{BrokerError, ReaderOptions};
 
 /// How many responses of each leader may be in memory: one being taken apart, one arriving.

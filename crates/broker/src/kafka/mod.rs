@@ -13,7 +13,6 @@
 //! ```
 
 mod access;
-mod backoff;
 mod batch;
 mod cluster;
 mod compression;
@@ -45,13 +44,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eson_protocol::{BrokerKind, Positions};
 
-use self::backoff::Backoff;
 use self::cluster::Cluster;
 pub use self::config::{
     Advertised, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism, UnknownSaslMechanism,
 };
 use self::reader::KafkaReader;
 use self::writer::KafkaWriter;
+use crate::backoff::Backoff;
 use crate::{
     Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
     QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,

@@ -15,7 +15,6 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{FetchRequest, ProduceRequest};
 use serde::{Deserialize, Serialize};
 
-use super::backoff::Backoff;
 use super::batch::Producer;
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
@@ -25,6 +24,7 @@ use super::offsets::{self, READ_COMMITTED};
 use super::produce::{self, Outbound};
 use super::records::BatchBuilder;
 use super::{fence, producer, topics};
+use crate::backoff::Backoff;
 use crate::{BrokerError, Payload, ProcessorSource};
 
 /// The topic that keeps positions.

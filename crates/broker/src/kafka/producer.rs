@@ -8,11 +8,11 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::backoff::Backoff;
 use super::batch::Producer;
 use super::cluster::Cluster;
 use super::connection::Connection;
 use crate::BrokerError;
+use crate::backoff::Backoff;
 
 /// The first use of transactions makes a cluster create a topic for them, which takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::backoff::Backoff;
 use super::cluster::{Cluster, Topic};
 use super::fetched::Fetched;
 use super::fetcher::{Event, Fetcher};
 use super::offsets;
+use crate::backoff::Backoff;
 use crate::{BrokerError, Chunk, QueueReader, ReaderOptions};
 
 /// How many events the fetcher may be ahead; how many bytes it may be is bounded elsewhere.

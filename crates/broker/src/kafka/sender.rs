@@ -14,7 +14,6 @@ use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::backoff::Backoff;
 use super::batch::Producer;
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
@@ -24,6 +23,7 @@ use super::produce::{self, Outbound};
 use super::tickets::Tickets;
 use super::{producer, topics};
 use crate::BrokerError;
+use crate::backoff::Backoff;
 
 /// How many requests may be on their way to one leader: what the broker remembers of a producer.
 const REQUESTS: usize = 5;

@@ -21,9 +21,9 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Instant, sleep};
 
-use super::backoff::Backoff;
 use super::cluster::{Cluster, Topic, queue_id, topic_id, topic_name};
 use super::offsets;
+use crate::backoff::Backoff;
 use crate::{BrokerError, QueueDescription, QueueId, QueueSpec, QueueUpdate};
 
 /// How long the controller may take for a change, in milliseconds.

@@ -9,7 +9,6 @@ use eson_protocol::{Positions, Record};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::backoff::Backoff;
 use super::batch::Batch;
 use super::cluster::{Cluster, Topic};
 use super::lane::{self, Content};
@@ -17,6 +16,7 @@ use super::positions::PositionStore;
 use super::records::{self, BatchBuilder};
 use super::sender::{Command, Sender, Shared, lock};
 use super::{producer, topics};
+use crate::backoff::Backoff;
 use crate::{BrokerError, Chunk, Payload, QueueWriter, WriterOptions};
 
 /// The largest batch that a broker takes unless it says otherwise.

@@ -1,18 +1,43 @@
 //! Writing records: many at once or none, and a chunk of a processor exactly once.
 
+use std::iter;
 use std::sync::Arc;
 
 use eson_protocol::{Record, StorePosition};
 
+use super::AppendTo;
 use super::group::{Effect, Group, check_session};
 use super::registry::{Queue, WriterSession};
 use super::store::Failure;
-use crate::{BatchPartitioner, BrokerError};
+use crate::BrokerError;
 
 /// Where records go.
 pub(super) enum Target {
-    Partition(u32),
-    ByKey(BatchPartitioner),
+    /// All into one partition.
+    One(u32),
+    /// Each into its own, in the order of the records.
+    Each(Vec<u32>),
+}
+
+impl Target {
+    /// The partitions that `to` means for these records.
+    pub(super) fn of(to: AppendTo, queue: &Queue, records: &[Record]) -> Self {
+        let by_key = queue.partitioner.batch(queue.partitions());
+        let key = |record: &Record| by_key.partition(record.key.as_deref());
+        match to {
+            AppendTo::Partition(partition) => Self::One(partition),
+            AppendTo::Key => Self::Each(records.iter().map(key).collect()),
+            AppendTo::Each(partitions) => {
+                let given = partitions.into_iter().chain(iter::repeat(None));
+                let chosen = records.iter().zip(given);
+                Self::Each(
+                    chosen
+                        .map(|(record, given)| given.unwrap_or_else(|| key(record)))
+                        .collect(),
+                )
+            }
+        }
+    }
 }
 
 /// Refuses records larger than the broker takes.
@@ -31,7 +56,7 @@ pub(super) fn check_sizes(
 }
 
 /// The bytes of a record's parts.
-pub(super) fn size(record: &Record) -> usize {
+pub(crate) fn size(record: &Record) -> usize {
     let length = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
     let headers = record.headers.iter();
     length(&record.key)
@@ -48,13 +73,28 @@ pub(super) fn append(
     target: &Target,
     records: &[Record],
 ) -> Result<u64, Failure> {
+    append_from(group, queue, target, records, 0)
+}
+
+/// Appends the records from the one at index `begin` on, all or none. Returns how many.
+fn append_from(
+    group: &mut Group<'_>,
+    queue: &Arc<Queue>,
+    target: &Target,
+    records: &[Record],
+    begin: usize,
+) -> Result<u64, Failure> {
+    let records = &records[begin..];
     match target {
-        Target::Partition(partition) => group.append(queue, *partition, records.iter())?,
-        Target::ByKey(partitioner) => {
-            let partition = |record: &Record| partitioner.partition(record.key.as_deref());
-            // All partitions are there, or none: nothing is written before the first check.
-            for record in records {
-                group.append(queue, partition(record), std::iter::once(record))?;
+        Target::One(partition) => group.append(queue, *partition, records.iter())?,
+        Target::Each(partitions) => {
+            let partitions = &partitions[begin..];
+            // All of them before any record, for a refusal must not leave half a batch.
+            for partition in partitions {
+                group.check_partition(queue, *partition)?;
+            }
+            for (partition, record) in partitions.iter().zip(records) {
+                group.append(queue, *partition, iter::once(record))?;
             }
         }
     }
@@ -66,6 +106,7 @@ pub(super) fn append(
 pub(super) fn append_at(
     group: &mut Group<'_>,
     queue: &Arc<Queue>,
+    target: &Target,
     position: &StorePosition,
     records: &[Record],
 ) -> Result<u64, Failure> {
@@ -81,11 +122,10 @@ pub(super) fn append_at(
     if *next <= stored {
         return Ok(0);
     }
-    let new = records.partition_point(|record| record.offset < stored);
-    let records = &records[new..];
-    group.append(queue, *to, records.iter())?;
+    let known = records.partition_point(|record| record.offset < stored);
+    let new = append_from(group, queue, target, records, known)?;
     group.store_position(queue, processor, *partition, *next)?;
-    Ok(records.len() as u64)
+    Ok(new)
 }
 
 /// A writer's chunk: as [`append_at`], unless the writer has ended.
@@ -97,10 +137,11 @@ pub(super) fn append_of_session(
     records: &[Record],
 ) -> Result<(), Failure> {
     check_session(queue, &session)?;
+    let target = Target::One(position.to);
     if position.processor.is_empty() {
-        append(group, queue, &Target::Partition(position.to), records)?;
+        append(group, queue, &target, records)?;
     } else {
-        append_at(group, queue, position, records)?;
+        append_at(group, queue, &target, position, records)?;
     }
     let acknowledged = Effect::Acknowledged(session, position.partition, position.next);
     group.effects.push(acknowledged);

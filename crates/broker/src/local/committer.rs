@@ -2,7 +2,7 @@
 //! being synced, and makes one durable transaction of it (group commit).
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,14 +18,14 @@ use crate::BrokerError;
 const QUEUED_BYTES: u32 = 64 << 20;
 
 /// What a step counts for at least, so that small ones are bounded in number too.
-const LEAST_BYTES: u32 = 512;
+const LEAST_BYTES: u32 = 4 << 10;
 
 /// How many bytes one group takes, roughly.
 const GROUP_BYTES: u64 = 8 << 20;
 
 /// Hands work to the committer's thread, which ends when the last of these is dropped.
 pub(super) struct Committer {
-    sender: Sender<Message>,
+    sender: SyncSender<Message>,
     room: Arc<Semaphore>,
 }
 
@@ -72,7 +72,8 @@ impl Committer {
         registry: Arc<Registry>,
         housekeeping: Housekeeping,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = channel();
+        // There is a place for every step that finds room: handing over never blocks.
+        let (sender, receiver) = sync_channel((QUEUED_BYTES / LEAST_BYTES) as usize + 1);
         let thread = CommitterThread {
             receiver,
             store,

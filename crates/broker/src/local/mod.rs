@@ -48,6 +48,7 @@ use crate::{
     QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
 };
 
+pub(crate) use self::append::size as size_of;
 pub use self::options::{LocalOptions, OpenError};
 
 /// The embedded queues of one file. Cheap to clone; all clones are the same.
@@ -68,13 +69,15 @@ struct Shared {
 }
 
 /// Where [`LocalBroker::append`] puts records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendTo {
     /// Into this partition.
     Partition(u32),
     /// By the hash of their keys; those without a key together, into a partition that changes
     /// from call to call.
     Key,
+    /// Each record into the partition of the same index here, or by its key where there is none.
+    Each(Vec<Option<u32>>),
 }
 
 impl LocalBroker {
@@ -120,8 +123,7 @@ impl LocalBroker {
     /// durable. Timestamps are kept; the records' offsets are chosen here.
     ///
     /// With a `position`, the records' offsets are those of the source, in rising order: what
-    /// the processor has written already is left out (exactly once), and `position.to` is where
-    /// they go.
+    /// the processor has written already is left out (exactly once).
     ///
     /// # Errors
     /// [`BrokerError::NotFound`], [`BrokerError::TooLarge`], [`BrokerError::Invalid`] for a
@@ -135,10 +137,7 @@ impl LocalBroker {
     ) -> Result<u64, BrokerError> {
         let queue = self.shared.registry.find(queue)?;
         append::check_sizes(&queue.name, &records, self.shared.max_event)?;
-        let target = match to {
-            AppendTo::Partition(partition) => Target::Partition(partition),
-            AppendTo::Key => Target::ByKey(queue.partitioner.batch(queue.partitions())),
-        };
+        let target = Target::of(to, &queue, &records);
         let subject = Subject {
             queue: queue.name.clone(),
             session: None,
@@ -146,7 +145,7 @@ impl LocalBroker {
         };
         let step = move |group: &mut Group<'_>| match &position {
             None => append::append(group, &queue, &target, &records),
-            Some(position) => append::append_at(group, &queue, position, &records),
+            Some(position) => append::append_at(group, &queue, &target, position, &records),
         };
         self.shared.committer.run(subject, step).await
     }

@@ -20,14 +20,17 @@ pub(super) const QUEUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new
 pub(super) const PARTITIONS: TableDefinition<'_, (u64, u32), (u64, u64, u64)> =
     TableDefinition::new("partitions");
 
-/// A run of records (queue's number, partition, first offset), laid out as in
-/// [`super::encoding`].
-pub(super) const RUNS: TableDefinition<'_, (u64, u32, u64), &[u8]> = TableDefinition::new("runs");
+/// A run of records, laid out as in [`super::encoding`].
+pub(super) const RUNS: TableDefinition<'_, RunKey, &[u8]> = TableDefinition::new("runs");
 
-/// What retention and searching by time ask of a run, without its records: how many they are,
-/// its bytes, when it was written, its newest record's timestamp.
-pub(super) const INDEX: TableDefinition<'_, (u64, u32, u64), (u32, u64, i64, i64)> =
-    TableDefinition::new("index");
+/// What retention and searching by time ask of a run, without its records.
+pub(super) const INDEX: TableDefinition<'_, RunKey, RunSummary> = TableDefinition::new("index");
+
+/// A run's place: queue's number, partition, first offset.
+pub(super) type RunKey = (u64, u32, u64);
+
+/// How many records a run has, its bytes, when it was written, its newest record's timestamp.
+pub(super) type RunSummary = (u32, u64, i64, i64);
 
 /// The source offset up to which a processor has written (queue's number, processor and source,
 /// the source's partition).

@@ -7,7 +7,7 @@ use super::encoding::RunBuilder;
 use super::registry::{OffsetRange, QueueRow};
 use super::store::{
     DELETED, Failure, INDEX, LEASES, NEXT_QUEUE, NUMBERS, PARTITIONS, POSITIONS, QUEUES, RUNS,
-    storage_error,
+    RunKey, RunSummary, storage_error,
 };
 
 /// A partition's place in the keys: the queue's number and the partition.
@@ -37,8 +37,8 @@ pub(super) struct RunEntry {
 pub(super) struct Tables<'t> {
     queues: Table<'t, &'static str, &'static [u8]>,
     partitions: Table<'t, (u64, u32), (u64, u64, u64)>,
-    runs: Table<'t, (u64, u32, u64), &'static [u8]>,
-    index: Table<'t, (u64, u32, u64), (u32, u64, i64, i64)>,
+    runs: Table<'t, RunKey, &'static [u8]>,
+    index: Table<'t, RunKey, RunSummary>,
     positions: Table<'t, (u64, &'static str, u32), u64>,
     leases: Table<'t, (u64, &'static str), bool>,
     deleted: Table<'t, u64, ()>,

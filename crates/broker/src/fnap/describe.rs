@@ -1,0 +1,118 @@
+//! DESCRIBE FLOW and GET POSITIONS, and CAPABILITIES' limits.
+
+use std::collections::BTreeMap;
+
+use eson_client::Client;
+use eson_protocol::{Command, DataLine, FlowAttributes, Name, Positions};
+
+use super::link::Link;
+use crate::{BrokerError, QueueDescription, QueueId};
+
+/// What an FNAA takes at once, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// `limits.event`: a line, its end included.
+    pub(super) event: usize,
+    /// `limits.write`: a batch.
+    pub(super) write: usize,
+}
+
+/// What is taken for granted where an FNAA does not say.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            event: 1 << 20,
+            write: 1 << 20,
+        }
+    }
+}
+
+impl Link {
+    pub(super) async fn describe(
+        &self,
+        session: &mut Client,
+        flow: &Name,
+    ) -> Result<QueueDescription, BrokerError> {
+        let command = Command::DescribeFlow(flow.clone());
+        let lines = self.command(session, flow.as_str(), &command).await?;
+        let found = FlowAttributes::from_lines(&lines);
+        let found = found.map_err(|error| self.broken(error.to_string()))?;
+        let id = values(&lines, "queue-id").next();
+        let id = id.ok_or_else(|| self.broken("DESCRIBE FLOW does not tell `queue-id`"))?;
+        let partitions = values(&lines, "range").map(|text| {
+            parse_range(text).ok_or_else(|| self.broken(format!("`range={text}` is no range")))
+        });
+        Ok(QueueDescription {
+            id: QueueId(id.to_owned()),
+            connection: found.connection,
+            partitions: partitions.collect::<Result<BTreeMap<_, _>, _>>()?,
+            retention: None,
+        })
+    }
+
+    /// The source positions that a processor has stored with a flow.
+    pub(super) async fn positions(
+        &self,
+        session: &mut Client,
+        flow: &Name,
+        processor: &str,
+    ) -> Result<Positions, BrokerError> {
+        let command = Command::GetPositions(flow.clone(), processor.to_owned());
+        let lines = self.command(session, flow.as_str(), &command).await?;
+        let positions = lines.iter().map(|line| {
+            let position = match line {
+                DataLine::Attribute(partition, next) => {
+                    partition.parse().ok().zip(next.parse().ok())
+                }
+                DataLine::Text(_) => None,
+            };
+            position.ok_or_else(|| self.broken(format!("GET POSITIONS answers {line:?}")))
+        });
+        positions.collect()
+    }
+
+    pub(super) async fn limits(&self, session: &mut Client) -> Result<Limits, BrokerError> {
+        let lines = self.command(session, "", &Command::Capabilities).await?;
+        let told = |key, default| {
+            let value = values(&lines, key).next();
+            value
+                .and_then(|value| value.parse().ok())
+                .unwrap_or(default)
+        };
+        let default = Limits::default();
+        Ok(Limits {
+            event: told("limits.event", default.event),
+            write: told("limits.write", default.write),
+        })
+    }
+}
+
+fn values<'a>(lines: &'a [DataLine], key: &'static str) -> impl Iterator<Item = &'a str> {
+    lines.iter().filter_map(move |line| match line {
+        DataLine::Attribute(found, value) if found == key => Some(value.as_str()),
+        _ => None,
+    })
+}
+
+/// `P:EARLIEST-LATEST`.
+fn parse_range(text: &str) -> Option<(u32, (u64, u64))> {
+    let (partition, range) = text.split_once(':')?;
+    let (earliest, latest) = range.split_once('-')?;
+    Some((
+        partition.parse().ok()?,
+        (earliest.parse().ok()?, latest.parse().ok()?),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        assert_eq!(parse_range("3:5-17"), Some((3, (5, 17))));
+        for wrong in ["", "3", "3:5", "3:-5", "x:1-2", "3:5-17-"] {
+            assert_eq!(parse_range(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Sessions with the FNAA, and its refusals as errors of a broker.
+
+use eson_client::{Address, Client, ClientError, DialError};
+use eson_protocol::{Code, Command, DataLine, Reply, Status};
+
+use super::FnapOptions;
+use crate::BrokerError;
+
+/// How to reach the FNAA, and as whom.
+pub(super) struct Link {
+    options: FnapOptions,
+    /// The servers, for messages.
+    servers: String,
+}
+
+impl Link {
+    pub(super) fn new(options: FnapOptions) -> Self {
+        let servers: Vec<String> = options.servers.iter().map(Address::to_string).collect();
+        Self {
+            servers: servers.join(", "),
+            options,
+        }
+    }
+
+    /// A session that is logged in, with the first server that answers.
+    pub(super) async fn session(&self) -> Result<Client, BrokerError> {
+        let mut failure = BrokerError::Unreachable {
+            server: self.servers.clone(),
+            cause: "no server is configured".to_owned(),
+        };
+        for server in &self.options.servers {
+            match self.session_with(server).await {
+                Ok(session) => return Ok(session),
+                Err(error) => failure = self.error("cluster", error),
+            }
+            // Another server would refuse the same.
+            if !failure.is_transient() {
+                break;
+            }
+        }
+        Err(failure)
+    }
+
+    async fn session_with(&self, server: &Address) -> Result<Client, ClientError> {
+        let mut session = Client::connect(server, &self.options.connect).await?;
+        if let Some(credentials) = &self.options.credentials {
+            session.authenticate(credentials).await?;
+        }
+        Ok(session)
+    }
+
+    /// Sends a command about a flow and gives the data of its reply.
+    pub(super) async fn command(
+        &self,
+        session: &mut Client,
+        flow: &str,
+        command: &Command,
+    ) -> Result<Vec<DataLine>, BrokerError> {
+        match session.command(command).await {
+            Ok(Reply::Data(lines, _)) => Ok(lines),
+            Ok(Reply::Status(_)) => Ok(Vec::new()),
+            Err(error) => Err(self.error(flow, error)),
+        }
+    }
+
+    /// What a failed conversation about `flow` means.
+    pub(super) fn error(&self, flow: &str, error: ClientError) -> BrokerError {
+        match error {
+            ClientError::Refused(status) => self.refusal(flow, &status),
+            ClientError::Plaintext { .. } | ClientError::Sasl { .. } => {
+                self.unauthenticated(error.to_string())
+            }
+            ClientError::Dial(DialError::Forbidden { .. }) => BrokerError::Denied {
+                subject: self.servers.clone(),
+                cause: error.to_string(),
+            },
+            ClientError::Unsendable(cause) => BrokerError::Invalid {
+                queue: flow.to_owned(),
+                cause,
+            },
+            ClientError::Protocol { cause, .. } => self.broken(cause),
+            _ => self.unreachable(error.to_string()),
+        }
+    }
+
+    fn refusal(&self, flow: &str, status: &Status) -> BrokerError {
+        let (subject, cause) = (flow.to_owned(), status.to_string());
+        match status.known_code() {
+            Some(Code::NotFound | Code::NotLocal) => BrokerError::NotFound(subject),
+            Some(Code::Denied | Code::Revoked | Code::Pending) => {
+                BrokerError::Denied { subject, cause }
+            }
+            Some(Code::Auth | Code::Credentials | Code::Privacy) => self.unauthenticated(cause),
+            Some(Code::Unsupported) => BrokerError::Unsupported {
+                kind: "broker behind an FNAA".to_owned(),
+                what: cause,
+            },
+            _ if status.is_transient() => self.unreachable(cause),
+            _ => BrokerError::Invalid {
+                queue: subject,
+                cause,
+            },
+        }
+    }
+
+    pub(super) fn unreachable(&self, cause: String) -> BrokerError {
+        BrokerError::Unreachable {
+            server: self.servers.clone(),
+            cause,
+        }
+    }
+
+    pub(super) fn broken(&self, cause: impl Into<String>) -> BrokerError {
+        BrokerError::Protocol {
+            server: self.servers.clone(),
+            cause: cause.into(),
+        }
+    }
+
+    fn unauthenticated(&self, cause: String) -> BrokerError {
+        use eson_client::Credentials;
+        let user = match &self.options.credentials {
+            Some(
+                Credentials::Plain { user, .. }
+                | Credentials::ScramSha256 { user, .. }
+                | Credentials::Best { user, .. },
+            ) => user.as_str(),
+            _ => "anonymous",
+        };
+        BrokerError::Unauthenticated {
+            server: self.servers.clone(),
+            user: user.to_owned(),
+            cause,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Reading a flow: one session that follows, opened again where it broke off.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eson_client::{Client, FlowReader};
+use eson_protocol::{EventFormat, Name, Positions, ReadOptions, Record, Start};
+use tokio::time::sleep;
+
+use super::line::{Line, parse};
+use super::link::Link;
+use crate::backoff::Backoff;
+use crate::{BrokerError, Chunk, Payload, QueueDescription, QueueId, QueueReader, ReaderOptions};
+
+/// Reads a flow through its FNAA.
+pub(super) struct FnapReader {
+    link: Arc<Link>,
+    flow: Name,
+    /// The identity of the queue that this reader began with.
+    id: QueueId,
+    partitions: u32,
+    session: Option<FlowReader<Client>>,
+    backoff: Backoff,
+    /// The next offset of each partition that was handed out or skipped.
+    positions: Positions,
+    since: Option<Since>,
+    gathered: Gathered,
+    buffer: usize,
+    ended: Option<BrokerError>,
+}
+
+/// A time before which records are left out.
+struct Since {
+    time: i64,
+    /// The partitions that have come to it.
+    reached: BTreeSet<u32>,
+}
+
+/// The records of one partition that came since the last chunk.
+#[derive(Default)]
+struct Gathered {
+    partition: u32,
+    records: Vec<Record>,
+    bytes: usize,
+    high_watermark: u64,
+}
+
+impl FnapReader {
+    pub(super) async fn open(
+        link: Arc<Link>,
+        flow: Name,
+        options: ReaderOptions,
+    ) -> Result<Self, BrokerError> {
+        let mut session = link.session().await?;
+        let found = link.describe(&mut session, &flow).await?;
+        let (positions, since) = beginnings(&found, &options);
+        let mut reader = Self {
+            link,
+            flow,
+            partitions: found.partitions.len() as u32,
+            id: found.id,
+            session: None,
+            backoff: Backoff::default(),
+            positions,
+            since,
+            gathered: Gathered::default(),
+            buffer: options.buffer.max(1),
+            ended: None,
+        };
+        reader.session = Some(reader.follow(session).await?);
+        Ok(reader)
+    }
+
+    /// Begins to read where this reader is.
+    async fn follow(&self, session: Client) -> Result<FlowReader<Client>, BrokerError> {
+        let options = ReadOptions {
+            from: Some(Start::Earliest),
+            cursor: Some(self.positions.clone()),
+            max: None,
+            follow: true,
+            format: EventFormat::Record,
+        };
+        let opened = FlowReader::open(session, &self.flow, &options).await;
+        opened.map_err(|error| self.link.error(self.flow.as_str(), error))
+    }
+
+    /// Opens a session again, to the same queue.
+    async fn reconnect(&mut self) -> Result<(), BrokerError> {
+        sleep(self.backoff.wait()).await;
+        // A failure, until a line has come: a server that accepts and breaks off waits, too.
+        self.backoff.failed();
+        let mut session = self.link.session().await?;
+        let found = self.link.describe(&mut session, &self.flow).await?;
+        if found.id != self.id {
+            return Err(BrokerError::Replaced {
+                queue: self.flow.to_string(),
+                expected: self.id.0.clone(),
+                found: found.id.0,
+            });
+        }
+        self.session = Some(self.follow(session).await?);
+        Ok(())
+    }
+
+    /// The next line; none when the session is over and another one is worth a try.
+    async fn line(&mut self) -> Result<Option<Line>, BrokerError> {
+        let Some(session) = &mut self.session else {
+            return match self.reconnect().await {
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(flow = %self.flow, %error, "no session to read");
+                    Ok(None)
+                }
+                outcome => outcome.map(|()| None),
+            };
+        };
+        let error = match session.next_line().await {
+            Ok(Some(line)) => {
+                self.backoff.succeeded();
+                let line = parse(&line);
+                return line
+                    .map(Some)
+                    .map_err(|error| self.link.broken(error.to_string()));
+            }
+            Ok(None) => self.link.unreachable("the reading has ended".to_owned()),
+            Err(error) => self.link.error(self.flow.as_str(), error),
+        };
+        self.session = None;
+        // What had come without a position behind it comes again.
+        self.gathered = Gathered::default();
+        match error {
+            // Gone, or created again under the same name: the description tells.
+            BrokerError::NotFound(_) => Ok(None),
+            error if error.is_transient() => {
+                tracing::debug!(flow = %self.flow, %error, "reading broke off");
+                Ok(None)
+            }
+            error => Err(error),
+        }
+    }
+
+    /// Takes a line; gives a chunk when one is complete.
+    fn take(&mut self, line: Line) -> Result<Option<Chunk>, BrokerError> {
+        match line {
+            Line::Record(partition, record) => Ok(self.gather(partition, record)),
+            Line::Position {
+                partition,
+                next,
+                high_watermark,
+            } => {
+                self.partitions = self.partitions.max(partition.saturating_add(1));
+                Ok(self.chunk(partition, next, high_watermark))
+            }
+            Line::Gap {
+                partition,
+                wanted,
+                earliest,
+                latest,
+            } => {
+                self.gathered = Gathered::default();
+                self.positions.insert(partition, earliest);
+                Err(BrokerError::OutOfRange {
+                    queue: self.flow.to_string(),
+                    partition,
+                    wanted,
+                    earliest,
+                    latest,
+                })
+            }
+        }
+    }
+
+    fn gather(&mut self, partition: u32, record: Record) -> Option<Chunk> {
+        if let Some(since) = &mut self.since
+            && !since.permits(partition, &record)
+        {
+            return None;
+        }
+        let next = record.offset + 1;
+        self.gathered.partition = partition;
+        self.gathered.bytes += crate::local::size_of(&record);
+        self.gathered.records.push(record);
+        // A run that is longer than the buffer is handed out in parts.
+        let full = self.gathered.bytes >= self.buffer;
+        full.then(|| self.chunk(partition, next, self.gathered.high_watermark.max(next)))
+            .flatten()
+    }
+
+    /// The chunk that ends at `next`, if that is beyond what was handed out.
+    fn chunk(&mut self, partition: u32, next: u64, high_watermark: u64) -> Option<Chunk> {
+        let gathered = std::mem::take(&mut self.gathered);
+        self.gathered.high_watermark = high_watermark;
+        let first = *self.positions.entry(partition).or_default();
+        if next <= first {
+            return None;
+        }
+        self.positions.insert(partition, next);
+        Some(Chunk {
+            partition,
+            first,
+            next,
+            high_watermark: high_watermark.max(next),
+            payload: Payload::Records(gathered.records),
+        })
+    }
+}
+
+#[async_trait]
+impl QueueReader for FnapReader {
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    async fn next(&mut self) -> Result<Chunk, BrokerError> {
+        loop {
+            if let Some(error) = &self.ended {
+                return Err(error.clone());
+            }
+            let line = match self.line().await {
+                Ok(Some(line)) => line,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.session = None;
+                    self.ended = Some(error);
+                    continue;
+                }
+            };
+            if let Some(chunk) = self.take(line)? {
+                return Ok(chunk);
+            }
+        }
+    }
+}
+
+impl Since {
+    /// Whether the record is at or after the time, or behind one that was.
+    fn permits(&mut self, partition: u32, record: &Record) -> bool {
+        if self.reached.contains(&partition) {
+            return true;
+        }
+        let reached = record.timestamp >= self.time;
+        if reached {
+            self.reached.insert(partition);
+        }
+        reached
+    }
+}
+
+/// Where each partition begins. By a time, reading begins at the oldest record and leaves out
+/// what is before.
+fn beginnings(found: &QueueDescription, options: &ReaderOptions) -> (Positions, Option<Since>) {
+    let ranges = found.partitions.iter();
+    let position = |(&partition, &(earliest, latest)): (&u32, &(u64, u64))| {
+        let given = options.positions.get(&partition).copied();
+        let start = match options.start {
+            Start::Latest => latest,
+            Start::Earliest | Start::Timestamp(_) => earliest,
+        };
+        (partition, given.unwrap_or(start))
+    };
+    let since = match options.start {
+        Start::Timestamp(time) => Some(Since {
+            time,
+            reached: options.positions.keys().copied().collect(),
+        }),
+        Start::Earliest | Start::Latest => None,
+    };
+    (ranges.map(position).collect(), since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(offset: u64, timestamp: i64) -> Record {
+        Record {
+            offset,
+            timestamp,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_before_the_time_is_left_out_until_the_first_that_is_not() {
+        let mut since = Since {
+            time: 10,
+            reached: BTreeSet::from([1]),
+        };
+        let times = [5, 9, 10, 3, 12];
+        let permitted = times.map(|time| since.permits(0, &record(0, time)));
+        assert_eq!(permitted, [false, false, true, true, true]);
+        assert!(since.permits(1, &record(0, 1)), "its position was given");
+    }
+}

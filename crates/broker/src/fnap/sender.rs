@@ -1,0 +1,279 @@
+//! The task that sends a writer's lines: one WRITE FLOW after the other, each with what has
+//! gathered while the one before was on its way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use eson_client::{Client, ClientError};
+use eson_protocol::{EventFormat, Name, Positions, StorePosition};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::sleep;
+
+use super::describe::Limits;
+use super::link::Link;
+use crate::BrokerError;
+use crate::backoff::Backoff;
+
+/// How many bytes of lines go into one WRITE FLOW, where the FNAA takes so many.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Some lines of one partition of the source.
+pub(super) struct Part {
+    pub(super) source: u32,
+    /// The partition that the lines go to.
+    to: u32,
+    first: u64,
+    /// The source offset behind the lines.
+    pub(super) next: u64,
+    lines: Vec<String>,
+    pub(super) bytes: usize,
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+impl Part {
+    pub(super) fn new(source: u32, to: u32, first: u64, next: u64) -> Self {
+        Self {
+            source,
+            to,
+            first,
+            next,
+            lines: Vec::new(),
+            bytes: 0,
+            room: None,
+        }
+    }
+
+    /// Takes lines from the front, with the offset behind each, as many as go into one batch.
+    /// Where some are left, the part ends with its own last line.
+    pub(super) fn fill(&mut self, lines: &mut VecDeque<(String, u64)>, limit: usize) {
+        let limit = limit.min(BATCH_BYTES);
+        while let Some((line, next)) = lines.pop_front() {
+            if !self.lines.is_empty() && self.bytes + line.len() > limit {
+                lines.push_front((line, next));
+                return;
+            }
+            self.bytes += line.len();
+            self.lines.push(line);
+            if !lines.is_empty() {
+                self.next = next;
+            }
+        }
+    }
+}
+
+/// What the writer sees of its task.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) acknowledged: Positions,
+    /// How many parts are acknowledged.
+    pub(super) parts: u64,
+    /// Why the task has ended.
+    pub(super) error: Option<BrokerError>,
+}
+
+impl Progress {
+    pub(super) fn starting_at(stored: Positions) -> Self {
+        Self {
+            acknowledged: stored,
+            ..Self::default()
+        }
+    }
+}
+
+/// Parts of one source partition that go out together.
+struct Batch {
+    position: StorePosition,
+    lines: Vec<String>,
+    bytes: usize,
+    parts: u64,
+    /// Given back when the batch is acknowledged.
+    _room: Vec<OwnedSemaphorePermit>,
+}
+
+pub(super) struct Sender {
+    link: Arc<Link>,
+    flow: Name,
+    processor: Option<String>,
+    session: Option<Client>,
+    backoff: Backoff,
+    limits: Limits,
+    told: watch::Sender<Progress>,
+    /// What waits, by source partition: order matters within each.
+    waiting: BTreeMap<u32, VecDeque<Part>>,
+    /// The source partition that was served last.
+    turn: u32,
+}
+
+impl Sender {
+    pub(super) fn new(
+        link: Arc<Link>,
+        flow: Name,
+        processor: Option<String>,
+        session: Client,
+        limits: Limits,
+        told: watch::Sender<Progress>,
+    ) -> Self {
+        Self {
+            link,
+            flow,
+            processor,
+            session: Some(session),
+            backoff: Backoff::default(),
+            limits,
+            told,
+            waiting: BTreeMap::new(),
+            turn: 0,
+        }
+    }
+
+    /// Sends until the writer is dropped or something fails for good.
+    pub(super) async fn run(mut self, mut parts: mpsc::Receiver<Part>) {
+        while let Some(part) = parts.recv().await {
+            self.put(part);
+            loop {
+                while let Ok(part) = parts.try_recv() {
+                    self.put(part);
+                }
+                let Some(batch) = self.batch() else { break };
+                if let Err(error) = self.deliver(batch).await {
+                    self.told
+                        .send_modify(|progress| progress.error = Some(error));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, part: Part) {
+        self.waiting.entry(part.source).or_default().push_back(part);
+    }
+
+    /// What goes out next: of the source partition whose turn it is, as much as fits.
+    fn batch(&mut self) -> Option<Batch> {
+        let behind = self.waiting.range(self.turn.saturating_add(1)..).next();
+        let (&source, _) = behind.or_else(|| self.waiting.first_key_value())?;
+        self.turn = source;
+        let parts = self.waiting.get_mut(&source)?;
+        let mut batch = Batch::beginning_with(parts.pop_front()?, self.processor.clone());
+        let limit = self.limits.write.min(BATCH_BYTES);
+        let fits = |batch: &Batch, part: &Part| batch.bytes + part.bytes <= limit;
+        while parts.front().is_some_and(|part| fits(&batch, part))
+            && let Some(part) = parts.pop_front()
+        {
+            batch.add(part);
+        }
+        if parts.is_empty() {
+            self.waiting.remove(&source);
+        }
+        Some(batch)
+    }
+
+    /// Sends a batch until it is acknowledged or refused for good.
+    async fn deliver(&mut self, batch: Batch) -> Result<(), BrokerError> {
+        while let Err(error) = self.send(&batch).await {
+            if !error.is_transient() {
+                return Err(error);
+            }
+            tracing::debug!(flow = %self.flow, %error, "a batch goes out again");
+            self.backoff.failed();
+            sleep(self.backoff.wait()).await;
+        }
+        self.backoff.succeeded();
+        self.told.send_modify(|progress| {
+            progress.parts += batch.parts;
+            let StorePosition {
+                partition, next, ..
+            } = batch.position;
+            let acknowledged = progress.acknowledged.entry(partition).or_default();
+            *acknowledged = next.max(*acknowledged);
+        });
+        Ok(())
+    }
+
+    async fn send(&mut self, batch: &Batch) -> Result<(), BrokerError> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.link.session().await?,
+        };
+        let position = self.processor.as_ref().map(|_| &batch.position);
+        if position.is_none() && batch.lines.is_empty() {
+            self.session = Some(session);
+            return Ok(());
+        }
+        let written = session
+            .write_flow(&self.flow, EventFormat::Record, position, &batch.lines)
+            .await;
+        match written {
+            Ok(_) => {
+                self.session = Some(session);
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, ClientError::Refused(_)) {
+                    self.session = Some(session);
+                }
+                Err(self.link.error(self.flow.as_str(), error))
+            }
+        }
+    }
+}
+
+impl Batch {
+    fn beginning_with(part: Part, processor: Option<String>) -> Self {
+        let mut batch = Self {
+            position: StorePosition {
+                processor: processor.unwrap_or_default(),
+                partition: part.source,
+                first: part.first,
+                next: part.first,
+                to: part.to,
+            },
+            lines: Vec::new(),
+            bytes: 0,
+            parts: 0,
+            _room: Vec::new(),
+        };
+        batch.add(part);
+        batch
+    }
+
+    fn add(&mut self, part: Part) {
+        self.position.next = part.next;
+        self.bytes += part.bytes;
+        self.parts += 1;
+        self.lines.extend(part.lines);
+        self._room.extend(part.room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(count: u64) -> VecDeque<(String, u64)> {
+        (0..count)
+            .map(|offset| ("x".repeat(10), offset + 1))
+            .collect()
+    }
+
+    #[test]
+    fn a_part_ends_with_its_own_last_line_unless_it_has_the_last_of_all() {
+        let mut lines = lines(5);
+        let mut nexts = Vec::new();
+        while !lines.is_empty() {
+            let mut part = Part::new(0, 0, 0, 9);
+            part.fill(&mut lines, 25);
+            assert!(part.bytes <= 25);
+            nexts.push(part.next);
+        }
+        assert_eq!(nexts, [2, 4, 9]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_for_any_batch_goes_alone() {
+        let mut lines = lines(2);
+        let mut part = Part::new(0, 0, 0, 2);
+        part.fill(&mut lines, 1);
+        assert_eq!((part.bytes, part.next, lines.len()), (10, 1, 1));
+    }
+}

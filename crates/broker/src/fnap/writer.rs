@@ -1,0 +1,194 @@
+//! Writing a flow: what is handed over becomes lines, which a task of the writer's own sends.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use eson_protocol::event::encode;
+use eson_protocol::{EventFormat, Name, Positions, Record};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::describe::Limits;
+use super::link::Link;
+use super::sender::{Part, Progress, Sender};
+use crate::{BrokerError, Chunk, Payload, QueueWriter, WriterOptions};
+
+/// How many parts may be on their way to the task.
+const HANDED_OVER: usize = 64;
+
+/// What a part counts for at least, so that small ones are bounded in number too.
+const LEAST_BYTES: u32 = 256;
+
+/// Writes a flow through its FNAA.
+pub(super) struct FnapWriter {
+    flow: Name,
+    partitions: u32,
+    stored: Positions,
+    limits: Limits,
+    /// How many bytes of lines may wait.
+    room: Arc<Semaphore>,
+    buffer: u32,
+    parts: mpsc::Sender<Part>,
+    handed_over: u64,
+    progress: watch::Receiver<Progress>,
+    task: JoinHandle<()>,
+}
+
+impl FnapWriter {
+    pub(super) async fn open(
+        link: Arc<Link>,
+        flow: Name,
+        options: WriterOptions,
+    ) -> Result<Self, BrokerError> {
+        let mut session = link.session().await?;
+        let found = link.describe(&mut session, &flow).await?;
+        let limits = link.limits(&mut session).await?;
+        let processor = options.processor.map(|it| it.to_string());
+        let stored = match &processor {
+            Some(processor) => link.positions(&mut session, &flow, processor).await?,
+            None => Positions::new(),
+        };
+        let buffer = u32::try_from(options.buffer)
+            .unwrap_or(u32::MAX)
+            .max(LEAST_BYTES);
+        // The semaphore's own bound is far above any buffer.
+        let buffer = buffer.min(u32::MAX >> 3);
+        let (parts, waiting) = mpsc::channel(HANDED_OVER);
+        let (told, progress) = watch::channel(Progress::starting_at(stored.clone()));
+        let sender = Sender::new(link, flow.clone(), processor, session, limits, told);
+        Ok(Self {
+            flow,
+            partitions: found.partitions.len() as u32,
+            stored,
+            limits,
+            room: Arc::new(Semaphore::new(buffer as usize)),
+            buffer,
+            parts,
+            handed_over: 0,
+            progress,
+            task: tokio::spawn(sender.run(waiting)),
+        })
+    }
+
+    fn check(&self, partition: u32) -> Result<(), BrokerError> {
+        if let Some(error) = &self.progress.borrow().error {
+            return Err(error.clone());
+        }
+        if partition < self.partitions {
+            return Ok(());
+        }
+        Err(BrokerError::Invalid {
+            queue: self.flow.to_string(),
+            cause: format!(
+                "there is no partition {partition}, only {}",
+                self.partitions
+            ),
+        })
+    }
+
+    /// The lines of a chunk, with the offset behind each.
+    fn lines(&self, to: u32, records: &[Record]) -> Result<VecDeque<(String, u64)>, BrokerError> {
+        let line = |record: &Record| {
+            let line = encode(EventFormat::Record, &self.flow, to, record);
+            if line.len() + 2 <= self.limits.event.min(self.limits.write) {
+                return Ok((line, record.offset + 1));
+            }
+            Err(BrokerError::TooLarge {
+                queue: self.flow.to_string(),
+                size: crate::local::size_of(record),
+            })
+        };
+        records.iter().map(line).collect()
+    }
+
+    async fn hand_over(&mut self, mut part: Part) -> Result<(), BrokerError> {
+        let bytes = u32::try_from(part.bytes).unwrap_or(u32::MAX);
+        let permits = bytes.clamp(LEAST_BYTES, self.buffer);
+        let mut progress = self.progress.clone();
+        let room = tokio::select! {
+            room = self.room.clone().acquire_many_owned(permits) => room,
+            error = progress.wait_for(|progress| progress.error.is_some()) => {
+                return Err(match error {
+                    Ok(progress) => self.failure(&progress),
+                    Err(_) => self.stopped(),
+                });
+            }
+        };
+        let room = room.map_err(|_| self.stopped())?;
+        part.room = Some(room);
+        let sent = self.parts.send(part).await;
+        sent.map_err(|_| self.failure(&self.progress.borrow()))?;
+        self.handed_over += 1;
+        Ok(())
+    }
+
+    fn failure(&self, progress: &Progress) -> BrokerError {
+        progress.error.clone().unwrap_or_else(|| self.stopped())
+    }
+
+    fn stopped(&self) -> BrokerError {
+        BrokerError::Unreachable {
+            server: self.flow.to_string(),
+            cause: "the writer has stopped".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl QueueWriter for FnapWriter {
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn takes_encoded(&self) -> bool {
+        false
+    }
+
+    fn stored(&self) -> Positions {
+        self.stored.clone()
+    }
+
+    async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {
+        self.check(partition)?;
+        let Payload::Records(records) = &chunk.payload else {
+            return Err(BrokerError::Unsupported {
+                kind: "broker behind an FNAA".to_owned(),
+                what: "take encoded batches".to_owned(),
+            });
+        };
+        let mut lines = self.lines(partition, records)?;
+        let mut first = chunk.first;
+        loop {
+            let mut part = Part::new(chunk.partition, partition, first, chunk.next);
+            part.fill(&mut lines, self.limits.write);
+            first = part.next;
+            self.hand_over(part).await?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), BrokerError> {
+        let wanted = self.handed_over;
+        let mut progress = self.progress.clone();
+        let done =
+            progress.wait_for(|progress| progress.parts >= wanted || progress.error.is_some());
+        match done.await {
+            Ok(progress) if progress.error.is_none() => Ok(()),
+            Ok(progress) => Err(self.failure(&progress)),
+            Err(_) => Err(self.stopped()),
+        }
+    }
+
+    fn acknowledged(&self) -> Positions {
+        self.progress.borrow().acknowledged.clone()
+    }
+}
+
+impl Drop for FnapWriter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
