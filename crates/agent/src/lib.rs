@@ -4,10 +4,13 @@
 
 mod agent;
 mod authority;
+mod check;
 mod command;
 pub mod config;
+mod dns;
 mod origin;
 mod participant;
+mod readiness;
 mod reconcile;
 mod remote;
 mod resource;
@@ -16,5 +19,8 @@ mod secrets;
 mod session;
 pub mod store;
 mod tls;
+mod web;
 
 pub use agent::{AgentError, run};
+pub use check::{Findings, check};
+pub use dns::dns_records;

@@ -36,11 +36,11 @@ struct Pending {
 
 /// A stream of statuses.
 #[derive(Debug)]
-pub struct Statuses(Arc<Inbox>);
+pub(crate) struct Statuses(Arc<Inbox>);
 
 impl Statuses {
     /// The next status; none when the runtime has been shut down. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Status> {
+    pub(crate) async fn next(&mut self) -> Option<Status> {
         loop {
             {
                 let mut pending = lock(&self.0.pending);

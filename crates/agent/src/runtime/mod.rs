@@ -15,12 +15,12 @@ use async_trait::async_trait;
 use eson_processor::client::ClientError;
 use eson_processor::proto::{Spec, Status};
 
-pub use board::Statuses;
-pub use processes::{ChildProcesses, RuntimeOptions};
+pub(crate) use board::Statuses;
+pub(crate) use processes::{ChildProcesses, RuntimeOptions};
 
 /// Starts, stops and lists instances of flow processors (draft figure 6).
 #[async_trait]
-pub trait Runtime: Send + Sync {
+pub(crate) trait Runtime: Send + Sync {
     /// Makes an instance run with this spec: created, or updated where its spec is another one.
     /// Returns when the processor has taken it. Instances of one shard share a process.
     ///

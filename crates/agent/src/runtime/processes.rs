@@ -30,22 +30,22 @@ const MAX_SOCKET_PATH: usize = 103;
 
 /// How processes are run.
 #[derive(Clone, Debug)]
-pub struct RuntimeOptions {
+pub(crate) struct RuntimeOptions {
     /// The flow processor.
-    pub program: PathBuf,
+    pub(crate) program: PathBuf,
     /// Where its sockets are: a directory that is emptied, readable by nobody else.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// How long to wait before a process that has ended is started again, doubled at each time.
-    pub restart_delay: Duration,
+    pub(crate) restart_delay: Duration,
     /// The most that is doubled to; a process that has run so long begins anew.
-    pub longest_restart_delay: Duration,
+    pub(crate) longest_restart_delay: Duration,
     /// How long a process may take to write what it has read before it is ended.
-    pub stop_time: Duration,
+    pub(crate) stop_time: Duration,
 }
 
 /// A [`Runtime`] of child processes, one for each shard that has instances.
 #[derive(Clone, Debug)]
-pub struct ChildProcesses {
+pub(crate) struct ChildProcesses {
     inner: Arc<Inner>,
 }
 
@@ -81,7 +81,7 @@ impl RuntimeOptions {
     ///
     /// # Errors
     /// [`RuntimeError::Setup`] when the system doesn't say where our own program is.
-    pub fn of(config: &Config) -> Result<Self, RuntimeError> {
+    pub(crate) fn of(config: &Config) -> Result<Self, RuntimeError> {
         let processor = &config.processor;
         let program = match &processor.program {
             Some(program) => program.clone(),
@@ -107,7 +107,7 @@ impl ChildProcesses {
     ///
     /// # Errors
     /// As for [`RuntimeOptions::of`] and [`ChildProcesses::with`].
-    pub fn new(config: &Config) -> Result<Self, RuntimeError> {
+    pub(crate) fn new(config: &Config) -> Result<Self, RuntimeError> {
         Self::with(RuntimeOptions::of(config)?)
     }
 
@@ -116,7 +116,7 @@ impl ChildProcesses {
     /// # Errors
     /// [`RuntimeError::Setup`] when the directory can't be made, or its path is too long for a
     /// Unix socket's.
-    pub fn with(options: RuntimeOptions) -> Result<Self, RuntimeError> {
+    pub(crate) fn with(options: RuntimeOptions) -> Result<Self, RuntimeError> {
         prepare(&options.directory).map_err(|cause| RuntimeError::Setup(cause.to_string()))?;
         let sockets = Sockets {
             directory: options.directory.clone(),
@@ -133,12 +133,6 @@ impl ChildProcesses {
         Ok(Self {
             inner: Arc::new(inner),
         })
-    }
-
-    /// How many processes are wanted now.
-    #[must_use]
-    pub fn shards(&self) -> usize {
-        self.inner.shards().len()
     }
 }
 

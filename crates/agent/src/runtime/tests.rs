@@ -18,12 +18,27 @@ fn flow_processor() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let output = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "eson-processor", "--bin", "flow-processor"])
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "eson-processor",
+                "--bin",
+                "flow-processor",
+            ])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let tests = std::env::current_exe().unwrap();
-        tests.parent().and_then(|deps| deps.parent()).unwrap().join("flow-processor")
+        tests
+            .parent()
+            .and_then(|deps| deps.parent())
+            .unwrap()
+            .join("flow-processor")
     };
     BUILT.get_or_init(build).clone()
 }
@@ -79,7 +94,9 @@ async fn until(statuses: &mut Statuses, is_it: impl Fn(&Status) -> bool) -> Stat
             }
         }
     };
-    timeout(SOON, found).await.expect("a status that was never told")
+    timeout(SOON, found)
+        .await
+        .expect("a status that was never told")
 }
 
 fn error_text(status: &Status) -> &str {
@@ -89,12 +106,19 @@ fn error_text(status: &Status) -> &str {
 
 /// The processes of this test's program that listen in this directory.
 fn processes(world: &World) -> Vec<u32> {
-    let directory = world._directory.path().to_str().unwrap().as_bytes().to_vec();
+    let directory = world
+        ._directory
+        .path()
+        .to_str()
+        .unwrap()
+        .as_bytes()
+        .to_vec();
     let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let ours = |id: &u32| {
         let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        line.windows(directory.len()).any(|window| window == directory)
+        line.windows(directory.len())
+            .any(|window| window == directory)
     };
     ids.filter(ours).collect()
 }
@@ -117,17 +141,32 @@ async fn runs_instances_by_shard_and_stops_what_is_idle() {
     let world = world(flow_processor());
     let runtime = &world.processes;
     assert_eq!(processes(&world), [0; 0]);
-    runtime.ensure("blue.example", bridge("a", "one")).await.unwrap();
-    runtime.ensure("blue.example", bridge("b", "two")).await.unwrap();
-    runtime.ensure("green.example", bridge("c", "three")).await.unwrap();
+    runtime
+        .ensure("blue.example", bridge("a", "one"))
+        .await
+        .unwrap();
+    runtime
+        .ensure("blue.example", bridge("b", "two"))
+        .await
+        .unwrap();
+    runtime
+        .ensure("green.example", bridge("c", "three"))
+        .await
+        .unwrap();
     until_processes(&world, 2).await;
     let mut statuses = runtime.watch();
     for id in ["a", "b", "c"] {
         until(&mut statuses, |status| status.id == id).await;
     }
     // The same again changes nothing, another spec replaces it.
-    runtime.ensure("blue.example", bridge("a", "one")).await.unwrap();
-    runtime.ensure("blue.example", bridge("a", "other")).await.unwrap();
+    runtime
+        .ensure("blue.example", bridge("a", "one"))
+        .await
+        .unwrap();
+    runtime
+        .ensure("blue.example", bridge("a", "other"))
+        .await
+        .unwrap();
 
     runtime.remove("blue.example", "a").await.unwrap();
     assert_eq!(runtime.status("a"), None);
@@ -136,7 +175,10 @@ async fn runs_instances_by_shard_and_stops_what_is_idle() {
     runtime.remove("blue.example", "b").await.unwrap();
     runtime.remove("blue.example", "nobody").await.unwrap();
     until_processes(&world, 0).await;
-    runtime.ensure("green.example", bridge("c", "three")).await.unwrap();
+    runtime
+        .ensure("green.example", bridge("c", "three"))
+        .await
+        .unwrap();
     runtime.shutdown().await;
     assert_eq!(processes(&world), [0; 0]);
     let closed = runtime.ensure("green.example", bridge("c", "three")).await;
@@ -148,7 +190,10 @@ async fn starts_a_killed_process_again_with_everything_that_is_wanted() {
     let world = world(flow_processor());
     let runtime = &world.processes;
     for id in ["a", "b"] {
-        runtime.ensure("blue.example", bridge(id, "one")).await.unwrap();
+        runtime
+            .ensure("blue.example", bridge(id, "one"))
+            .await
+            .unwrap();
     }
     let mut statuses = runtime.watch();
     for _ in 0..3 {
@@ -167,7 +212,10 @@ async fn starts_a_killed_process_again_with_everything_that_is_wanted() {
             until(&mut statuses, runs).await;
         }
     }
-    runtime.ensure("blue.example", bridge("c", "one")).await.unwrap();
+    runtime
+        .ensure("blue.example", bridge("c", "one"))
+        .await
+        .unwrap();
     runtime.shutdown().await;
 }
 
@@ -178,7 +226,11 @@ async fn says_what_the_processor_refuses() {
         sources: Vec::new(),
         ..bridge("a", "one")
     };
-    let refused = world.processes.ensure("blue.example", spec).await.unwrap_err();
+    let refused = world
+        .processes
+        .ensure("blue.example", spec)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, RuntimeError::Refused { .. }), "{refused}");
     assert!(!refused.is_transient());
     world.processes.remove("blue.example", "a").await.unwrap();
@@ -189,10 +241,16 @@ async fn says_what_the_processor_refuses() {
 async fn says_why_no_process_runs_and_goes_on_trying() {
     let world = world("/nowhere/flow-processor".into());
     let runtime = &world.processes;
-    let error = runtime.ensure("blue.example", bridge("a", "one")).await.unwrap_err();
+    let error = runtime
+        .ensure("blue.example", bridge("a", "one"))
+        .await
+        .unwrap_err();
     assert!(error.is_transient());
     let text = error.to_string();
-    assert!(text.contains("blue.example") && text.contains("/nowhere/flow-processor"), "{text}");
+    assert!(
+        text.contains("blue.example") && text.contains("/nowhere/flow-processor"),
+        "{text}"
+    );
     let status = runtime.status("a").expect("a status");
     assert_eq!(status.legs[0].state(), State::Retrying);
     runtime.remove("blue.example", "a").await.unwrap();

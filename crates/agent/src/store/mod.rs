@@ -109,12 +109,6 @@ pub trait Store: Send + Sync {
     /// Only when the store itself is out of reach.
     async fn list(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError>;
 
-    /// The resources of a kind whose names begin with `prefix`, ordered by name.
-    ///
-    /// # Errors
-    /// Only when the store itself is out of reach.
-    async fn list_prefix(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError>;
-
     /// Adds a resource.
     ///
     /// # Errors

@@ -85,21 +85,12 @@ impl<R: Resource> Resources<R> {
         self.list_prefix("").await
     }
 
-    /// Those whose names begin with `prefix`.
-    ///
-    /// # Errors
-    /// As for [`Resources::get`].
-    pub async fn list_prefix(&self, prefix: &str) -> Result<Vec<Stored<R>>, StoreError> {
-        let entries = self.store.list(R::KIND, prefix).await?;
-        entries.iter().map(decode).collect()
-    }
-
     /// Those whose names begin with `prefix`, ordered by name.
     ///
     /// # Errors
     /// As for [`Resources::get`].
     pub async fn list_prefix(&self, prefix: &str) -> Result<Vec<Stored<R>>, StoreError> {
-        let entries = self.store.list_prefix(R::KIND, prefix).await?;
+        let entries = self.store.list(R::KIND, prefix).await?;
         entries.iter().map(decode).collect()
     }
 

@@ -50,6 +50,10 @@ impl fmt::Debug for File {
 }
 
 impl File {
+    pub(super) fn exists(directory: &Path) -> bool {
+        directory.join(FILE_NAME).exists()
+    }
+
     pub(super) fn new(directory: &Path) -> Self {
         let path = directory.join(FILE_NAME);
         let open = move || {

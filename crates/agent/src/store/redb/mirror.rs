@@ -37,13 +37,6 @@ impl Mirror {
         matching.map(|(_, entry)| entry.clone()).collect()
     }
 
-    pub(super) fn entries_from(&self, kind: Kind, prefix: &str) -> Vec<Entry> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let behind = entries[kind as usize].range(prefix.to_owned()..);
-        let within = behind.take_while(|(name, _)| name.starts_with(prefix));
-        within.map(|(_, entry)| entry.clone()).collect()
-    }
-
     pub(super) fn changes(&self, kind: Kind) -> Changes {
         self.feed.subscribe(kind)
     }

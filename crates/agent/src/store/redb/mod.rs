@@ -43,6 +43,12 @@ impl RedbStore {
         Self::start(File::new(directory))
     }
 
+    /// Whether `directory` has a store.
+    #[must_use]
+    pub fn exists(directory: &Path) -> bool {
+        File::exists(directory)
+    }
+
     fn start(mut file: File) -> Result<Self, StoreError> {
         let mirror = Arc::new(Mirror::new(file.load()?, ChangeFeed::default()));
         let (requests, queue) = mpsc::channel(QUEUE);
@@ -109,10 +115,6 @@ impl Store for RedbStore {
 
     async fn list(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         Ok(self.mirror.entries(kind, prefix))
-    }
-
-    async fn list_prefix(&self, kind: Kind, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.mirror.entries_from(kind, prefix))
     }
 
     async fn create(&self, kind: Kind, name: &str, document: Bytes) -> Result<Entry, StoreError> {
