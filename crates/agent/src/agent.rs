@@ -33,6 +33,9 @@ pub enum AgentError {
     /// The embedded name server does not take back what it had.
     #[error("the embedded name server: {0}")]
     Names(#[from] RegisterError),
+    /// Health and metrics can't be served.
+    #[error(transparent)]
+    Web(#[from] crate::web::WebError),
 }
 
 /// Runs an FNAA until `stop` is cancelled. Each configuration that comes over `reloads` replaces
@@ -54,6 +57,9 @@ pub async fn run(
     let service = service(&participant, &users, &stop);
     let config = participant.config();
     let listeners = Listeners::bind(&config.listen, &participant.socket).await?;
+    if let Some(web) = &config.web {
+        crate::web::serve(web, &service, &tasks).await?;
+    }
     reconcile::spawn(&participant, &tasks, &stop);
     listeners.serve(&service, &tasks);
     tracing::info!(fqdn = %participant.fqdn, "serving");

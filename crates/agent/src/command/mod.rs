@@ -75,6 +75,7 @@ impl Request<'_> {
                 self.subscribe_local(remote, local, options).await
             }
             Command::SubscribeRemote(flow, options) => self.subscribe_remote(flow, options).await,
+            Command::UnsubscribeRemote(flow, id) => self.unsubscribe_remote(flow, id).await,
             Command::Unsubscribe(name) => self.unsubscribe(name).await,
             Command::PauseSubscription(name) => self.pause_subscription(name).await,
             Command::ResumeSubscription(name) => self.resume_subscription(name).await,

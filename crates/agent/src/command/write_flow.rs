@@ -141,7 +141,7 @@ async fn hand_over(
     events: Vec<WrittenEvent>,
 ) -> Result<(), BrokerError> {
     let partitions = writer.partitions();
-    let mut by_key = Partitioner::new().batch(partitions);
+    let by_key = Partitioner::new().batch(partitions);
     let mut groups: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
     for event in events {
         let key = event.record.key.as_deref();

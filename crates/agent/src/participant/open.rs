@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use eson_broker::{
-    Advertised, Broker, BrokerError, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, LocalBroker,
+    Advertised, BrokerError, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, LocalBroker,
     LocalOptions, Secret,
 };
 use eson_client::Dialer;

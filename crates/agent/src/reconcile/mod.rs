@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 pub use controller::{Controller, Reconciler};
 pub use fan_out::FanOut;
-pub use work_queue::{Outcome, WorkQueue};
+pub use work_queue::Outcome;
 
 use crate::participant::Participant;
 use crate::resource::{Condition, Failure};

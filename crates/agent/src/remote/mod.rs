@@ -6,7 +6,7 @@ use eson_client::{Address, Client, ClientError, ConnectOptions, TlsName};
 use eson_names::{Agent, Resolution, ResolveError};
 use eson_protocol::{Code, Command, Name, RemoteSubscribe, Reply};
 
-pub(crate) use answer::{Copy, CopyCredential};
+pub(crate) use answer::Copy;
 
 use crate::participant::{Participant, Peer};
 use crate::resource::Failure;
