@@ -43,6 +43,7 @@ impl Child {
         let mut command = Command::new(&options.program);
         command
             .args(["--listen", &address, "--exit-with-stdin"])
+            .args(&options.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

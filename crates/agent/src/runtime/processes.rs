@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::board::Board;
 use super::shard::{Shard, Supervisor};
 use super::{Runtime, RuntimeError, Statuses};
-use crate::config::Config;
+use crate::config::{Config, Resolver};
 
 /// The flow processor's name.
 const PROGRAM: &str = "flow-processor";
@@ -33,6 +33,8 @@ const MAX_SOCKET_PATH: usize = 103;
 pub(crate) struct RuntimeOptions {
     /// The flow processor.
     pub(crate) program: PathBuf,
+    /// What it is told on its command line beside its address.
+    pub(crate) arguments: Vec<String>,
     /// Where its sockets are: a directory that is emptied, readable by nobody else.
     pub(crate) directory: PathBuf,
     /// How long to wait before a process that has ended is started again, doubled at each time.
@@ -90,12 +92,24 @@ impl RuntimeOptions {
         };
         Ok(Self {
             program,
+            arguments: lookup_arguments(&config.resolver),
             directory: config.state_dir.join(DIRECTORY),
             restart_delay: processor.restart_delay,
             longest_restart_delay: processor.longest_restart_delay,
             stop_time: processor.stop_time,
         })
     }
+}
+
+/// Brokers' names are looked up where fnaad itself looks names up.
+fn lookup_arguments(resolver: &Resolver) -> Vec<String> {
+    let nameservers = resolver.nameservers.iter();
+    let nameservers = nameservers.map(|server| format!("--nameserver={server}"));
+    let stubs = resolver.stub_zones.iter().flat_map(|stub| {
+        let servers = stub.nameservers.iter();
+        servers.map(|server| format!("--stub-zone={}={server}", stub.zone))
+    });
+    nameservers.chain(stubs).collect()
 }
 
 fn beside_ourselves() -> io::Result<PathBuf> {

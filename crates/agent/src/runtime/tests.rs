@@ -52,6 +52,7 @@ fn world(program: PathBuf) -> World {
     let directory = TempDir::new().unwrap();
     let options = RuntimeOptions {
         program,
+        arguments: Vec::new(),
         directory: directory.path().join("processors"),
         restart_delay: Duration::from_millis(50),
         longest_restart_delay: Duration::from_millis(200),
@@ -262,6 +263,7 @@ fn refuses_a_directory_whose_sockets_have_too_long_names() {
     let directory = TempDir::new().unwrap();
     let options = RuntimeOptions {
         program: "flow-processor".into(),
+        arguments: Vec::new(),
         directory: directory.path().join("long".repeat(30)),
         restart_delay: SOON,
         longest_restart_delay: SOON,
