@@ -109,30 +109,19 @@ impl Failed {
     }
 }
 
-/// All or nothing, unless the client has spread the batch over partitions itself.
+/// All or nothing. What a processor writes goes where each of its lines says.
 async fn append(
     local: &LocalBroker,
     queue: &str,
     events: Vec<WrittenEvent>,
     position: Option<StorePosition>,
 ) -> Result<u64, Failed> {
-    if let Some(position) = position {
-        let records = events.into_iter().map(|event| event.record).collect();
-        let to = AppendTo::Partition(position.to);
-        let written = local.append(queue, to, records, Some(position)).await;
-        return written.map_err(Failed::nothing_written);
-    }
-    let mut groups: BTreeMap<Option<u32>, Vec<Record>> = BTreeMap::new();
-    for event in events {
-        groups.entry(event.partition).or_default().push(event.record);
-    }
-    let mut written = 0;
-    for (partition, records) in groups {
-        let to = partition.map_or(AppendTo::Key, AppendTo::Partition);
-        let appended = local.append(queue, to, records, None).await;
-        written += appended.map_err(|error| Failed { error, written })?;
-    }
-    Ok(written)
+    let default = position.as_ref().map(|position| position.to);
+    let partitions = events.iter().map(|event| event.partition.or(default));
+    let to = AppendTo::Each(partitions.collect());
+    let records = events.into_iter().map(|event| event.record).collect();
+    let written = local.append(queue, to, records, position).await;
+    written.map_err(Failed::nothing_written)
 }
 
 async fn hand_over(
