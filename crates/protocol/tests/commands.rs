@@ -435,3 +435,20 @@ fn a_command_too_long_for_a_line_is_not_written() {
     assert!(format_command(&longest(8192 - overhead)).is_ok());
     assert!(format_command(&longest(8193 - overhead)).is_err());
 }
+
+#[test]
+fn what_shows_who_somebody_is_is_not_printed() {
+    for line in [
+        "AUTHENTICATE PLAIN AHRlc3QAdGVzdA==",
+        "SUBSCRIBE a.example id=AHRlc3QAdGVzdA",
+        "UNSUBSCRIBE a.example id=AHRlc3QAdGVzdA",
+    ] {
+        let command = parse_command(line).expect(line);
+        let printed = format!("{command} {command:?}");
+        assert!(printed.contains(&line[..15]), "{printed}");
+        assert!(
+            !printed.contains("AHRlc3QAdGVzdA") && !printed.contains("test"),
+            "{printed}"
+        );
+    }
+}

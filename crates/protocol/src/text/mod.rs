@@ -60,21 +60,9 @@ pub fn usage() -> impl Iterator<Item = &'static str> {
     table::COMMANDS.iter().map(|entry| entry.usage)
 }
 
-/// The command as it would stand in a line, but without an initial response, which holds a
-/// password, and with a placeholder for what can't be written: for logs and traces.
-/// The id of a subscription is all that an anonymous subscriber has to show: as good as a
-/// password.
-fn without_id(command: &Command) -> Command {
-    let hidden = || "(hidden)".to_owned();
-    let mut command = command.clone();
-    match &mut command {
-        Command::SubscribeRemote(_, options) => options.id = options.id.take().map(|_| hidden()),
-        Command::UnsubscribeRemote(_, id) => *id = hidden(),
-        _ => {}
-    }
-    command
-}
-
+/// The command as it would stand in a line, for logs and traces: without what shows who somebody
+/// is, which are an initial response and the id of a subscription, and with a placeholder for what
+/// can't be written.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::Authenticate {
@@ -89,6 +77,19 @@ impl fmt::Display for Command {
             Err(error) => write!(f, "({error})"),
         }
     }
+}
+
+/// The id of a subscription is all that an anonymous subscriber has to show: as good as a
+/// password.
+fn without_id(command: &Command) -> Command {
+    let hidden = || "(hidden)".to_owned();
+    let mut command = command.clone();
+    match &mut command {
+        Command::SubscribeRemote(_, options) => options.id = options.id.take().map(|_| hidden()),
+        Command::UnsubscribeRemote(_, id) => *id = hidden(),
+        _ => {}
+    }
+    command
 }
 
 impl fmt::Debug for Command {
