@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Name, Positions, Principal};
 
 /// What a client asks (draft figure 5, `docs/fnap.md`). `Debug` and `Display` show it as a line,
-/// without an initial
-/// response and without the id of a subscription.
+/// without an initial response and without the id of a subscription.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
