@@ -94,7 +94,9 @@ impl<C: BorrowMut<Client>> FlowReader<C> {
         }
     }
 
-    /// Ends the read: asks the server to stop, and drops what it had sent by then.
+    /// Ends the read: asks the server to stop, and drops what it had sent by then. A read that
+    /// does not follow can't be stopped, so that all the rest is dropped; where that is much,
+    /// drop the reader and the session instead.
     ///
     /// # Errors
     /// As for [`FlowReader::next_line`].

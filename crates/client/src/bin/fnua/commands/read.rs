@@ -91,7 +91,7 @@ async fn follow(mut reader: FlowReader<&mut Client>, printer: &mut Printer) -> R
                 printer.flush()?;
                 tokio::select! {
                     line = reader.next_line() => line?,
-                    _ = &mut interrupted => return Ok(reader.stop().await?),
+                    _ = &mut interrupted => return stop(reader).await,
                 }
             }
         };
@@ -99,6 +99,14 @@ async fn follow(mut reader: FlowReader<&mut Client>, printer: &mut Printer) -> R
             Some(line) => printer.print(&line)?,
             None => return printer.flush(),
         }
+    }
+}
+
+/// Ends the read in order; a second Ctrl-C does not wait for that.
+async fn stop(reader: FlowReader<&mut Client>) -> Result<(), Failure> {
+    tokio::select! {
+        stopped = reader.stop() => Ok(stopped?),
+        _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }
 
