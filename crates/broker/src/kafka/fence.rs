@@ -4,14 +4,11 @@
 //! partition. An empty transaction, aborted, shows it the newer one: its marker is written to
 //! the partitions to which the former writer has written. Readers don't see markers.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
-use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, BrokerId, DescribeProducersRequest, EndTxnRequest, ProducerId,
-    TransactionalId,
+    AddPartitionsToTxnRequest, EndTxnRequest, ProducerId, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -62,33 +59,13 @@ async fn behind(
     topic: &Topic,
     producer: Producer,
 ) -> Result<Vec<i32>, BrokerError> {
-    let mut by_leader: HashMap<BrokerId, Vec<i32>> = HashMap::new();
-    for partition in 0..topic.partitions() {
-        if let Some(leader) = topic.leader(partition) {
-            let of_leader = by_leader.entry(leader).or_default();
-            of_leader.push(partition.cast_signed());
-        }
-    }
-    let mut behind = vec![];
-    for (leader, partitions) in by_leader {
-        let topics = vec![
-            TopicRequest::default()
-                .with_name(topic.name.clone())
-                .with_partition_indexes(partitions),
-        ];
-        let request = DescribeProducersRequest::default().with_topics(topics);
-        let connection = cluster.broker(leader).await?;
-        let response = connection.call(&request).await?;
-        let subject = connection.subject(&topic.name.0);
-        for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
-            subject.check(partition.error_code, partition.error_message.as_deref())?;
-            let older = partition.active_producers.iter().any(|state| {
-                state.producer_id.0 == producer.id && state.producer_epoch < producer.epoch.into()
-            });
-            behind.extend(older.then_some(partition.partition_index));
-        }
-    }
-    Ok(behind)
+    let memories = producer::memories(cluster, topic, producer.id).await?;
+    let older = memories
+        .into_iter()
+        .filter(|(_, memory)| memory.epoch < producer.epoch.into());
+    Ok(older
+        .map(|(partition, _)| partition.cast_signed())
+        .collect())
 }
 
 async fn begin(

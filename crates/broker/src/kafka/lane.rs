@@ -172,6 +172,10 @@ impl Lane {
         if let Some(index) = self.find(sequence) {
             self.sent[index].state = State::Done;
         }
+        self.collect()
+    }
+
+    fn collect(&mut self) -> Vec<Claim> {
         let mut claims = vec![];
         while self
             .sent
@@ -226,6 +230,33 @@ impl Lane {
         };
         self.sent.insert(index + 1, second);
         Ok(true)
+    }
+
+    /// Whether there are batches of which nobody knows whether the broker has them.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.sent.iter().any(|sent| sent.state != State::Done)
+    }
+
+    /// Settles what the broker has, given the last number that it remembers. Returns whose turn
+    /// has come, or nothing when its memory does not fit what was sent.
+    ///
+    /// A broker that was killed remembers only a producer's last batch, and takes those before
+    /// it for out of order when they come again.
+    pub(crate) fn settle(&mut self, last_sequence: i32) -> Option<Vec<Claim>> {
+        let last = |sent: &Sent| advance(sent.sequence, sent.batch.count - 1);
+        let settled = match self
+            .sent
+            .iter()
+            .rposition(|sent| last(sent) == last_sequence)
+        {
+            Some(index) => index + 1,
+            None if self.sent.front()?.sequence == advance(last_sequence, 1) => 0,
+            None => return None,
+        };
+        for sent in self.sent.iter_mut().take(settled) {
+            sent.state = State::Done;
+        }
+        Some(self.collect())
     }
 
     /// Numbers what is not acknowledged anew, for a producer whose first number is 0.
@@ -427,6 +458,22 @@ mod tests {
         scene.lane.renumber();
         assert_eq!([scene.next(true), scene.next(true)], [Some(0), Some(2)]);
         assert_eq!(scene.lane.next_sequence, 4);
+    }
+
+    #[test]
+    fn what_the_broker_remembers_is_settled() {
+        let mut scene = Scene::new();
+        (0..3).for_each(|_| scene.push(2, RIPE + TARGET));
+        (0..3).for_each(|_| drop(scene.next(false)));
+        [0, 2, 4]
+            .into_iter()
+            .for_each(|sequence| scene.lane.fail(sequence));
+        assert!(scene.lane.settle(7).is_none(), "never sent");
+        assert!(scene.lane.settle(2).is_none(), "no batch ends there");
+        assert_eq!(scene.lane.settle(-1).map(|claims| claims.len()), Some(0));
+        assert_eq!(scene.lane.settle(3).map(|claims| claims.len()), Some(2));
+        assert!(scene.lane.is_unsettled());
+        assert_eq!(scene.next(true), Some(4));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Becoming a producer: InitProducerId (KIP-98, KIP-360).
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::{
-    FindCoordinatorRequest, InitProducerIdRequest, ProducerId, TransactionalId,
+    BrokerId, DescribeProducersRequest, FindCoordinatorRequest, InitProducerIdRequest, ProducerId,
+    TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use super::batch::Producer;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use crate::BrokerError;
 use crate::backoff::Backoff;
@@ -60,6 +63,53 @@ pub(crate) async fn named(
         })
     })
     .await
+}
+
+/// What a partition's leader remembers of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) epoch: i32,
+    /// The sequence number of the last record that it has written.
+    pub(crate) last_sequence: i32,
+}
+
+/// What the leaders remember of the producer, for each partition to which it has written.
+pub(crate) async fn memories(
+    cluster: &Cluster,
+    topic: &Topic,
+    producer: i64,
+) -> Result<BTreeMap<u32, Memory>, BrokerError> {
+    let mut by_leader: HashMap<BrokerId, Vec<i32>> = HashMap::new();
+    for partition in 0..topic.partitions() {
+        if let Some(leader) = topic.leader(partition) {
+            let of_leader = by_leader.entry(leader).or_default();
+            of_leader.push(partition.cast_signed());
+        }
+    }
+    let mut memories = BTreeMap::new();
+    for (leader, partitions) in by_leader {
+        let topics = vec![
+            TopicRequest::default()
+                .with_name(topic.name.clone())
+                .with_partition_indexes(partitions),
+        ];
+        let request = DescribeProducersRequest::default().with_topics(topics);
+        let connection = cluster.broker(leader).await?;
+        let response = connection.call(&request).await?;
+        let subject = connection.subject(&topic.name.0);
+        for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
+            subject.check(partition.error_code, partition.error_message.as_deref())?;
+            let mut states = partition.active_producers.iter();
+            if let Some(state) = states.find(|state| state.producer_id.0 == producer) {
+                let memory = Memory {
+                    epoch: state.producer_epoch,
+                    last_sequence: state.last_sequence,
+                };
+                memories.insert(partition.partition_index.cast_unsigned(), memory);
+            }
+        }
+    }
+    Ok(memories)
 }
 
 fn init(name: Option<&str>, former: Option<Producer>) -> InitProducerIdRequest {

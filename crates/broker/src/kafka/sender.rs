@@ -1,7 +1,7 @@
 //! The background half of a writer: batches to the leaders, several on their way to each,
 //! repeated until they are acknowledged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,9 @@ use super::connection::Connection;
 use super::lane::{Claim, Content, Lane, Part};
 use super::positions::PositionStore;
 use super::produce::{self, Outbound};
+use super::producer::{self, Memory};
 use super::tickets::Tickets;
-use super::{producer, topics};
+use super::topics;
 use crate::BrokerError;
 use crate::backoff::Backoff;
 
@@ -94,6 +95,7 @@ struct Leader {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Renewal {
     None,
+    /// Somebody has to look what the broker does remember.
     Wanted,
     UnderWay,
 }
@@ -105,6 +107,7 @@ enum Done {
     Produced(Produced),
     Refreshed(Result<Topic, BrokerError>),
     Saved(PositionStore, Positions, Result<(), BrokerError>),
+    Inspected(Result<BTreeMap<u32, Memory>, BrokerError>),
     Renewed(Option<PositionStore>, Result<Producer, BrokerError>),
 }
 
@@ -253,7 +256,7 @@ impl Sender {
 
     fn send(&mut self) -> Result<(), BrokerError> {
         if self.renewal != Renewal::None {
-            self.renew();
+            self.inspect();
             return Ok(());
         }
         let mut by_leader: HashMap<BrokerId, Vec<u32>> = HashMap::new();
@@ -376,6 +379,7 @@ impl Sender {
                 result?;
                 *lock(&self.shared.stored) = positions;
             }
+            Done::Inspected(result) => self.inspected(result?),
             Done::Renewed(store, result) => {
                 self.store = store;
                 self.producer = result?;
@@ -564,14 +568,52 @@ impl Sender {
         Ok(())
     }
 
-    /// Becomes a new producer once nothing of the old one is on its way.
-    fn renew(&mut self) {
+    /// Once nothing is on its way any more, looks what the leaders remember of it.
+    fn inspect(&mut self) {
         let busy = self.lanes.iter().any(Lane::has_in_flight);
         let saving = self.storing && self.store.is_none();
         if busy || saving || self.renewal == Renewal::UnderWay {
             return;
         }
         self.renewal = Renewal::UnderWay;
+        let (cluster, topic) = (self.cluster.clone(), self.topic.clone());
+        let producer = self.producer.id;
+        let patience = self.cluster.config().delivery_timeout;
+        self.work.push(Box::pin(async move {
+            let memories = || producer::memories(&cluster, &topic, producer);
+            Done::Inspected(Backoff::retry(patience, memories).await)
+        }));
+    }
+
+    /// Goes on where the leaders' memory fits what was sent; otherwise a new producer has to.
+    fn inspected(&mut self, memories: BTreeMap<u32, Memory>) {
+        let mut fits = true;
+        for (partition, lane) in (0_u32..).zip(&mut self.lanes) {
+            if !lane.is_unsettled() {
+                continue;
+            }
+            let memory = memories.get(&partition);
+            let memory = memory.filter(|memory| memory.epoch == i32::from(self.producer.epoch));
+            match memory.and_then(|memory| lane.settle(memory.last_sequence)) {
+                Some(claims) => {
+                    claims
+                        .iter()
+                        .for_each(|claim| self.tickets.part_done(claim.ticket));
+                }
+                None => fits = false,
+            }
+        }
+        if fits {
+            self.renewal = Renewal::None;
+        } else {
+            self.renew();
+        }
+    }
+
+    /// Becomes a new producer, for which all numbers begin anew. What the old one has written
+    /// without our knowing comes again.
+    fn renew(&mut self) {
+        tracing::warn!(topic = %self.topic.name.0, "the broker has lost its memory of this writer");
         let store = self.store.take();
         let cluster = self.cluster.clone();
         let queue = self.topic.name.0.to_string();

@@ -1,0 +1,109 @@
+//! A broker that is killed in the middle of a copy: nothing is lost, and order is kept.
+
+#[path = "kafka/support.rs"]
+#[allow(dead_code, reason = "shared with the tests of a broker that lives")]
+mod support;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use eson_broker::{Broker, KafkaBroker, QueueReader, QueueWriter, ReaderOptions};
+use eson_protocol::Positions;
+use eson_tests::Kafka;
+use eson_tests::kafka::Authorization;
+use eson_tests::records::{Sample, compare, plain_client, produce, read_topic};
+use support::{config, created, end_of, from_earliest, on_behalf, samples, soon};
+
+const PARTITIONS: i32 = 4;
+const RECORDS: i32 = 40_000;
+
+/// One reader and one writer go through all of it; only the broker comes and goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_broker_costs_nothing() {
+    let mut kafka = Kafka::start("broker-crash", Authorization::Open);
+    let address = kafka.plaintext();
+    let broker = KafkaBroker::new(config(&address)).expect("a broker");
+    let from = created(&broker, PARTITIONS.cast_unsigned()).await;
+    let to = created(&broker, PARTITIONS.cast_unsigned()).await;
+    let records = recent_samples();
+    let client = plain_client(&address);
+    {
+        let (client, topic, records) = (client.clone(), from.clone(), records.clone());
+        let filled = tokio::task::spawn_blocking(move || produce(&client, &topic, &records));
+        filled.await.expect("filled");
+    }
+    let end = end_of(&broker, &from).await;
+    let options = ReaderOptions {
+        buffer: 128 << 10,
+        ..from_earliest(true)
+    };
+    let mut reader = broker.open_reader(&from, options).await.expect("a reader");
+    let mut writer = broker
+        .open_writer(&to, on_behalf("bridge"))
+        .await
+        .expect("a writer");
+    let mut read = Positions::new();
+    for part in 1..=3 {
+        let until = total(&end) * part / 3;
+        copy_part(&mut reader, &mut writer, &mut read, until).await;
+        if part < 3 {
+            // While the last chunks are on their way.
+            kafka.kill9();
+            kafka = restarted(kafka).await;
+        }
+    }
+    soon(writer.flush()).await.expect("flushed");
+    assert_eq!(writer.acknowledged(), end);
+    assert_eq!(writer.stored(), end);
+    let repeats = tokio::task::spawn_blocking(move || {
+        let arrived = read_topic(&client, &to).expect("readable");
+        compare(&records, &arrived).expect("everything is there")
+    });
+    assert_eq!(
+        repeats.await.expect("compared"),
+        0,
+        "a writer repeats nothing"
+    );
+}
+
+/// Records of today: a broker that restarts forgets producers whose last record is older than a
+/// day, by the record's own time, and then can't tell that a batch comes again.
+fn recent_samples() -> Vec<Sample> {
+    let now = UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    let begin = i64::try_from(now).expect("before the year 292,000,000") - i64::from(RECORDS);
+    let mut records = samples(RECORDS, PARTITIONS);
+    for (record, timestamp) in records.iter_mut().zip(begin..) {
+        record.timestamp = timestamp;
+    }
+    records
+}
+
+/// Copies until so many records are handed over.
+async fn copy_part(
+    reader: &mut Box<dyn QueueReader>,
+    writer: &mut Box<dyn QueueWriter>,
+    read: &mut Positions,
+    until: u64,
+) {
+    while total(read) < until {
+        let chunk = soon(reader.next()).await.expect("a chunk");
+        read.insert(chunk.partition, chunk.next);
+        soon(writer.write(chunk.partition, chunk))
+            .await
+            .expect("written");
+    }
+}
+
+fn total(positions: &Positions) -> u64 {
+    positions.values().sum()
+}
+
+async fn restarted(mut kafka: Kafka) -> Kafka {
+    let restarted = tokio::task::spawn_blocking(move || {
+        kafka.restart();
+        kafka
+    });
+    tokio::time::timeout(Duration::from_secs(120), restarted)
+        .await
+        .expect("in time")
+        .expect("restarted")
+}
