@@ -37,6 +37,31 @@ fn all_mistakes_at_once() {
     );
 }
 
+/// The file that the demonstration uses is right, and none of its keys may be misspelt.
+#[test]
+fn the_shipped_example() {
+    let example = include_str!("../../../../examples/demo.flow.yml");
+    let home = Home::with(&format!("{example}\ncurrent-agent: orange\n"));
+    home.run(&["set", "agent", "blue"]).success();
+    let lines: Vec<&str> = example.lines().collect();
+    let keys = (0..lines.len()).filter(|&at| {
+        let line = lines[at].trim_start();
+        !line.starts_with('#') && (line.contains(": ") || line.ends_with(':'))
+    });
+    let mut misspelt = 0;
+    for at in keys {
+        let mut lines = lines.clone();
+        let wrong = lines[at].replacen(':', "x:", 1);
+        lines[at] = &wrong;
+        let error = Home::with(&lines.join("\n"))
+            .run(&["set", "agent", "blue"])
+            .failure(2);
+        assert!(error.contains("is unknown"), "{wrong}: {error}");
+        misspelt += 1;
+    }
+    assert!(misspelt > 10, "only {misspelt} keys");
+}
+
 #[test]
 fn nothing_is_configured() {
     let error = Home::empty().run(&["whoami"]).failure(2);

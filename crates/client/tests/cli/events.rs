@@ -153,12 +153,8 @@ fn a_bad_event_is_named_by_its_lines() {
     ));
     let home = Home::at(script.port);
     let error = home
-        .run_with_input(&["write", "time.unix.ar"], "{}\n")
+        .run_with_input(&["write", "time.unix.ar"], "\n\n{}\n")
         .failure(1);
     script.end();
-    assert_eq!(
-        error,
-        "fnua: input lines 1 to 1 (0 events before them are written): 501 [ARGUMENT] line 1: an \
-         event needs an id\n"
-    );
+    assert_eq!(error, "fnua: 501 [ARGUMENT] line 3: an event needs an id\n");
 }

@@ -3,6 +3,7 @@
 mod configuration;
 mod events;
 mod replies;
+mod resolution;
 mod script;
 mod usage;
 

@@ -54,6 +54,14 @@ struct Found {
     secure: bool,
 }
 
+impl Found {
+    /// The name that the host's certificate must have: its own where DNSSEC vouches for the SRV
+    /// record (RFC 7673), else the one that was asked for (RFC 9525).
+    fn certified<'a>(&'a self, host: &'a Host) -> &'a Name {
+        if self.secure { &host.host } else { &self.name }
+    }
+}
+
 /// What all commands share.
 pub(crate) struct Agents<'a> {
     pub(crate) global: &'a Global,
@@ -194,7 +202,10 @@ async fn connect_any(found: &Found, options: &ConnectOptions) -> Result<Client, 
         let address = Address::Tcp {
             host: host.host.to_string(),
             port: host.port,
-            tls: found.tls.then(|| tls_name(vouched)).transpose()?,
+            tls: found
+                .tls
+                .then(|| tls_name(found.certified(host)))
+                .transpose()?,
         };
         match Client::connect(&address, options).await {
             Ok(client) => return Ok(client),
@@ -229,4 +240,28 @@ fn credentials(chosen: Chosen<'_>) -> Result<Credentials, Failure> {
         Mechanism::Plain => Credentials::Plain { user, password },
         Mechanism::ScramSha256 => Credentials::ScramSha256 { user, password },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_dnssec_makes_the_host_name_count() {
+        let name = |text: &str| Name::parse(text).expect("a name");
+        let host = Host {
+            host: name("host.elsewhere.example"),
+            port: 61000,
+            addresses: Vec::new(),
+        };
+        let mut found = Found {
+            hosts: Vec::new(),
+            tls: true,
+            name: name("unix.ar"),
+            secure: false,
+        };
+        assert_eq!(found.certified(&host), &name("unix.ar"));
+        found.secure = true;
+        assert_eq!(found.certified(&host), &name("host.elsewhere.example"));
+    }
 }

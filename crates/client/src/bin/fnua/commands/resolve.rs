@@ -22,9 +22,13 @@ pub(crate) struct Resolve {
 }
 
 impl Resolve {
-    /// RESOLVE, for the default agent.
+    /// RESOLVE.
     pub(crate) fn request(self) -> Request {
-        Request::to_default(Shape::One("flow"), Command::Resolve(self.flow))
+        Request::about(
+            &self.flow.clone(),
+            Shape::One("flow"),
+            Command::Resolve(self.flow),
+        )
     }
 
     /// Looks from here, and answers like RESOLVE.

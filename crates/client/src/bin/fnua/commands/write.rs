@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use eson_client::Client;
-use eson_protocol::{EventFormat, Name};
+use eson_client::{Client, ClientError};
+use eson_protocol::{EventFormat, Name, Status};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::read::FormatArgument;
@@ -69,7 +69,7 @@ impl Write {
             let acknowledged = client
                 .write_flow(&self.flow, format, None, &batch.events)
                 .await
-                .map_err(|cause| batch.explain(cause.into(), written))?;
+                .map_err(|error| batch.explain(error, written))?;
             written += acknowledged;
             progress.say(format!("{written} events written"));
         }
@@ -95,17 +95,14 @@ pub(crate) type Input = Receiver<io::Result<Line>>;
 #[derive(Debug, Default)]
 struct Batch {
     events: Vec<String>,
-    first: u64,
-    last: u64,
+    /// The line in the input of each event.
+    numbers: Vec<u64>,
     octets: usize,
 }
 
 impl Batch {
     fn push(&mut self, number: u64, event: String) {
-        if self.events.is_empty() {
-            self.first = number;
-        }
-        self.last = number;
+        self.numbers.push(number);
         self.octets += event.len();
         self.events.push(event);
     }
@@ -114,11 +111,37 @@ impl Batch {
         self.events.len() >= BATCH_EVENTS || self.octets >= BATCH_OCTETS
     }
 
-    fn explain(&self, cause: Failure, written: u64) -> Failure {
-        cause.while_doing(format!(
-            "input lines {} to {} ({written} events before them are written)",
-            self.first, self.last
-        ))
+    /// Says where in the input it went wrong, after `written` events of earlier batches.
+    fn explain(&self, error: ClientError, written: u64) -> Failure {
+        let failure = match error {
+            ClientError::Refused(status) => match self.renumbered(&status.text) {
+                Some(text) => ClientError::Refused(Status { text, ..status }).into(),
+                None => self.around(ClientError::Refused(status)),
+            },
+            other => self.around(other),
+        };
+        match written {
+            0 => failure,
+            _ => failure.while_doing(format!("{written} events are written, then")),
+        }
+    }
+
+    /// `line 3: …` in the agent's words counts within the batch.
+    fn renumbered(&self, text: &str) -> Option<String> {
+        let (number, rest) = text.strip_prefix("line ")?.split_once(':')?;
+        let within: usize = number.parse().ok()?;
+        let line = self.numbers.get(within.checked_sub(1)?)?;
+        Some(format!("line {line}:{rest}"))
+    }
+
+    fn around(&self, error: ClientError) -> Failure {
+        let failure = Failure::from(error);
+        match (self.numbers.first(), self.numbers.last()) {
+            (Some(first), Some(last)) => {
+                failure.while_doing(format!("input lines {first} to {last}"))
+            }
+            _ => failure,
+        }
     }
 }
 
@@ -218,7 +241,7 @@ mod tests {
         let batches = batches("a\r\n\n  \nb", None).await;
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].events, ["a", "b"]);
-        assert_eq!((batches[0].first, batches[0].last), (1, 4));
+        assert_eq!(batches[0].numbers, [1, 4]);
     }
 
     #[tokio::test]
@@ -228,6 +251,28 @@ mod tests {
         assert!(!batch.is_full());
         batch.push(2, "x".to_owned());
         assert!(batch.is_full());
+    }
+
+    #[test]
+    fn a_bad_line_is_named_by_its_place_in_the_input() {
+        let mut batch = Batch::default();
+        batch.push(1001, "{}".to_owned());
+        batch.push(1005, "{}".to_owned());
+        let refused = |text: &str| ClientError::Refused(Status::backend(text));
+        let told = |text: &str, written| batch.explain(refused(text), written).to_string();
+        assert_eq!(told("line 2: no id", 0), "451 [BACKEND] line 1005: no id");
+        assert_eq!(
+            told("line 2: no id", 1000),
+            "1000 events are written, then: 451 [BACKEND] line 1005: no id"
+        );
+        for text in [
+            "line 3: no such line",
+            "line 0: none",
+            "the broker has gone",
+        ] {
+            let expected = format!("input lines 1001 to 1005: 451 [BACKEND] {text}");
+            assert_eq!(told(text, 0), expected);
+        }
     }
 
     #[tokio::test]
