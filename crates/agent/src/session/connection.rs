@@ -195,6 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 tracing::debug!(address = ?self.peer.address, principal, "authenticated");
             }
             ServerEvent::WriteFlow { flow, format, position, write } => {
+                tracing::debug!(address = ?self.peer.address, %flow, ?position, "WRITE FLOW");
                 self.write_flow(flow, format, position, write).await?;
             }
             ServerEvent::Refused(status) => {
