@@ -7,23 +7,24 @@ use futures::future::join_all;
 use tokio::sync::Mutex;
 
 use crate::budget::OutOfMemory;
-use crate::leg::{Drained, Leg, Resources, Wish};
+use crate::leg::{Drained, Leg, Resources, Source, Wish};
 use crate::processors::ProcessorError;
 use crate::report::{Changes, InstanceReport};
+use crate::source::SharedReads;
 use crate::spec::{InstanceSpec, LegSpec};
 
 /// An instance. What is done with it is done one after the other.
-#[derive(Debug)]
 pub(crate) struct Instance {
     report: Arc<InstanceReport>,
     work: Mutex<Work>,
 }
 
-#[derive(Debug)]
 struct Work {
     /// None before the instance was started and after it was destroyed.
     spec: Option<InstanceSpec>,
     paused: bool,
+    /// Of the source that the legs read now.
+    reads: Arc<SharedReads>,
     legs: BTreeMap<String, Leg>,
 }
 
@@ -44,6 +45,7 @@ impl Instance {
             work: Mutex::new(Work {
                 spec: None,
                 paused: false,
+                reads: Arc::default(),
                 legs: BTreeMap::new(),
             }),
         }
@@ -142,6 +144,10 @@ impl Instance {
             legs.into_iter().partition(|(id, leg)| keeps(id, leg));
         work.legs = kept;
         self.stop(ended, &spec).await;
+        if !same_source {
+            work.reads = Arc::default();
+        }
+        work.reads.set_legs(spec.legs.len());
         let started = self.start_missing(work, &spec, resources);
         self.follow_pauses(work, &spec).await;
         work.spec = Some(spec);
@@ -164,13 +170,16 @@ impl Instance {
         spec: &InstanceSpec,
         resources: &Resources,
     ) -> Result<(), OutOfMemory> {
+        let source = Source {
+            endpoint: spec.source.clone(),
+            reads: work.reads.clone(),
+        };
         for (id, wanted) in &spec.legs {
             if work.legs.contains_key(id) {
                 continue;
             }
             let wish = work.wish(wanted);
-            let source = spec.source.clone();
-            let leg = Leg::start(id, wanted.clone(), source, wish, resources, &self.report)?;
+            let leg = Leg::start(id, wanted.clone(), &source, wish, resources, &self.report)?;
             work.legs.insert(id.clone(), leg);
         }
         Ok(())

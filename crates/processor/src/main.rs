@@ -1,14 +1,16 @@
 //! The command `flow-processor`: runs flow processors for an FNAA that tells it which.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use eson_client::SystemLookup;
-use eson_processor::{Brokers, ListenError, Listener, MemoryBudget, Processors, SocketAddress};
+use eson_processor::{
+    Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, SocketAddress, Stub,
+    lookup,
+};
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +36,13 @@ struct Arguments {
     /// A PEM file with the certificate authorities of brokers; without it, the system's.
     #[arg(long, value_name = "FILE")]
     tls_roots: Option<PathBuf>,
+    /// Whom to ask for brokers' addresses, instead of the operating system's resolver. May be
+    /// given several times; the first that answers is used.
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    nameserver: Vec<Nameserver>,
+    /// A zone whose server is known. May be given several times.
+    #[arg(long, value_name = "ZONE=ADDRESS[:PORT]")]
+    stub_zone: Vec<Stub>,
     /// End at once, without draining, when standard input ends: the FNAA holds it open, and is
     /// gone then.
     #[arg(long)]
@@ -75,6 +84,8 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&arguments.log)?)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal())
         .init();
     let runtime = Runtime::new()?;
     let ended = runtime.block_on(run(arguments));
@@ -86,7 +97,8 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     let orphaned = arguments.exit_with_stdin;
     let listener = Listener::bind(&arguments.listen).await?;
-    let brokers = Brokers::new(Arc::new(SystemLookup), arguments.tls_roots);
+    let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
+    let brokers = Brokers::new(lookup, arguments.tls_roots);
     let memory = MemoryBudget::new(arguments.memory_limit);
     let processors = Processors::new(Arc::new(brokers), memory);
     tracing::info!(address = %arguments.listen, "ready");

@@ -3,8 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use eson_broker::{BrokerError, Chunk, Payload};
-use eson_protocol::{Positions, Record};
+use eson_broker::{BrokerError, Chunk};
+use eson_protocol::Positions;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::open::Ends;
@@ -12,6 +12,7 @@ use super::run::overdue;
 use super::{DRAIN, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::budget::Share;
+use crate::measure::{Measure, measure};
 use crate::partition::{Mapping, StillEncoded, split};
 use crate::report::{LegReport, State, Trouble};
 
@@ -102,7 +103,7 @@ impl<'a> Copying<'a> {
         tokio::select! {
             biased;
             () = wishes.changed() => Event::Wish,
-            read = self.ends.reader.next() => Event::Read(read),
+            read = self.ends.feed.next() => Event::Read(read),
             () = idle => Event::Idle,
         }
     }
@@ -125,13 +126,13 @@ impl<'a> Copying<'a> {
     }
 
     async fn pass_on(&mut self, chunk: Chunk, wishes: &Wishes) -> Result<(), Ended> {
-        let (reader, writer) = (&self.ends.reader, &self.ends.writer);
-        let mapping = Mapping::between(reader.partitions(), writer.partitions());
+        let (feed, writer) = (&self.ends.feed, &self.ends.writer);
+        let mapping = Mapping::between(feed.partitions(), writer.partitions());
         if mapping != self.ends.mapping || self.share.bytes() < self.ends.buffer {
             return Err(Ended::Reopen);
         }
         let (partition, high_watermark) = (chunk.partition, chunk.high_watermark);
-        let (records, bytes) = size(&chunk.payload);
+        let Measure { records, bytes } = measure(&chunk.payload);
         match mapping {
             Mapping::Same => self.write(partition, chunk, wishes).await?,
             Mapping::ByKey { partitions } => {
@@ -142,7 +143,7 @@ impl<'a> Copying<'a> {
             }
         }
         self.report
-            .copied(partition, high_watermark, records, bytes);
+            .copied(partition, high_watermark, records, bytes as u64);
         self.track(wishes).await
     }
 
@@ -236,26 +237,4 @@ impl<'a> Copying<'a> {
         }
         ended
     }
-}
-
-/// How many records and bytes a payload has.
-fn size(payload: &Payload) -> (u64, u64) {
-    match payload {
-        Payload::Encoded(batches) => (batches.records, batches.bytes.len() as u64),
-        Payload::Records(records) => (
-            records.len() as u64,
-            records.iter().map(record_size).sum::<usize>() as u64,
-        ),
-    }
-}
-
-fn record_size(record: &Record) -> usize {
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|header| header.name.len() + header.value.as_ref().map_or(0, |value| value.len()))
-        .sum();
-    record.key.as_ref().map_or(0, |key| key.len())
-        + record.value.as_ref().map_or(0, |value| value.len())
-        + headers
 }

@@ -14,6 +14,7 @@ use crate::brokers::BrokerFactory;
 use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::endpoint::Endpoint;
 use crate::report::{InstanceReport, LegReport, State};
+use crate::source::SharedReads;
 use crate::spec::LegSpec;
 
 /// How long a leg that shall stop or pause waits for the destination to take what was read.
@@ -53,6 +54,13 @@ impl Wishes {
     }
 }
 
+/// What all legs of an instance share.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) reads: Arc<SharedReads>,
+}
+
 /// What all legs of a process share.
 #[derive(Clone)]
 pub(crate) struct Resources {
@@ -84,7 +92,7 @@ impl Leg {
     pub(crate) fn start(
         id: &str,
         spec: LegSpec,
-        source: Endpoint,
+        source: &Source,
         wish: Wish,
         resources: &Resources,
         instance: &InstanceReport,
@@ -97,7 +105,8 @@ impl Leg {
         let report = instance.add_leg(id, state);
         let wish = watch::Sender::new(wish);
         let task = run::Task {
-            source,
+            source: source.endpoint.clone(),
+            reads: source.reads.clone(),
             destination: spec.destination.clone(),
             start: spec.start,
             brokers: resources.brokers.clone(),

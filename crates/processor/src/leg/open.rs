@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eson_broker::{
-    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueDescription, QueueId, QueueReader,
-    QueueWriter, ReaderOptions, WriterOptions,
+    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueDescription, QueueId, QueueWriter,
+    ReaderOptions, WriterOptions,
 };
 use eson_protocol::{Positions, Start};
 
@@ -13,6 +13,7 @@ use crate::brokers::BrokerFactory;
 use crate::endpoint::Endpoint;
 use crate::partition::Mapping;
 use crate::report::{Progress, Trouble};
+use crate::source::{Feed, SharedReads};
 
 /// What is needed to open both ends.
 pub(super) struct Opening<'a> {
@@ -25,11 +26,12 @@ pub(super) struct Opening<'a> {
     /// How many bytes the reader, and as many the writer, may hold.
     pub(super) buffer: usize,
     pub(super) brokers: &'a dyn BrokerFactory,
+    pub(super) reads: &'a Arc<SharedReads>,
 }
 
 /// Both ends of a leg, ready to copy.
 pub(super) struct Ends {
-    pub(super) reader: Box<dyn QueueReader>,
+    pub(super) feed: Feed,
     pub(super) writer: Box<dyn QueueWriter>,
     pub(super) mapping: Mapping,
     pub(super) buffer: usize,
@@ -63,9 +65,16 @@ impl Opening<'_> {
         };
         let stored = options.positions.clone();
         let progress = progress(&description, &stored);
-        let reader = from.open_reader(&self.source.queue, options);
+        let reads = self.reads.clone();
+        let feed = Feed::open(
+            reads,
+            from.clone(),
+            &self.source.queue,
+            options,
+            &description,
+        );
         Ok(Ends {
-            reader: reader.await.map_err(|e| Trouble::at_source(&e))?,
+            feed: feed.await.map_err(|e| Trouble::at_source(&e))?,
             writer,
             mapping,
             buffer: self.buffer,

@@ -17,6 +17,7 @@ use crate::brokers::BrokerFactory;
 use crate::budget::Share;
 use crate::endpoint::Endpoint;
 use crate::report::{LegReport, State, Trouble};
+use crate::source::SharedReads;
 
 /// How often a queue, right or user that seems not to be there is looked for again while a leg
 /// opens: clusters tell their members of a new one a moment later. Together below one second.
@@ -29,6 +30,7 @@ pub(super) struct Task {
     pub(super) start: Start,
     pub(super) brokers: Arc<dyn BrokerFactory>,
     pub(super) share: Share,
+    pub(super) reads: Arc<SharedReads>,
     pub(super) wishes: Wishes,
     pub(super) report: Arc<LegReport>,
 }
@@ -89,6 +91,7 @@ impl Task {
             seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &*self.brokers,
+            reads: &self.reads,
         };
         let mut wishes = self.wishes.clone();
         let opened = tokio::select! {

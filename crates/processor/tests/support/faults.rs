@@ -20,8 +20,8 @@ pub(crate) struct Faults {
     pub(crate) lose_acknowledgements: AtomicU64,
     /// Nobody answers.
     pub(crate) down: AtomicBool,
-    /// Writes never end.
-    pub(crate) stuck: AtomicBool,
+    /// Writes to this queue never end, while it is set.
+    pub(crate) stuck: Mutex<Option<String>>,
     /// What readers meet, once.
     pub(crate) read_error: Mutex<Option<BrokerError>>,
     /// What writers meet, once.
@@ -31,6 +31,7 @@ pub(crate) struct Faults {
     read_error_set: Notify,
     writes: AtomicU64,
     readers: AtomicU64,
+    chunks: AtomicU64,
 }
 
 impl Faults {
@@ -45,11 +46,21 @@ impl Faults {
         self.readers.load(Ordering::Relaxed)
     }
 
+    /// How many chunks were read.
+    pub(crate) fn chunks(&self) -> u64 {
+        self.chunks.load(Ordering::Relaxed)
+    }
+
     fn check_up(&self) -> Result<(), BrokerError> {
         if self.down.load(Ordering::Relaxed) {
             return Err(unreachable("it is down"));
         }
         Ok(())
+    }
+
+    fn is_stuck(&self, queue: &str) -> bool {
+        let stuck = self.stuck.lock().expect("no panic");
+        stuck.as_deref() == Some(queue)
     }
 
     fn turn(&self, every: &AtomicU64) -> bool {
@@ -152,7 +163,11 @@ impl Broker for Faulty {
         self.faults.check_up()?;
         let writer = self.broker.open_writer(queue, options).await?;
         let faults = self.faults.clone();
-        Ok(Box::new(FaultyWriter { writer, faults }))
+        Ok(Box::new(FaultyWriter {
+            queue: queue.to_owned(),
+            writer,
+            faults,
+        }))
     }
 }
 
@@ -171,7 +186,10 @@ impl QueueReader for FaultyReader {
         loop {
             take(&self.faults.read_error)?;
             tokio::select! {
-                chunk = self.reader.next() => return chunk,
+                chunk = self.reader.next() => {
+                    self.faults.chunks.fetch_add(1, Ordering::Relaxed);
+                    return chunk;
+                }
                 () = self.faults.read_error_set.notified() => {}
             }
         }
@@ -179,6 +197,7 @@ impl QueueReader for FaultyReader {
 }
 
 struct FaultyWriter {
+    queue: String,
     writer: Box<dyn QueueWriter>,
     faults: Arc<Faults>,
 }
@@ -200,7 +219,7 @@ impl QueueWriter for FaultyWriter {
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {
         self.faults.check_up()?;
         take(&self.faults.write_error)?;
-        if self.faults.stuck.load(Ordering::Relaxed) {
+        if self.faults.is_stuck(&self.queue) {
             std::future::pending::<()>().await;
         }
         self.faults.writes.fetch_add(1, Ordering::Relaxed);

@@ -27,6 +27,9 @@ use self::faults::{Faults, Faulty};
 /// How long anything may take on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What the processor may use: little, so that tests can fill it.
+const MEMORY: usize = 4 * 1024 * 1024;
+
 /// The two participants.
 pub(crate) const ORANGE: &str = "fnaa.orange.example:61000";
 /// Another address of the same.
@@ -88,7 +91,7 @@ impl Ground {
         let (address, brokers) = (self.address(), self.brokers.clone());
         let serve = async move {
             let listener = Listener::bind(&address).await.expect("listening");
-            let processors = Processors::new(brokers, MemoryBudget::new(64 * 1024 * 1024));
+            let processors = Processors::new(brokers, MemoryBudget::new(MEMORY));
             tokio::spawn(listener.serve(processors, std::future::pending()));
         };
         // From within another runtime only a task's end can be waited for.

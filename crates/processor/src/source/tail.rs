@@ -1,0 +1,457 @@
+//! The newest part of a source, read once for all legs that have caught up.
+//!
+//! There is no task of its own: of the legs that wait for more, one holds the reader and reads
+//! for all; when it goes away, the next one does. So the tail runs as fast as its fastest leg,
+//! and costs nothing while the source rests. What was read is kept up to a number of bytes; a
+//! leg that needs something older has fallen behind.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
+
+use eson_broker::{BrokerError, Chunk, QueueReader};
+use eson_protocol::Positions;
+use tokio::sync::{Mutex, watch};
+
+use super::cut::{Rest, rest};
+use crate::measure::measure;
+
+/// The newest part of a source.
+pub(super) struct Tail {
+    reader: Mutex<Box<dyn QueueReader>>,
+    kept: Lock<Kept>,
+    /// The number behind the last one that was read: what waiting legs wait for.
+    grown: watch::Sender<u64>,
+}
+
+/// What was read, numbered in its order.
+struct Kept {
+    reads: VecDeque<Result<Chunk, BrokerError>>,
+    /// The number of the oldest that is kept.
+    first: u64,
+    bytes: usize,
+    limit: usize,
+    partitions: u32,
+    spans: BTreeMap<u32, Span>,
+    /// The reader is of no more use.
+    broken: bool,
+}
+
+/// What is kept of one partition: from `oldest` to before `end`.
+struct Span {
+    oldest: u64,
+    end: u64,
+    high_watermark: u64,
+}
+
+/// A leg's place at a tail.
+pub(super) struct Seat {
+    tail: Arc<Tail>,
+    grown: watch::Receiver<u64>,
+    /// The number of what to look at next.
+    next: u64,
+}
+
+/// What a seat has for its leg.
+pub(super) enum Next {
+    Read(Result<Chunk, BrokerError>),
+    /// What the leg needs next is no longer kept.
+    FellBehind,
+}
+
+impl Tail {
+    /// Makes a tail of a leg's own reader, with a seat for that leg.
+    pub(super) fn begin(
+        reader: Box<dyn QueueReader>,
+        positions: Positions,
+        limit: usize,
+    ) -> (Arc<Self>, Seat) {
+        let span = |(partition, position)| {
+            let span = Span {
+                oldest: position,
+                end: position,
+                high_watermark: position,
+            };
+            (partition, span)
+        };
+        let kept = Kept {
+            reads: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            limit,
+            partitions: reader.partitions(),
+            spans: positions.into_iter().map(span).collect(),
+            broken: false,
+        };
+        let tail = Arc::new(Self {
+            reader: Mutex::new(reader),
+            kept: Lock::new(kept),
+            grown: watch::Sender::new(0),
+        });
+        let seat = tail.seat_at(0);
+        (tail, seat)
+    }
+
+    /// A seat for a leg that goes on at `positions`, if everything from there on is kept.
+    pub(super) fn seat(self: Arc<Self>, positions: &Positions) -> Option<Seat> {
+        let kept = self.kept();
+        let first = kept.first;
+        let fits = !kept.broken && kept.has_all_from(positions) && kept.is_not_behind(positions);
+        drop(kept);
+        fits.then(|| self.seat_at(first))
+    }
+
+    fn seat_at(self: &Arc<Self>, next: u64) -> Seat {
+        Seat {
+            tail: self.clone(),
+            grown: self.grown.subscribe(),
+            next,
+        }
+    }
+
+    /// Whether the reader has met an error that stays.
+    pub(super) fn is_broken(&self) -> bool {
+        self.kept().broken
+    }
+
+    /// Reads on behalf of all, as soon as nobody else does. Cancel-safe: between the reader's
+    /// answer and its place among what is kept, nothing waits.
+    async fn read_on(&self, wanted: u64) {
+        let mut reader = self.reader.lock().await;
+        if *self.grown.borrow() > wanted {
+            return;
+        }
+        let read = reader.next().await;
+        let mut kept = self.kept();
+        kept.partitions = reader.partitions();
+        kept.keep(read);
+        let behind_last = kept.behind_last();
+        drop(kept);
+        self.grown.send_replace(behind_last);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    pub(super) fn partitions(&self) -> u32 {
+        self.tail.kept().partitions
+    }
+
+    /// The next records for a leg that goes on at `positions`, which it moves on. Cancel-safe.
+    pub(super) async fn next(&mut self, positions: &mut Positions) -> Next {
+        loop {
+            self.grown.borrow_and_update();
+            match self.look(positions) {
+                Look::Found(next) => return next,
+                Look::Skipped => {}
+                Look::AtTheEnd => {
+                    let tail = &self.tail;
+                    tokio::select! {
+                        _ = self.grown.changed() => {}
+                        () = tail.read_on(self.next) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, positions: &mut Positions) -> Look {
+        let kept = self.tail.kept();
+        if self.next < kept.first {
+            if !kept.has_all_from(positions) {
+                return Look::Found(Next::FellBehind);
+            }
+            self.next = kept.first;
+        }
+        let index = (self.next - kept.first) as usize;
+        let Some(read) = kept.reads.get(index).cloned() else {
+            let broken = kept.broken;
+            return if broken {
+                Look::Found(Next::FellBehind)
+            } else {
+                Look::AtTheEnd
+            };
+        };
+        drop(kept);
+        self.next += 1;
+        match read {
+            Ok(chunk) => take(chunk, positions),
+            Err(error) => meet(error, positions),
+        }
+    }
+}
+
+enum Look {
+    Found(Next),
+    /// There was something that this leg has read before.
+    Skipped,
+    AtTheEnd,
+}
+
+fn take(chunk: Chunk, positions: &mut Positions) -> Look {
+    // A partition that is new to the leg is read as the tail has it: from its beginning.
+    let position = positions.get(&chunk.partition).copied();
+    match rest(chunk, position.unwrap_or_default()) {
+        Rest::Nothing => Look::Skipped,
+        Rest::Inside => Look::Found(Next::FellBehind),
+        Rest::Chunk(chunk) => {
+            positions.insert(chunk.partition, chunk.next);
+            Look::Found(Next::Read(Ok(chunk)))
+        }
+    }
+}
+
+fn meet(error: BrokerError, positions: &mut Positions) -> Look {
+    if let BrokerError::OutOfRange {
+        partition,
+        earliest,
+        latest,
+        ..
+    } = &error
+    {
+        let position = positions.entry(*partition).or_default();
+        if (*earliest..=*latest).contains(position) {
+            return Look::Skipped;
+        }
+        *position = *earliest;
+    }
+    Look::Found(Next::Read(Err(error)))
+}
+
+impl Kept {
+    fn behind_last(&self) -> u64 {
+        self.first + self.reads.len() as u64
+    }
+
+    /// Whether nothing that lies behind `positions` is gone.
+    fn has_all_from(&self, positions: &Positions) -> bool {
+        let has = |(partition, span): (&u32, &Span)| {
+            let position = positions.get(partition);
+            position.is_some_and(|position| *position >= span.oldest)
+        };
+        self.spans.iter().all(has)
+    }
+
+    /// Whether a leg at `positions` would not have to wait while the tail reads again what the
+    /// leg has read already; a little of that is normal while records keep coming.
+    fn is_not_behind(&self, positions: &Positions) -> bool {
+        let is_there = |(partition, position): (&u32, &u64)| {
+            let span = self.spans.get(partition);
+            span.is_some_and(|span| *position <= span.end || span.end >= span.high_watermark)
+        };
+        positions.iter().all(is_there)
+    }
+
+    fn keep(&mut self, read: Result<Chunk, BrokerError>) {
+        match &read {
+            Ok(chunk) => {
+                let span = self.spans.entry(chunk.partition).or_insert(Span {
+                    oldest: chunk.first,
+                    end: chunk.first,
+                    high_watermark: chunk.high_watermark,
+                });
+                span.end = chunk.next;
+                span.high_watermark = chunk.high_watermark;
+                self.bytes += size(chunk);
+            }
+            Err(BrokerError::OutOfRange {
+                partition,
+                earliest,
+                latest,
+                ..
+            }) => {
+                if let Some(span) = self.spans.get_mut(partition) {
+                    // Lower only where the source was truncated.
+                    span.oldest = span.oldest.min(*earliest);
+                    span.end = *earliest;
+                    span.high_watermark = *latest;
+                }
+            }
+            Err(_) => self.broken = true,
+        }
+        self.reads.push_back(read);
+        while self.bytes > self.limit && self.reads.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(read) = self.reads.pop_front() else {
+            return;
+        };
+        self.first += 1;
+        if let Ok(chunk) = read {
+            self.bytes -= size(&chunk);
+            if let Some(span) = self.spans.get_mut(&chunk.partition) {
+                span.oldest = chunk.next;
+            }
+        }
+    }
+}
+
+fn size(chunk: &Chunk) -> usize {
+    measure(&chunk.payload).bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use eson_broker::Payload;
+    use eson_protocol::Record;
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// Reads what it was given, then waits for ever.
+    struct Given(VecDeque<Result<Chunk, BrokerError>>);
+
+    #[async_trait]
+    impl QueueReader for Given {
+        fn partitions(&self) -> u32 {
+            1
+        }
+
+        async fn next(&mut self) -> Result<Chunk, BrokerError> {
+            match self.0.pop_front() {
+                Some(read) => read,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// A record of 100 bytes.
+    fn chunk(offset: u64) -> Result<Chunk, BrokerError> {
+        let record = Record {
+            offset,
+            timestamp: -1,
+            key: None,
+            value: Some(vec![0; 100].into()),
+            headers: Vec::new(),
+        };
+        Ok(Chunk {
+            partition: 0,
+            first: offset,
+            next: offset + 1,
+            high_watermark: offset + 1,
+            payload: Payload::Records(vec![record]),
+        })
+    }
+
+    fn gap(wanted: u64, earliest: u64, latest: u64) -> Result<Chunk, BrokerError> {
+        Err(BrokerError::OutOfRange {
+            queue: "time".to_owned(),
+            partition: 0,
+            wanted,
+            earliest,
+            latest,
+        })
+    }
+
+    fn tail(
+        reads: impl IntoIterator<Item = Result<Chunk, BrokerError>>,
+        limit: usize,
+    ) -> (Arc<Tail>, Seat) {
+        let reader = Box::new(Given(reads.into_iter().collect()));
+        Tail::begin(reader, [(0, 0)].into(), limit)
+    }
+
+    /// What the seat has at once: the offset, or what else it says.
+    fn next(seat: &mut Seat, positions: &mut Positions) -> Result<u64, &'static str> {
+        match seat.next(positions).now_or_never() {
+            None => Err("waits"),
+            Some(Next::FellBehind) => Err("fell behind"),
+            Some(Next::Read(Err(_))) => Err("error"),
+            Some(Next::Read(Ok(chunk))) => Ok(chunk.first),
+        }
+    }
+
+    #[test]
+    fn what_one_reads_all_have() {
+        let (tail, mut first) = tail((0..3).map(chunk), 1_000);
+        let mut second = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
+        let (mut one, mut two): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
+        for offset in 0..3 {
+            assert_eq!(next(&mut first, &mut one), Ok(offset));
+        }
+        assert_eq!(next(&mut first, &mut one), Err("waits"));
+        for offset in 0..3 {
+            assert_eq!(next(&mut second, &mut two), Ok(offset));
+        }
+        assert_eq!((one, two), ([(0, 3)].into(), [(0, 3)].into()));
+        let mut third = tail.seat(&[(0, 2)].into()).expect("a seat");
+        let mut three = [(0, 2)].into();
+        assert_eq!(
+            next(&mut third, &mut three),
+            Ok(2),
+            "what it has is left out"
+        );
+    }
+
+    #[test]
+    fn a_slow_leg_falls_behind_and_memory_is_bounded() {
+        let (tail, mut fast) = tail((0..100).map(chunk), 1_000);
+        let mut slow = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
+        let mut positions = [(0, 0)].into();
+        while next(&mut fast, &mut positions).is_ok() {}
+        assert!(tail.kept().bytes <= 1_000);
+        assert_eq!(next(&mut slow, &mut [(0, 0)].into()), Err("fell behind"));
+        assert!(tail.clone().seat(&[(0, 89)].into()).is_none());
+        assert!(tail.seat(&[(0, 90)].into()).is_some());
+    }
+
+    #[test]
+    fn who_waits_first_may_leave_and_the_next_one_reads() {
+        let (tail, mut first) = tail((0..1).map(chunk), 1_000);
+        let mut second = tail.seat(&[(0, 0)].into()).expect("a seat");
+        let mut one: Positions = [(0, 0)].into();
+        let mut two = one.clone();
+        assert_eq!(next(&mut first, &mut one), Ok(0));
+        assert_eq!(next(&mut first, &mut one), Err("waits"));
+        drop(first);
+        assert_eq!(next(&mut second, &mut two), Ok(0));
+        assert_eq!(next(&mut second, &mut two), Err("waits"));
+    }
+
+    #[test]
+    fn a_gap_is_met_by_those_before_it_and_a_truncation_by_all() {
+        let (tail, mut first) = tail([gap(0, 5, 9), chunk(5), gap(6, 2, 3), chunk(2)], 1_000);
+        let mut one: Positions = [(0, 0)].into();
+        assert_eq!(next(&mut first, &mut one), Err("error"));
+        assert_eq!(one, [(0, 5)].into());
+        let mut later = tail.seat(&[(0, 5)].into()).expect("a seat");
+        let mut two = [(0, 5)].into();
+        assert_eq!(next(&mut later, &mut two), Ok(5));
+        for (seat, positions) in [(&mut first, &mut one), (&mut later, &mut two)] {
+            if positions[&0] == 5 {
+                assert_eq!(next(seat, positions), Ok(5));
+            }
+            assert_eq!(next(seat, positions), Err("error"));
+            assert_eq!(next(seat, positions), Ok(2));
+        }
+    }
+
+    #[test]
+    fn an_error_that_stays_ends_the_tail_for_all() {
+        let gone = Err(BrokerError::NotFound("time".to_owned()));
+        let (tail, mut first) = tail([gone], 1_000);
+        let mut second = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
+        assert_eq!(next(&mut first, &mut [(0, 0)].into()), Err("error"));
+        assert_eq!(next(&mut second, &mut [(0, 0)].into()), Err("error"));
+        assert!(tail.is_broken());
+        assert!(tail.seat(&[(0, 0)].into()).is_none());
+    }
+
+    #[test]
+    fn a_leg_far_ahead_of_a_slow_tail_does_not_wait_for_it() {
+        let mut behind = chunk(0);
+        if let Ok(chunk) = &mut behind {
+            chunk.high_watermark = 1_000;
+        }
+        let (tail, mut first) = tail([behind], 1_000);
+        assert_eq!(next(&mut first, &mut [(0, 0)].into()), Ok(0));
+        assert!(tail.clone().seat(&[(0, 500)].into()).is_none());
+        assert!(tail.seat(&[(0, 1)].into()).is_some());
+    }
+}
