@@ -47,16 +47,16 @@ impl Part {
     /// Where some are left, the part ends with its own last line.
     pub(super) fn fill(&mut self, lines: &mut VecDeque<(String, u64)>, limit: usize) {
         let limit = limit.min(BATCH_BYTES);
+        let mut end = self.first;
         while let Some((line, next)) = lines.pop_front() {
             if !self.lines.is_empty() && self.bytes + line.len() > limit {
                 lines.push_front((line, next));
+                self.next = end;
                 return;
             }
             self.bytes += line.len();
             self.lines.push(line);
-            if !lines.is_empty() {
-                self.next = next;
-            }
+            end = next;
         }
     }
 }
@@ -267,6 +267,9 @@ mod tests {
             nexts.push(part.next);
         }
         assert_eq!(nexts, [2, 4, 9]);
+        let mut part = Part::new(0, 0, 0, 9);
+        part.fill(&mut self::lines(5), 1_000);
+        assert_eq!((part.lines.len(), part.next), (5, 9));
     }
 
     #[test]
