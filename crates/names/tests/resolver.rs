@@ -111,7 +111,11 @@ impl Orange {
         let resolved = self.resolver.resolve(&name(flow)).await;
         let error = resolved.expect_err(flow);
         let asked = !matches!(error.kind, ResolveErrorKind::NoServer { .. });
-        assert_eq!(!error.trace.steps().is_empty(), asked, "the trace comes along");
+        assert_eq!(
+            !error.trace.steps().is_empty(),
+            asked,
+            "the trace comes along"
+        );
         error.kind
     }
 }

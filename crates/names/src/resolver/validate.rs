@@ -115,10 +115,13 @@ fn judge(query: &Query, message: Message) -> Result<Answer, ResolveErrorKind> {
 fn judge_denial(query: &Query, message: Message, proof: Proof) -> Result<Answer, ResolveErrorKind> {
     match proof {
         Proof::Insecure => Ok(accepted(message, true)),
-        _ => Err(bogus(
-            query,
-            "it says that there is no such record and does not prove it".to_owned(),
-        )),
+        _ => {
+            let section = &message.authorities;
+            let broken = section.iter().find(|record| record.proof == Proof::Bogus);
+            let unproven = "it says that there is no such record and does not prove it";
+            let why = broken.map_or(unproven.to_owned(), |record| flaw(record, section));
+            Err(bogus(query, why))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long named may take to answer its first question.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Ends named when our end of its standard input closes, which the kernel does for us even after
 /// SIGKILL, then removes the directory.

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 /// What the server answers over TCP.
 pub async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Message {
     let mut question = Message::query();
+    question.metadata.recursion_desired = true;
     let name = Name::from_ascii(name).expect("a name");
     question.add_query(Query::query(name, kind));
     let octets = question.to_vec().expect("a message");
