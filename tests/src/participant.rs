@@ -302,8 +302,9 @@ fn launch(dir: &Path, identity: &Identity) -> Process {
 fn launch_command(dir: &Path, identity: &Identity, command: Command) -> Process {
     let mut process = Process::start(&identity.fnaa(), command, &dir.join("fnaad.log"));
     process.until_ready(START, || {
-        let (code, body) = web(identity.web, "/readyz")?;
-        check(code == 200, || format!("/readyz answers {code} {body}"))
+        let mut session = RawFnap::try_connect(identity.fnap).map_err(|cause| cause.to_string())?;
+        let greeting = session.try_line()?;
+        check(greeting.starts_with("220 "), || greeting)
     });
     process
 }

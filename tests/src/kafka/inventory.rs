@@ -28,7 +28,7 @@ impl Kafka {
         let mut resource = String::new();
         let mut rules = Vec::new();
         let lines = self.tool(&[
-            "kafka.admin.AclCommand",
+            "org.apache.kafka.tools.AclCommand",
             "--bootstrap-server",
             &self.plaintext(),
             "--list",

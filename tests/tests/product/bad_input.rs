@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use eson_tests::fnap::{Answer, plain};
+use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, Seed, until};
 
 use crate::events::{Event, read, write};
@@ -60,14 +61,12 @@ fn an_unknown_flow(ground: Ground) {
     let mut blue = world.blue().login();
     let answer = blue.ask(&format!("SUBSCRIBE {unknown} LOCAL {local}"));
     assert_eq!("550 [NOTFOUND]", answer.code(), "{answer:?}");
+    until("nothing to be left of it", Duration::from_secs(60), || {
+        let left = blue.ok("GET SUBSCRIPTIONS").data;
+        let left = left.iter().find(|line| line.contains(&local));
+        check(left.is_none(), || format!("{left:?}"))
+    });
     blue.refused(&format!("DESCRIBE FLOW {local}"), "550 [NOTFOUND]");
-    assert!(
-        !blue
-            .ok("GET SUBSCRIPTIONS")
-            .data
-            .iter()
-            .any(|line| line.contains(&local))
-    );
 }
 
 fn a_taken_name(ground: Ground) {
