@@ -155,6 +155,20 @@ fn every_key_misspelt_is_refused() {
         }
     }
     assert!(tried.len() > 60, "{tried:?}");
+    let reference = include_str!("../../../../docs/operations.md");
+    for key in tried {
+        assert!(
+            reference.contains(&format!("`{key}`")) || is_heading(reference, &key),
+            "{key}"
+        );
+    }
+}
+
+fn is_heading(reference: &str, key: &str) -> bool {
+    let mut headings = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "));
+    headings.any(|heading| heading == key || heading.starts_with(&format!("{key}:")))
 }
 
 #[test]

@@ -45,22 +45,26 @@ fn flow_processor() -> PathBuf {
 
 struct World {
     processes: ChildProcesses,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 fn world(program: PathBuf) -> World {
+    world_with(program, Duration::from_millis(50))
+}
+
+fn world_with(program: PathBuf, restart_delay: Duration) -> World {
     let directory = TempDir::new().unwrap();
     let options = RuntimeOptions {
         program,
         arguments: Vec::new(),
         directory: directory.path().join("processors"),
-        restart_delay: Duration::from_millis(50),
-        longest_restart_delay: Duration::from_millis(200),
+        restart_delay,
+        longest_restart_delay: restart_delay * 4,
         stop_time: Duration::from_secs(25),
     };
     World {
         processes: ChildProcesses::with(options).unwrap(),
-        _directory: directory,
+        directory,
     }
 }
 
@@ -86,11 +90,12 @@ fn bridge(id: &str, queue: &str) -> Spec {
     }
 }
 
-async fn until(statuses: &mut Statuses, is_it: impl Fn(&Status) -> bool) -> Status {
+/// Waits for a status with this id that is so.
+async fn until(statuses: &mut Statuses, id: &str, is_so: impl Fn(&Status) -> bool) -> Status {
     let found = async {
         loop {
             let status = statuses.next().await.expect("the runtime goes on");
-            if is_it(&status) {
+            if status.id == id && is_so(&status) {
                 return status;
             }
         }
@@ -100,20 +105,19 @@ async fn until(statuses: &mut Statuses, is_it: impl Fn(&Status) -> bool) -> Stat
         .expect("a status that was never told")
 }
 
-fn error_text(status: &Status) -> &str {
+fn is_interrupted(status: &Status) -> bool {
     let error = status.legs.first().and_then(|leg| leg.error.as_ref());
-    error.map_or("", |error| &error.text)
+    error.is_some_and(|error| error.text.contains("it is started again"))
+}
+
+fn kill(process: u32) {
+    let process = rustix::process::Pid::from_raw(process.cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
 }
 
 /// The processes of this test's program that listen in this directory.
 fn processes(world: &World) -> Vec<u32> {
-    let directory = world
-        ._directory
-        .path()
-        .to_str()
-        .unwrap()
-        .as_bytes()
-        .to_vec();
+    let directory = world.directory.path().to_str().unwrap().as_bytes().to_vec();
     let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let ours = |id: &u32| {
@@ -122,6 +126,21 @@ fn processes(world: &World) -> Vec<u32> {
             .any(|window| window == directory)
     };
     ids.filter(ours).collect()
+}
+
+/// The one process, once it is another one than that.
+async fn until_one_other_than(world: &World, other: u32) -> u32 {
+    let found = async {
+        loop {
+            if let [process] = until_processes(world, 1).await[..]
+                && process != other
+            {
+                return process;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, found).await.expect("another process")
 }
 
 async fn until_processes(world: &World, count: usize) -> Vec<u32> {
@@ -155,9 +174,8 @@ async fn runs_instances_by_shard_and_stops_what_is_idle() {
         .await
         .unwrap();
     until_processes(&world, 2).await;
-    let mut statuses = runtime.watch();
     for id in ["a", "b", "c"] {
-        until(&mut statuses, |status| status.id == id).await;
+        until(&mut runtime.watch(), id, |_| true).await;
     }
     // The same again changes nothing, another spec replaces it.
     runtime
@@ -196,27 +214,38 @@ async fn starts_a_killed_process_again_with_everything_that_is_wanted() {
             .await
             .unwrap();
     }
-    let mut statuses = runtime.watch();
+    let mut killed = 0;
     for _ in 0..3 {
-        let [process] = until_processes(&world, 1).await[..] else {
-            panic!("one process");
-        };
-        let process = rustix::process::Pid::from_raw(process.cast_signed()).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
-        for id in ["a", "b"] {
-            let says_so = |status: &Status| {
-                status.id == id && error_text(status).contains("it is started again")
-            };
-            let ended = until(&mut statuses, says_so).await;
-            assert_eq!(ended.legs[0].state(), State::Retrying);
-            let runs = |status: &Status| status.id == id && !says_so(status);
-            until(&mut statuses, runs).await;
-        }
+        killed = until_one_other_than(&world, killed).await;
+        kill(killed);
+    }
+    until_one_other_than(&world, killed).await;
+    for id in ["a", "b"] {
+        until(&mut runtime.watch(), id, |status| !is_interrupted(status)).await;
     }
     runtime
         .ensure("blue.example", bridge("c", "one"))
         .await
         .unwrap();
+    runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_that_a_process_has_ended() {
+    let world = world_with(flow_processor(), Duration::from_secs(3600));
+    let runtime = &world.processes;
+    runtime
+        .ensure("blue.example", bridge("a", "one"))
+        .await
+        .unwrap();
+    let mut statuses = runtime.watch();
+    until(&mut statuses, "a", |status| !is_interrupted(status)).await;
+    kill(until_processes(&world, 1).await[0]);
+    let ended = until(&mut statuses, "a", is_interrupted).await;
+    assert_eq!(ended.legs[0].state(), State::Retrying);
+    // Nothing of it runs, so that it is gone at once.
+    runtime.remove("blue.example", "a").await.unwrap();
+    until(&mut statuses, "a", |status| status.destroyed).await;
     runtime.shutdown().await;
 }
 
