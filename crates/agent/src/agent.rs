@@ -11,9 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, User};
 use crate::participant::{OpenError, PROCESSOR_USER, Participant};
 use crate::reconcile;
-use crate::resource::{
-    Condition, Namespace, NamespaceSpec, NamespaceStatus, RegisteredView,
-};
+use crate::resource::{Condition, Namespace, NamespaceSpec, NamespaceStatus, RegisteredView};
 use crate::session::{Admission, ListenError, Listeners, Logins, Service};
 use crate::store::StoreError;
 
@@ -106,7 +104,9 @@ fn service(
 fn processor_account(participant: &Participant) -> Account {
     let password = participant.processor_password.expose().to_owned();
     Account {
-        identity: Identity::Processor { username: PROCESSOR_USER.to_owned() },
+        identity: Identity::Processor {
+            username: PROCESSOR_USER.to_owned(),
+        },
         proof: Proof::Password(Password::new(password)),
     }
 }
@@ -116,7 +116,12 @@ fn take_users(users: &StaticAccounts, config: &Config) {
         identity: Identity::Principal(user.principal.clone()),
         proof: Proof::Verifier(user.verifier.clone()),
     };
-    users.replace(config.users.iter().map(|user| (user.name.clone(), account(user))));
+    users.replace(
+        config
+            .users
+            .iter()
+            .map(|user| (user.name.clone(), account(user))),
+    );
 }
 
 /// The configuration's namespaces as resources. One that has left the configuration stays until
@@ -124,7 +129,10 @@ fn take_users(users: &StaticAccounts, config: &Config) {
 async fn adopt_namespaces(participant: &Participant) -> Result<(), StoreError> {
     let config = participant.config();
     for known in participant.namespaces.list().await? {
-        let listed = config.namespaces.iter().any(|it| it.name == known.resource.spec.name);
+        let listed = config
+            .namespaces
+            .iter()
+            .any(|it| it.name == known.resource.spec.name);
         if !listed && known.resource.spec.configured {
             tracing::warn!(namespace = %known.name, "is no longer in the configuration, and kept");
             let release = |it: &mut Namespace| it.spec.configured = false;
@@ -146,34 +154,53 @@ async fn adopt_namespaces(participant: &Participant) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn adopt_namespace(
-    participant: &Participant,
-    spec: NamespaceSpec,
-) -> Result<(), StoreError> {
+async fn adopt_namespace(participant: &Participant, spec: NamespaceSpec) -> Result<(), StoreError> {
     let name = spec.name.to_string();
-    let fresh = Namespace { spec: spec.clone(), status: NamespaceStatus::default() };
+    let fresh = Namespace {
+        spec: spec.clone(),
+        status: NamespaceStatus::default(),
+    };
     match participant.namespaces.create(&name, fresh).await {
         Err(StoreError::Exists { .. }) => {}
         other => return other.map(|_| ()),
     }
     let take_over = |it: &mut Namespace| {
         let generation = it.spec.generation;
-        let known = NamespaceSpec { generation: 1, ..it.spec.clone() };
+        let known = NamespaceSpec {
+            generation: 1,
+            ..it.spec.clone()
+        };
         if known != spec {
-            it.spec = NamespaceSpec { generation: generation + 1, ..spec.clone() };
+            it.spec = NamespaceSpec {
+                generation: generation + 1,
+                ..spec.clone()
+            };
             it.status.condition = Condition::default();
         }
     };
-    participant.namespaces.update(&name, take_over).await.map(|_| ())
+    participant
+        .namespaces
+        .update(&name, take_over)
+        .await
+        .map(|_| ())
 }
 
 /// The embedded name server forgets everything when it ends; the store does not.
 async fn restore_embedded_names(participant: &Participant) -> Result<(), AgentError> {
     let flows = participant.flows.list().await?;
     let subscribers = participant.subscribers.list().await?;
-    let of_flows = flows.iter().flat_map(|flow| &flow.resource.status.registered);
-    let of_copies = subscribers.iter().flat_map(|copy| &copy.resource.status.registered);
-    for RegisteredView { nameserver, records, .. } in of_flows.chain(of_copies) {
+    let of_flows = flows
+        .iter()
+        .flat_map(|flow| &flow.resource.status.registered);
+    let of_copies = subscribers
+        .iter()
+        .flat_map(|copy| &copy.resource.status.registered);
+    for RegisteredView {
+        nameserver,
+        records,
+        ..
+    } in of_flows.chain(of_copies)
+    {
         if let Some(registrar) = participant.nameservers.embedded(nameserver) {
             registrar.register(records).await?;
         }

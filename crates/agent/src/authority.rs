@@ -9,7 +9,7 @@ use crate::store::Stored;
 
 /// Somebody whose command is being carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// As whom the session is authenticated.
     pub principal: Principal,
     /// What kind of session it is.
@@ -21,14 +21,18 @@ pub struct Caller {
 impl Caller {
     /// A user, an FNAA or nobody in particular, outside any session.
     #[must_use]
-    pub fn participant(principal: Principal) -> Self {
-        Self { principal, role: Role::Participant, mechanism: String::new() }
+    pub(crate) fn participant(principal: Principal) -> Self {
+        Self {
+            principal,
+            role: Role::Participant,
+            mechanism: String::new(),
+        }
     }
 }
 
 /// What kind of session it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// A user, another participant's FNAA, or anybody without credentials.
     Participant,
     /// The holder of a subscriber's credential: may read one copy and nothing else.
@@ -42,7 +46,7 @@ pub enum Role {
 
 /// The rights of a caller on one flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rights {
+pub(crate) struct Rights {
     /// May read and subscribe.
     pub read: bool,
     /// May write.
@@ -52,11 +56,15 @@ pub struct Rights {
 }
 
 impl Rights {
-    const ALL: Self = Self { read: true, write: true, admin: true };
+    const ALL: Self = Self {
+        read: true,
+        write: true,
+        admin: true,
+    };
 
     /// Whether `right` is among them.
     #[must_use]
-    pub fn include(self, right: Right) -> bool {
+    pub(crate) fn include(self, right: Right) -> bool {
         match right {
             Right::Read => self.read,
             Right::Write => self.write,
@@ -83,7 +91,7 @@ impl Participant {
     /// # Errors
     /// 551 when another FNAA hosts it, 550 when there is none or the caller may not know of it,
     /// 552 when he may know but not do that, 450 while it is being deleted.
-    pub async fn authorized_flow(
+    pub(crate) async fn authorized_flow(
         &self,
         caller: &Caller,
         right: Right,
@@ -114,7 +122,11 @@ impl Participant {
     ///
     /// # Errors
     /// 451 when the store does not answer.
-    pub async fn rights_on_flow(&self, caller: &Caller, flow: &Flow) -> Result<Rights, Status> {
+    pub(crate) async fn rights_on_flow(
+        &self,
+        caller: &Caller,
+        flow: &Flow,
+    ) -> Result<Rights, Status> {
         let spec = &flow.spec;
         let mut rights = match &caller.role {
             Role::Processor => return Ok(Rights::ALL),
@@ -132,7 +144,7 @@ impl Participant {
     ///
     /// # Errors
     /// 451 when the store does not answer.
-    pub async fn rights_on_namespace(
+    pub(crate) async fn rights_on_namespace(
         &self,
         caller: &Caller,
         namespace: &Name,
@@ -173,7 +185,7 @@ impl Participant {
     ///
     /// # Errors
     /// 551 when none does; the text names the FNAA that does, if public resolution tells.
-    pub async fn hosting_namespace(&self, name: &Name) -> Result<Stored<Namespace>, Status> {
+    pub(crate) async fn hosting_namespace(&self, name: &Name) -> Result<Stored<Namespace>, Status> {
         match self.find_namespace(name).await? {
             Some(namespace) => Ok(namespace),
             None => Err(self.hosted_elsewhere(name).await),
@@ -184,7 +196,10 @@ impl Participant {
     ///
     /// # Errors
     /// 451 when the store does not answer.
-    pub async fn find_namespace(&self, name: &Name) -> Result<Option<Stored<Namespace>>, Status> {
+    pub(crate) async fn find_namespace(
+        &self,
+        name: &Name,
+    ) -> Result<Option<Stored<Namespace>>, Status> {
         let hosted = self.namespaces.list().await?;
         Ok(hosted
             .into_iter()
@@ -197,7 +212,10 @@ impl Participant {
         let text = match self.resolver.resolve(name).await {
             Ok(found) => match found.agents.first() {
                 Some(agent) => {
-                    format!("{name} is hosted by {}:{}, ask there", agent.host, agent.port)
+                    format!(
+                        "{name} is hosted by {}:{}, ask there",
+                        agent.host, agent.port
+                    )
                 }
                 None => format!("{name} is in no namespace of this FNAA"),
             },
@@ -209,7 +227,10 @@ impl Participant {
 
 /// 550: there is no such flow, or the caller may not know of it.
 pub(crate) fn no_such_flow(name: &Name) -> Status {
-    Status::new(Code::NotFound, format!("there is no flow {name} that you may know of"))
+    Status::new(
+        Code::NotFound,
+        format!("there is no flow {name} that you may know of"),
+    )
 }
 
 /// 552: the caller may know of it, but not do that.

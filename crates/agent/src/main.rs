@@ -111,7 +111,11 @@ fn serve(config: Config, configuration: Configuration) -> Result<(), Failure> {
             signal(SignalKind::interrupt())?,
             stop.clone(),
         ));
-        tokio::spawn(reload_on_signal(signal(SignalKind::hangup())?, configuration, send));
+        tokio::spawn(reload_on_signal(
+            signal(SignalKind::hangup())?,
+            configuration,
+            send,
+        ));
         Ok(eson_agent::run(config, stop, reloads).await?)
     })
 }
@@ -121,7 +125,9 @@ fn start_log(config: &Config) {
     let filter = EnvFilter::try_from_default_env();
     // The configuration's own filter was parsed when it was read.
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(&config.log.filter));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match config.log.format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

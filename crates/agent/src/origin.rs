@@ -23,17 +23,22 @@ pub(crate) fn of(salt: [u8; SALT], flow: &Name) -> String {
 
 /// Whether `flow` is among the origins. What is no origin is none.
 pub(crate) fn contains(origins: &[String], flow: &Name) -> bool {
-    origins.iter().any(|origin| match URL_SAFE_NO_PAD.decode(origin) {
-        Ok(bytes) if bytes.len() > SALT => {
-            let (salt, hash) = bytes.split_at(SALT);
-            hash == digest(salt, flow)
-        }
-        _ => false,
-    })
+    origins
+        .iter()
+        .any(|origin| match URL_SAFE_NO_PAD.decode(origin) {
+            Ok(bytes) if bytes.len() > SALT => {
+                let (salt, hash) = bytes.split_at(SALT);
+                hash == digest(salt, flow)
+            }
+            _ => false,
+        })
 }
 
 fn digest(salt: &[u8], flow: &Name) -> Vec<u8> {
-    let hash = Sha256::new().chain_update(salt).chain_update(flow.as_str()).finalize();
+    let hash = Sha256::new()
+        .chain_update(salt)
+        .chain_update(flow.as_str())
+        .finalize();
     hash[..16].to_vec()
 }
 
@@ -47,15 +52,24 @@ mod tests {
 
     #[test]
     fn a_flow_recognises_itself_and_nobody_else() {
-        let origins = vec![of([7; SALT], &name("a.example")), of([8; SALT], &name("b.example"))];
+        let origins = vec![
+            of([7; SALT], &name("a.example")),
+            of([8; SALT], &name("b.example")),
+        ];
         assert!(contains(&origins, &name("a.example")));
         assert!(contains(&origins, &name("b.example")));
         assert!(!contains(&origins, &name("c.example")));
-        assert!(!contains(&["nonsense!".to_owned(), String::new()], &name("a.example")));
+        assert!(!contains(
+            &["nonsense!".to_owned(), String::new()],
+            &name("a.example")
+        ));
     }
 
     #[test]
     fn two_origins_of_one_flow_look_different() {
-        assert_ne!(of([1; SALT], &name("a.example")), of([2; SALT], &name("a.example")));
+        assert_ne!(
+            of([1; SALT], &name("a.example")),
+            of([2; SALT], &name("a.example"))
+        );
     }
 }

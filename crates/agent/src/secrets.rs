@@ -23,7 +23,7 @@ const KEY_FILE: &str = "secret.key";
 /// Derives labels and passwords of subscribers from a key that is kept outside the store, so
 /// that the store holds no password. Lost, every subscriber is made anew.
 #[derive(Clone)]
-pub struct SubscriberKeys([u8; KEY_LENGTH]);
+pub(crate) struct SubscriberKeys([u8; KEY_LENGTH]);
 
 /// The key can't be read or made.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ impl SubscriberKeys {
     ///
     /// # Errors
     /// When the file can't be read or made, or is no key.
-    pub fn open(state: &Path) -> Result<Self, KeyError> {
+    pub(crate) fn open(state: &Path) -> Result<Self, KeyError> {
         let file = state.join(KEY_FILE);
         let key = match read_key(&file) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => make_key(&file),
@@ -49,7 +49,7 @@ impl SubscriberKeys {
 
     /// The label of a subscriber's copy. Nobody without the key can tell or guess it.
     #[must_use]
-    pub fn label(&self, flow: &Name, principal: &Principal, id: &str) -> Label {
+    pub(crate) fn label(&self, flow: &Name, principal: &Principal, id: &str) -> Label {
         let mac = self.derive("label", &[flow.as_str(), &principal.to_string(), id]);
         let mut bits = [0; 10];
         bits.copy_from_slice(&mac[..10]);
@@ -58,7 +58,7 @@ impl SubscriberKeys {
 
     /// The credential of a subscriber, with the password of its current generation.
     #[must_use]
-    pub fn credential(&self, spec: &SubscriberSpec) -> Credential {
+    pub(crate) fn credential(&self, spec: &SubscriberSpec) -> Credential {
         let label = spec.label.as_str();
         let generation = spec.credential.to_string();
         let mac = self.derive("password", &[spec.flow.as_str(), label, &generation]);
@@ -99,7 +99,10 @@ impl SubscriberKeys {
 
 fn read_key(file: &Path) -> io::Result<[u8; KEY_LENGTH]> {
     let mut key = Vec::new();
-    OpenOptions::new().read(true).open(file)?.read_to_end(&mut key)?;
+    OpenOptions::new()
+        .read(true)
+        .open(file)?
+        .read_to_end(&mut key)?;
     key.try_into().map_err(|_| {
         let text = "it is not a key of 32 octets; restore it from a backup";
         io::Error::new(io::ErrorKind::InvalidData, text)
@@ -112,7 +115,12 @@ fn make_key(file: &Path) -> io::Result<[u8; KEY_LENGTH]> {
     getrandom::fill(&mut key).map_err(|error| io::Error::other(error.to_string()))?;
     let unfinished = file.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let mut out = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
     out.write_all(&key)?;
     out.sync_all()?;
     std::fs::rename(&unfinished, file)?;
@@ -183,7 +191,10 @@ mod tests {
     #[test]
     fn parts_are_not_run_together() {
         let keys = SubscriberKeys([7; KEY_LENGTH]);
-        assert_ne!(keys.derive("p", &["a", "bc"]), keys.derive("p", &["ab", "c"]));
+        assert_ne!(
+            keys.derive("p", &["a", "bc"]),
+            keys.derive("p", &["ab", "c"])
+        );
         assert_ne!(keys.derive("p", &["a"]), keys.derive("pa", &[]));
     }
 }

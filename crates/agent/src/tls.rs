@@ -44,7 +44,10 @@ pub(crate) fn server_config(certificate: &Certificate) -> Result<ServerConfig, C
     let chain: Vec<_> = chain.map_err(unreadable(file))?;
     let key = PrivateKeyDer::from_pem_file(&certificate.key);
     let key = key.map_err(unreadable(&certificate.key))?;
-    let unusable = |cause| CertificateError::Unusable { file: file.clone(), cause };
+    let unusable = |cause| CertificateError::Unusable {
+        file: file.clone(),
+        cause,
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -17,9 +17,16 @@ impl Request<'_> {
         for hosted in self.participant.namespaces.list().await? {
             let name: &Name = &hosted.resource.spec.name;
             let rights = self.participant.rights_on_namespace(caller, name).await?;
-            let words = [("read", rights.read), ("write", rights.write), ("admin", rights.admin)];
-            let held: Vec<_> =
-                words.iter().filter(|(_, held)| *held).map(|(word, _)| *word).collect();
+            let words = [
+                ("read", rights.read),
+                ("write", rights.write),
+                ("admin", rights.admin),
+            ];
+            let held: Vec<_> = words
+                .iter()
+                .filter(|(_, held)| *held)
+                .map(|(word, _)| *word)
+                .collect();
             if !held.is_empty() {
                 lines.push(attribute("namespace", format!("{name} {}", held.join(","))));
             }
@@ -38,7 +45,10 @@ pub(crate) fn lines(participant: &Participant, security: ConnectionSecurity) -> 
     kinds.sort_unstable();
     kinds.dedup();
     lines.extend(kinds.iter().map(|kind| attribute("brokers", kind)));
-    lines.push(attribute("limits.line", eson_protocol::session::Limits::default().command));
+    lines.push(attribute(
+        "limits.line",
+        eson_protocol::session::Limits::default().command,
+    ));
     lines.push(attribute("limits.event", limits.event));
     lines.push(attribute("limits.write", limits.write));
     lines

@@ -13,8 +13,10 @@ impl Request<'_> {
         let mut lines = Vec::new();
         for name in self.participant.component_names(kind).await? {
             let values = self.participant.component(kind, &name).await?;
-            let values: Vec<_> =
-                values.iter().map(|(key, value)| (*key, value.clone())).collect();
+            let values: Vec<_> = values
+                .iter()
+                .map(|(key, value)| (*key, value.clone()))
+                .collect();
             lines.push(entry(&name, &values));
         }
         Ok(Reply::data(lines))
@@ -22,7 +24,12 @@ impl Request<'_> {
 
     pub(super) async fn describe_component(&self, kind: ComponentKind, name: String) -> Answer {
         self.insiders_only()?;
-        if !self.participant.component_names(kind).await?.contains(&name) {
+        if !self
+            .participant
+            .component_names(kind)
+            .await?
+            .contains(&name)
+        {
             let text = format!("there is no {} {name} here", kind_word(kind));
             return Err(Status::new(Code::NotFound, text));
         }

@@ -23,10 +23,18 @@ impl Request<'_> {
         name: &Name,
         options: FlowOptions,
     ) -> Result<FlowSpec, Status> {
-        let namespace = self.participant.hosting_namespace(name).await?.resource.spec;
+        let namespace = self
+            .participant
+            .hosting_namespace(name)
+            .await?
+            .resource
+            .spec;
         self.administers_namespace(&namespace.name).await?;
         self.check_flow_name(name, &namespace)?;
-        let broker = options.broker.clone().unwrap_or_else(|| namespace.broker.clone());
+        let broker = options
+            .broker
+            .clone()
+            .unwrap_or_else(|| namespace.broker.clone());
         let entry = self.participant.brokers.require(&broker)?;
         let adopted = options.queue.is_some();
         if let Some(queue) = &options.queue {
@@ -55,9 +63,14 @@ impl Request<'_> {
     fn check_flow_name(&self, name: &Name, namespace: &NamespaceSpec) -> Result<(), Status> {
         let refuse = |text: String| Err(Status::new(Code::Name, text));
         let Some(relative) = name.relative_to(&namespace.name) else {
-            return refuse(format!("{name} is a namespace; a flow needs a label in front of it"));
+            return refuse(format!(
+                "{name} is a namespace; a flow needs a label in front of it"
+            ));
         };
-        if relative.split('.').any(|label| label.starts_with(COPY_PREFIX)) {
+        if relative
+            .split('.')
+            .any(|label| label.starts_with(COPY_PREFIX))
+        {
             return refuse(format!(
                 "{name}: labels that begin with {COPY_PREFIX} are kept for copies of flows"
             ));
@@ -70,7 +83,10 @@ impl Request<'_> {
     pub(super) async fn ensure_flow(&self, spec: FlowSpec) -> Result<Stored<Flow>, Status> {
         let flows = &self.participant.flows;
         let name = spec.name.to_string();
-        let flow = Flow { spec: spec.clone(), status: FlowStatus::default() };
+        let flow = Flow {
+            spec: spec.clone(),
+            status: FlowStatus::default(),
+        };
         let created = match flows.create(&name, flow).await {
             Ok(_) => true,
             Err(StoreError::Exists { .. }) => self.same_flow(&spec).await.map(|()| false)?,
@@ -89,10 +105,15 @@ impl Request<'_> {
 
     async fn same_flow(&self, wanted: &FlowSpec) -> Result<(), Status> {
         let found = self.participant.flows.get(wanted.name.as_str()).await?;
-        let Some(found) = found else { return Err(deleted_meanwhile(&wanted.name)) };
+        let Some(found) = found else {
+            return Err(deleted_meanwhile(&wanted.name));
+        };
         let spec = &found.resource.spec;
         if found.deleting {
-            let text = format!("{} is being deleted; try again when that is done", wanted.name);
+            let text = format!(
+                "{} is being deleted; try again when that is done",
+                wanted.name
+            );
             return Err(Status::new(Code::Busy, text));
         }
         let same = spec.owner == wanted.owner
@@ -111,7 +132,10 @@ impl Request<'_> {
     }
 
     pub(super) async fn update_flow(&self, name: Name, options: FlowOptions) -> Answer {
-        let flow = self.participant.authorized_flow(self.caller, Right::Admin, &name).await?;
+        let flow = self
+            .participant
+            .authorized_flow(self.caller, Right::Admin, &name)
+            .await?;
         check_update(&flow.resource.spec, &options)?;
         let change = |flow: &mut Flow| {
             let before = flow.spec.clone();
@@ -128,7 +152,7 @@ impl Request<'_> {
         let stored = flows.update(name.as_str(), change).await?;
         let generation = stored.resource.spec.generation;
         wait::settled(flows, name.as_str(), generation, |it| &it.status.condition).await?;
-        Ok(Status::done_with(&name).into())
+        Ok(Status::done_with(name).into())
     }
 
     /// The draft's four attributes first, then what else is known.
@@ -137,7 +161,10 @@ impl Request<'_> {
         if let Some(lines) = copy {
             return Ok(Reply::data(lines));
         }
-        let flow = self.participant.authorized_flow(self.caller, Right::Read, &name).await?;
+        let flow = self
+            .participant
+            .authorized_flow(self.caller, Right::Read, &name)
+            .await?;
         let spec = &flow.resource.spec;
         let entry = self.participant.brokers.require(&spec.broker)?;
         let mut lines = vec![
@@ -152,7 +179,10 @@ impl Request<'_> {
         lines.extend(optional("content-type", spec.content_type.as_ref()));
         lines.extend(optional("schema", spec.schema.as_ref()));
         lines.push(attribute("access", access_word(spec.access)));
-        let rights = self.participant.rights_on_flow(self.caller, &flow.resource).await?;
+        let rights = self
+            .participant
+            .rights_on_flow(self.caller, &flow.resource)
+            .await?;
         if self.caller.role == Role::Processor {
             lines.extend(queue_lines(entry, &spec.queue).await?);
         } else if rights.include(Right::Admin) {
@@ -163,7 +193,11 @@ impl Request<'_> {
 
     /// Deletes the flow, its subscribers' copies, its queue (unless adopted) and its records.
     pub(super) async fn delete_flow(&self, name: Name) -> Answer {
-        match self.participant.authorized_flow(self.caller, Right::Admin, &name).await {
+        match self
+            .participant
+            .authorized_flow(self.caller, Right::Admin, &name)
+            .await
+        {
             Ok(_) => {}
             Err(status) if status.code == Code::Busy.number() => {}
             Err(status) => return Err(status),
@@ -184,7 +218,9 @@ impl Request<'_> {
         let mut lines = Vec::new();
         for flow in self.participant.flows.list().await? {
             let spec = &flow.resource.spec;
-            let asked = namespace.as_ref().is_none_or(|asked| spec.name.is_within(asked));
+            let asked = namespace
+                .as_ref()
+                .is_none_or(|asked| spec.name.is_within(asked));
             if asked && self.sees_flow(&flow.resource).await? {
                 lines.push(DataLine::Text(spec.name.to_string()));
             }
@@ -211,7 +247,9 @@ impl Request<'_> {
     }
 
     async fn set_flow_activity(&self, name: Name, activity: Activity) -> Answer {
-        self.participant.authorized_flow(self.caller, Right::Admin, &name).await?;
+        self.participant
+            .authorized_flow(self.caller, Right::Admin, &name)
+            .await?;
         let change = |flow: &mut Flow| {
             if flow.spec.activity != activity {
                 flow.spec.activity = activity;
@@ -227,19 +265,33 @@ fn check_update(spec: &FlowSpec, options: &FlowOptions) -> Result<(), Status> {
         let text = format!("{what} of {} can't change; create another flow", spec.name);
         Err(Status::new(Code::Argument, text))
     };
-    if options.broker.as_ref().is_some_and(|broker| *broker != spec.broker) {
+    if options
+        .broker
+        .as_ref()
+        .is_some_and(|broker| *broker != spec.broker)
+    {
         return fixed("the broker");
     }
-    if options.queue.as_ref().is_some_and(|queue| *queue != spec.queue) {
+    if options
+        .queue
+        .as_ref()
+        .is_some_and(|queue| *queue != spec.queue)
+    {
         return fixed("the queue");
     }
     let grows = |wanted: u32| spec.partitions.is_none_or(|has| wanted >= has);
-    if options.partitions.is_some_and(|wanted| spec.adopted || !grows(wanted)) {
+    if options
+        .partitions
+        .is_some_and(|wanted| spec.adopted || !grows(wanted))
+    {
         let text = format!("{}: the number of partitions may only grow", spec.name);
         return Err(Status::new(Code::Argument, text));
     }
     if options.retention.is_some() && spec.adopted {
-        let text = format!("{}: the retention of an adopted queue is its owner's", spec.name);
+        let text = format!(
+            "{}: the retention of an adopted queue is its owner's",
+            spec.name
+        );
         return Err(Status::new(Code::Argument, text));
     }
     Ok(())
@@ -260,11 +312,20 @@ fn apply(spec: &mut FlowSpec, options: &FlowOptions) {
 fn administrative(flow: &Stored<Flow>) -> Vec<DataLine> {
     let spec = &flow.resource.spec;
     let condition = &flow.resource.status.condition;
-    let mut lines = vec![attribute("owner", &spec.owner), attribute("broker", &spec.broker)];
+    let mut lines = vec![
+        attribute("owner", &spec.owner),
+        attribute("broker", &spec.broker),
+    ];
     lines.extend(spec.adopted.then(|| attribute("adopted", "yes")));
-    lines.extend(optional("retention", spec.retention.map(|ms| format!("{ms}ms"))));
+    lines.extend(optional(
+        "retention",
+        spec.retention.map(|ms| format!("{ms}ms")),
+    ));
     lines.push(attribute("state", flow_state(flow)));
-    lines.extend(optional("error", condition.failure.as_ref().map(|failure| &failure.text)));
+    lines.extend(optional(
+        "error",
+        condition.failure.as_ref().map(|failure| &failure.text),
+    ));
     lines
 }
 
@@ -281,7 +342,10 @@ fn flow_state(flow: &Stored<Flow>) -> &'static str {
 }
 
 fn deleted_meanwhile(name: &Name) -> Status {
-    Status::new(Code::Busy, format!("{name} was deleted meanwhile; try again"))
+    Status::new(
+        Code::Busy,
+        format!("{name} was deleted meanwhile; try again"),
+    )
 }
 
 pub(super) fn access_word(access: Access) -> &'static str {

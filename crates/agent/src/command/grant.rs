@@ -12,7 +12,10 @@ impl Request<'_> {
     pub(super) async fn grant(&self, right: Right, on: Name, to: Principal) -> Answer {
         self.administers(&on).await?;
         if to == Principal::Anonymous && right != Right::Read {
-            return Err(Status::new(Code::Argument, "anonymous can be given read only"));
+            return Err(Status::new(
+                Code::Argument,
+                "anonymous can be given read only",
+            ));
         }
         let key = GrantKey { right, on, to };
         let name = key.name();
@@ -25,7 +28,12 @@ impl Request<'_> {
     /// Takes a right away. Subscribers who had it by nothing else are revoked with it.
     pub(super) async fn revoke(&self, right: Right, on: Name, from: Principal) -> Answer {
         self.administers(&on).await?;
-        let name = GrantKey { right, on: on.clone(), to: from }.name();
+        let name = GrantKey {
+            right,
+            on: on.clone(),
+            to: from,
+        }
+        .name();
         let grants = &self.participant.grants;
         match grants.mark_deleting(&name).await {
             Ok(_) => grants.remove(&name).await?,
@@ -38,10 +46,19 @@ impl Request<'_> {
 
     pub(super) async fn list_grants(&self, on: Name) -> Answer {
         self.administers(&on).await?;
-        let grants = self.participant.grants.list_prefix(&format!("{on} ")).await?;
+        let grants = self
+            .participant
+            .grants
+            .list_prefix(&format!("{on} "))
+            .await?;
         let lines = grants.iter().map(|grant| {
             let key = &grant.resource.key;
-            DataLine::Text(format!("{} ON {} TO {}", right_word(key.right), key.on, key.to))
+            DataLine::Text(format!(
+                "{} ON {} TO {}",
+                right_word(key.right),
+                key.on,
+                key.to
+            ))
         });
         Ok(Reply::data(lines.collect()))
     }
@@ -52,6 +69,9 @@ impl Request<'_> {
         if hosting.resource.spec.name == *on {
             return self.administers_namespace(on).await;
         }
-        self.participant.authorized_flow(self.caller, Right::Admin, on).await.map(|_| ())
+        self.participant
+            .authorized_flow(self.caller, Right::Admin, on)
+            .await
+            .map(|_| ())
     }
 }

@@ -14,7 +14,9 @@ pub(super) fn optional(key: &str, value: Option<impl ToString>) -> Option<DataLi
 
 /// A line of a list: a name, then `key=value` for what is worth knowing at a glance.
 pub(super) fn entry(name: &str, values: &[(&str, String)]) -> DataLine {
-    let values = values.iter().map(|(key, value)| format!(" {key}={}", quoted(value)));
+    let values = values
+        .iter()
+        .map(|(key, value)| format!(" {key}={}", quoted(value)));
     DataLine::Text(std::iter::once(name.to_owned()).chain(values).collect())
 }
 

@@ -45,7 +45,9 @@ impl Request<'_> {
     pub(crate) async fn execute(&self, command: Command) -> Answer {
         let describes = matches!(command, Command::DescribeFlow(_));
         if matches!(self.caller.role, Role::Reader { .. }) && !describes {
-            return Err(Status::denied("these credentials read one copy and nothing else"));
+            return Err(Status::denied(
+                "these credentials read one copy and nothing else",
+            ));
         }
         match command {
             Command::WhoAmI => self.who_am_i().await,
@@ -71,9 +73,11 @@ impl Request<'_> {
 
     async fn execute_subscription(&self, command: Command) -> Answer {
         match command {
-            Command::SubscribeLocal { remote, local, options } => {
-                self.subscribe_local(remote, local, options).await
-            }
+            Command::SubscribeLocal {
+                remote,
+                local,
+                options,
+            } => self.subscribe_local(remote, local, options).await,
             Command::SubscribeRemote(flow, options) => self.subscribe_remote(flow, options).await,
             Command::UnsubscribeRemote(flow, id) => self.unsubscribe_remote(flow, id).await,
             Command::Unsubscribe(name) => self.unsubscribe(name).await,

@@ -12,10 +12,19 @@ impl Request<'_> {
     /// Creates a child of a hosted namespace. The same once more changes nothing.
     pub(super) async fn create_namespace(&self, name: Name, options: NamespaceOptions) -> Answer {
         let parent = self.participant.hosting_namespace(&name).await?;
-        self.administers_namespace(&parent.resource.spec.name).await?;
+        self.administers_namespace(&parent.resource.spec.name)
+            .await?;
         let wanted = self.child_of(&parent.resource.spec, name.clone(), options)?;
-        let namespace = Namespace { spec: wanted.clone(), status: NamespaceStatus::default() };
-        match self.participant.namespaces.create(name.as_str(), namespace).await {
+        let namespace = Namespace {
+            spec: wanted.clone(),
+            status: NamespaceStatus::default(),
+        };
+        match self
+            .participant
+            .namespaces
+            .create(name.as_str(), namespace)
+            .await
+        {
             Ok(_) => {}
             Err(StoreError::Exists { .. }) => self.same_namespace(&wanted).await?,
             Err(error) => return Err(error.into()),
@@ -43,7 +52,11 @@ impl Request<'_> {
     }
 
     async fn same_namespace(&self, wanted: &NamespaceSpec) -> Result<(), Status> {
-        let found = self.participant.namespaces.require(wanted.name.as_str()).await?;
+        let found = self
+            .participant
+            .namespaces
+            .require(wanted.name.as_str())
+            .await?;
         if found.resource.spec == *wanted && !found.deleting {
             return Ok(());
         }
@@ -58,20 +71,30 @@ impl Request<'_> {
             self.participant.brokers.require(broker)?;
         }
         let change = |namespace: &mut Namespace| {
-            let Some(broker) = &options.broker else { return };
+            let Some(broker) = &options.broker else {
+                return;
+            };
             if namespace.spec.broker != *broker {
                 namespace.spec.broker.clone_from(broker);
                 namespace.spec.generation += 1;
             }
         };
-        let stored = self.participant.namespaces.update(name.as_str(), change).await?;
-        self.namespace_settled(&name, stored.resource.spec.generation).await
+        let stored = self
+            .participant
+            .namespaces
+            .update(name.as_str(), change)
+            .await?;
+        self.namespace_settled(&name, stored.resource.spec.generation)
+            .await
     }
 
     pub(super) async fn describe_namespace(&self, name: Name) -> Answer {
         let found = self.visible(&name).await?;
         let spec = &found.resource.spec;
-        let mut lines = vec![attribute("namespace", &spec.name), attribute("broker", &spec.broker)];
+        let mut lines = vec![
+            attribute("namespace", &spec.name),
+            attribute("broker", &spec.broker),
+        ];
         lines.extend(spec.owners.iter().map(|owner| attribute("owner", owner)));
         lines.extend(optional("ns-public", spec.ns_public.as_ref()));
         lines.extend(optional("ns-private", spec.ns_private.as_ref()));
@@ -89,19 +112,29 @@ impl Request<'_> {
             return Err(Status::new(Code::Denied, text));
         }
         self.nothing_inside(&name).await?;
-        self.participant.namespaces.mark_deleting(name.as_str()).await?;
-        wait::gone(&self.participant.namespaces, name.as_str(), |it| &it.status.condition).await?;
+        self.participant
+            .namespaces
+            .mark_deleting(name.as_str())
+            .await?;
+        wait::gone(&self.participant.namespaces, name.as_str(), |it| {
+            &it.status.condition
+        })
+        .await?;
         Ok(Status::done_with(&name).into())
     }
 
     async fn nothing_inside(&self, name: &Name) -> Result<(), Status> {
         let flows = self.participant.flows.list().await?;
-        let flow = flows.iter().find(|flow| flow.resource.spec.namespace == *name);
+        let flow = flows
+            .iter()
+            .find(|flow| flow.resource.spec.namespace == *name);
         let children = self.participant.namespaces.list().await?;
-        let child = children.iter().find(|child| {
-            child.name != name.as_str() && child.resource.spec.name.is_within(name)
-        });
-        let inside = flow.map(|flow| &flow.name).or(child.map(|child| &child.name));
+        let child = children
+            .iter()
+            .find(|child| child.name != name.as_str() && child.resource.spec.name.is_within(name));
+        let inside = flow
+            .map(|flow| &flow.name)
+            .or(child.map(|child| &child.name));
         match inside {
             None => Ok(()),
             Some(inside) => Err(Status::new(
@@ -116,7 +149,10 @@ impl Request<'_> {
         for found in self.participant.namespaces.list().await? {
             let spec = &found.resource.spec;
             if self.sees(&spec.name).await? {
-                let values = [("broker", spec.broker.clone()), ("state", state(&found).to_owned())];
+                let values = [
+                    ("broker", spec.broker.clone()),
+                    ("state", state(&found).to_owned()),
+                ];
                 lines.push(entry(spec.name.as_str(), &values));
             }
         }
@@ -124,7 +160,10 @@ impl Request<'_> {
     }
 
     async fn sees(&self, namespace: &Name) -> Result<bool, Status> {
-        let rights = self.participant.rights_on_namespace(self.caller, namespace).await?;
+        let rights = self
+            .participant
+            .rights_on_namespace(self.caller, namespace)
+            .await?;
         Ok(rights.include(Right::Read) || rights.include(Right::Write))
     }
 
@@ -148,7 +187,10 @@ impl Request<'_> {
     /// # Errors
     /// 552 when he may not.
     pub(super) async fn administers_namespace(&self, name: &Name) -> Result<(), Status> {
-        let rights = self.participant.rights_on_namespace(self.caller, name).await?;
+        let rights = self
+            .participant
+            .rights_on_namespace(self.caller, name)
+            .await?;
         if rights.include(Right::Admin) {
             return Ok(());
         }
@@ -157,8 +199,11 @@ impl Request<'_> {
 
     async fn namespace_settled(&self, name: &Name, generation: u64) -> Answer {
         let namespaces = &self.participant.namespaces;
-        wait::settled(namespaces, name.as_str(), generation, |it| &it.status.condition).await?;
-        Ok(Status::done_with(&name).into())
+        wait::settled(namespaces, name.as_str(), generation, |it| {
+            &it.status.condition
+        })
+        .await?;
+        Ok(Status::done_with(name).into())
     }
 }
 

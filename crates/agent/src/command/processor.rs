@@ -13,7 +13,10 @@ impl Request<'_> {
     pub(super) async fn create_processor(&self, name: String, options: ProcessorOptions) -> Answer {
         let spec = self.processor_spec(name, options).await?;
         let processors = &self.participant.processors;
-        let wanted = Processor { spec: spec.clone(), status: ProcessorStatus::default() };
+        let wanted = Processor {
+            spec: spec.clone(),
+            status: ProcessorStatus::default(),
+        };
         let created = match processors.create(&spec.name, wanted).await {
             Ok(_) => true,
             Err(StoreError::Exists { .. }) => self.same_processor(&spec).await.map(|()| false)?,
@@ -60,11 +63,16 @@ impl Request<'_> {
     }
 
     async fn check_processor_flows(&self, from: &Name, to: &Name) -> Result<(), Status> {
-        let reads = self.participant.authorized_flow(self.caller, Right::Read, from).await?;
-        let writes = self.participant.authorized_flow(self.caller, Right::Write, to).await?;
+        let reads = self
+            .participant
+            .authorized_flow(self.caller, Right::Read, from)
+            .await?;
+        let writes = self
+            .participant
+            .authorized_flow(self.caller, Right::Write, to)
+            .await?;
         let (source, destination) = (&reads.resource.spec, &writes.resource.spec);
-        let same_queue =
-            source.broker == destination.broker && source.queue == destination.queue;
+        let same_queue = source.broker == destination.broker && source.queue == destination.queue;
         if same_queue || self.participant.feeds(to, from).await? {
             let text = format!("{to} feeds {from}: events would go round");
             return Err(Status::new(Code::Loop, text));
@@ -137,9 +145,16 @@ impl Request<'_> {
     pub(super) async fn describe_processor(&self, name: String) -> Answer {
         let found = self.own_processor(&name).await?;
         let spec = &found.resource.spec;
-        let mut lines = vec![attribute("processor", &spec.name), attribute("type", "bridge")];
+        let mut lines = vec![
+            attribute("processor", &spec.name),
+            attribute("type", "bridge"),
+        ];
         lines.extend(spec.sources.iter().map(|source| attribute("from", source)));
-        lines.extend(spec.destinations.iter().map(|destination| attribute("to", destination)));
+        lines.extend(
+            spec.destinations
+                .iter()
+                .map(|destination| attribute("to", destination)),
+        );
         lines.push(attribute("owner", &spec.owner));
         lines.push(attribute("activity", activity_word(spec.activity)));
         let failure = found.resource.status.condition.failure.as_ref();
@@ -169,7 +184,9 @@ impl Request<'_> {
             ("to", join(&spec.destinations)),
         ];
         let leg = self.participant.processor_status(&found.name);
-        let state = leg.as_ref().map_or("pending", |leg| state_word(leg.state()));
+        let state = leg
+            .as_ref()
+            .map_or("pending", |leg| state_word(leg.state()));
         values.push(("state", state.to_owned()));
         values.extend(leg.map(|leg| ("lag", leg.lag.to_string())));
         entry(&spec.name, &values)
@@ -197,7 +214,10 @@ fn check_processor_name(name: &str) -> Result<(), Status> {
 fn one_each(options: &ProcessorOptions) -> Result<(Name, Name), Status> {
     match (options.sources.as_slice(), options.destinations.as_slice()) {
         ([source], [destination]) => Ok((source.clone(), destination.clone())),
-        _ => Err(Status::new(Code::Argument, "a bridge has one from= and one to=")),
+        _ => Err(Status::new(
+            Code::Argument,
+            "a bridge has one from= and one to=",
+        )),
     }
 }
 
@@ -221,10 +241,15 @@ pub(super) fn leg_lines(leg: &proto::LegStatus) -> Vec<DataLine> {
     ];
     let mut stored: Vec<_> = leg.stored.iter().collect();
     stored.sort();
-    lines.extend(stored.iter().map(|(partition, next)| {
-        attribute("position", format!("{partition}-{next}"))
-    }));
-    lines.extend(optional("processor-error", leg.error.as_ref().map(|error| &error.text)));
+    lines.extend(
+        stored
+            .iter()
+            .map(|(partition, next)| attribute("position", format!("{partition}-{next}"))),
+    );
+    lines.extend(optional(
+        "processor-error",
+        leg.error.as_ref().map(|error| &error.text),
+    ));
     lines
 }
 

@@ -50,24 +50,48 @@ impl Request<'_> {
         let begin = begin(&found, options);
         let reader = readable.open(begin.clone()).await;
         let reader = reader.map_err(|error| failure(&error).to_status())?;
-        let end = found.partitions.iter().map(|(number, (_, latest))| (*number, *latest));
-        Ok(Reading { reader, begin, end: end.collect(), since })
+        let end = found
+            .partitions
+            .iter()
+            .map(|(number, (_, latest))| (*number, *latest));
+        Ok(Reading {
+            reader,
+            begin,
+            end: end.collect(),
+            since,
+        })
     }
 
     async fn readable(&self, name: &Name) -> Result<Readable<'_>, Status> {
         if let Some(subscriber) = self.readable_copy(name).await? {
-            let entry = self.participant.brokers.require(&subscriber.status.broker)?;
-            let queue = entry.copy_queue(&subscriber).map_err(|failure| failure.to_status())?;
+            let entry = self
+                .participant
+                .brokers
+                .require(&subscriber.status.broker)?;
+            let queue = entry
+                .copy_queue(&subscriber)
+                .map_err(|failure| failure.to_status())?;
             let credential = match &self.caller.role {
                 Role::Reader { username } => Some(username.as_str()),
                 _ => None,
             };
-            return Ok(Readable { entry, queue, credential });
+            return Ok(Readable {
+                entry,
+                queue,
+                credential,
+            });
         }
-        let flow = self.participant.authorized_flow(self.caller, Right::Read, name).await?;
+        let flow = self
+            .participant
+            .authorized_flow(self.caller, Right::Read, name)
+            .await?;
         let spec = flow.resource.spec;
         let entry = self.participant.brokers.require(&spec.broker)?;
-        Ok(Readable { entry, queue: spec.queue, credential: None })
+        Ok(Readable {
+            entry,
+            queue: spec.queue,
+            credential: None,
+        })
     }
 
     /// The copy of that name, if the caller holds its credential or is a processor of ours.
@@ -95,9 +119,9 @@ impl Request<'_> {
             _ if is_processor => Ok(Some(subscriber)),
             Lease::Held => Ok(Some(subscriber)),
             Lease::Revoked => Err(Status::revoked(format!("the owner has ended {name}"))),
-            Lease::Lapsed => {
-                Err(Status::denied(format!("the lease of {name} has lapsed; renew it")))
-            }
+            Lease::Lapsed => Err(Status::denied(format!(
+                "the lease of {name} has lapsed; renew it"
+            ))),
         }
     }
 
@@ -115,8 +139,12 @@ impl Request<'_> {
 
 impl Readable<'_> {
     async fn open(&self, positions: Positions) -> Result<Box<dyn QueueReader>, BrokerError> {
-        let options =
-            ReaderOptions { positions, start: Start::Earliest, encoded: false, buffer: BUFFER };
+        let options = ReaderOptions {
+            positions,
+            start: Start::Earliest,
+            encoded: false,
+            buffer: BUFFER,
+        };
         match (&self.entry.local, self.credential) {
             (Some(local), Some(username)) => {
                 local.open_reader_as(username, &self.queue, options).await
@@ -126,7 +154,10 @@ impl Readable<'_> {
             // protocol.
             (None, Some(_)) => Err(BrokerError::Unsupported {
                 kind: self.entry.kind.to_string(),
-                what: format!("be read with a subscriber's credential over FNAP ({})", self.queue),
+                what: format!(
+                    "be read with a subscriber's credential over FNAP ({})",
+                    self.queue
+                ),
             }),
         }
     }
@@ -142,7 +173,10 @@ fn begin(found: &QueueDescription, options: &ReadOptions) -> Positions {
     let cursor = options.cursor.as_ref();
     let partitions = found.partitions.iter().map(|(number, (earliest, latest))| {
         let given = cursor.and_then(|cursor| cursor.get(number)).copied();
-        (*number, given.unwrap_or_else(|| default(*earliest, *latest)))
+        (
+            *number,
+            given.unwrap_or_else(|| default(*earliest, *latest)),
+        )
     });
     partitions.collect()
 }

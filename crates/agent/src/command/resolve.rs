@@ -11,7 +11,11 @@ impl Request<'_> {
         match self.participant.resolver.resolve(&name).await {
             Ok(found) => Ok(Reply::data(resolution_lines(&name, &found))),
             Err(error) => {
-                let code = if error.is_transient() { Code::Backend } else { Code::NotFound };
+                let code = if error.is_transient() {
+                    Code::Backend
+                } else {
+                    Code::NotFound
+                };
                 Err(Status::new(code, format!("{name}: {error}")))
             }
         }
@@ -26,12 +30,18 @@ fn resolution_lines(name: &Name, found: &Resolution) -> Vec<DataLine> {
     lines.push(attribute("dnssec", security(&found.security)));
     let agents = found.agents.iter();
     lines.extend(agents.map(|agent| attribute("agent", format!("{}:{}", agent.host, agent.port))));
-    lines.push(attribute("agent-tls", if found.agent_tls { "yes" } else { "no" }));
+    lines.push(attribute(
+        "agent-tls",
+        if found.agent_tls { "yes" } else { "no" },
+    ));
     lines
 }
 
 fn queue_lines(queue: &QueueLocation) -> Vec<DataLine> {
-    let mut lines = vec![attribute("type", queue.kind), attribute("topic", &queue.queue)];
+    let mut lines = vec![
+        attribute("type", queue.kind),
+        attribute("topic", &queue.queue),
+    ];
     let servers = queue.servers.iter();
     lines.extend(servers.map(|at| attribute("server", format!("{}:{}", at.host, at.port))));
     lines.extend(queue.tls.then(|| attribute("tls", "yes")));
@@ -41,7 +51,11 @@ fn queue_lines(queue: &QueueLocation) -> Vec<DataLine> {
 }
 
 fn trace_lines(trace: &Trace) -> Vec<DataLine> {
-    trace.to_string().lines().map(|line| attribute("trace", line)).collect()
+    trace
+        .to_string()
+        .lines()
+        .map(|line| attribute("trace", line))
+        .collect()
 }
 
 fn security(security: &Security) -> String {

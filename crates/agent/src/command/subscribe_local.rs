@@ -1,13 +1,13 @@
 //! SUBSCRIBE remote LOCAL local: a user subscribes a flow of ours to a flow elsewhere.
 
-use eson_protocol::{Access, Code, DataLine, Delivery, FlowOptions, Name, Reply, Right, Status, SubscribeOptions};
+use eson_protocol::{
+    Access, Code, DataLine, Delivery, FlowOptions, Name, Reply, Right, Status, SubscribeOptions,
+};
 
-use super::lines::{attribute};
+use super::lines::attribute;
 use super::{Answer, Request, wait};
 use crate::authority::Caller;
-use crate::resource::{
-    Activity, FlowSpec, Subscription, SubscriptionSpec, SubscriptionStatus,
-};
+use crate::resource::{Activity, FlowSpec, Subscription, SubscriptionSpec, SubscriptionStatus};
 use crate::store::{StoreError, Stored};
 
 impl Request<'_> {
@@ -31,14 +31,23 @@ impl Request<'_> {
         let creates = self.local_flow(&target).await?;
         let spec = self.subscription_spec(remote, target, creates, &options)?;
         let subscription = self.ensure_subscription(spec).await?;
-        Ok(Reply::data(self.subscribed_lines(&local, &subscription.resource)))
+        Ok(Reply::data(
+            self.subscribed_lines(&local, &subscription.resource),
+        ))
     }
 
     /// The draft's one line, and, after ENABLE attributes, the local flow's full name.
     fn subscribed_lines(&self, local: &Name, subscription: &Subscription) -> Vec<DataLine> {
-        let copy = subscription.status.copy.as_ref().unwrap_or(&subscription.spec.remote);
+        let copy = subscription
+            .status
+            .copy
+            .as_ref()
+            .unwrap_or(&subscription.spec.remote);
         let mut lines = vec![DataLine::Text(format!("{local} SUBSCRIBED TO {copy}"))];
-        lines.extend(self.attributes.then(|| attribute("local", &subscription.spec.local)));
+        lines.extend(
+            self.attributes
+                .then(|| attribute("local", &subscription.spec.local)),
+        );
         lines
     }
 
@@ -68,7 +77,10 @@ impl Request<'_> {
             .filter(|found| !found.deleting)
             .find(|found| found.resource.spec.owners.contains(&self.caller.principal));
         let none = || {
-            let text = format!("{} owns no namespace; give LOCAL a full name", self.caller.principal);
+            let text = format!(
+                "{} owns no namespace; give LOCAL a full name",
+                self.caller.principal
+            );
             Status::new(Code::Argument, text)
         };
         own.map(|found| found.resource.spec.name).ok_or_else(none)
@@ -77,10 +89,15 @@ impl Request<'_> {
     /// None when the caller may write the flow that is there; else the flow to create.
     async fn local_flow(&self, local: &Name) -> Result<Option<FlowSpec>, Status> {
         if self.participant.flows.get(local.as_str()).await?.is_some() {
-            self.participant.authorized_flow(self.caller, Right::Write, local).await?;
+            self.participant
+                .authorized_flow(self.caller, Right::Write, local)
+                .await?;
             return Ok(None);
         }
-        let options = FlowOptions { access: Some(Access::Private), ..FlowOptions::default() };
+        let options = FlowOptions {
+            access: Some(Access::Private),
+            ..FlowOptions::default()
+        };
         let mut spec = self.new_flow(local, options).await?;
         // As many as the copy has, which the publisher tells.
         spec.partitions = None;
@@ -113,7 +130,10 @@ impl Request<'_> {
     ) -> Result<Stored<Subscription>, Status> {
         let subscriptions = &self.participant.subscriptions;
         let name = spec.local.to_string();
-        let wanted = Subscription { spec: spec.clone(), status: SubscriptionStatus::default() };
+        let wanted = Subscription {
+            spec: spec.clone(),
+            status: SubscriptionStatus::default(),
+        };
         let (created, generation) = match subscriptions.create(&name, wanted).await {
             Ok(_) => (true, spec.generation),
             Err(StoreError::Exists { .. }) => (false, self.same_subscription(&spec).await?),
@@ -122,7 +142,10 @@ impl Request<'_> {
         let settled = wait::settled(subscriptions, &name, generation, |it| &it.status.condition);
         match settled.await {
             Ok(Some(subscription)) => Ok(subscription),
-            Ok(None) => Err(Status::new(Code::Busy, format!("{name} was ended meanwhile"))),
+            Ok(None) => Err(Status::new(
+                Code::Busy,
+                format!("{name} was ended meanwhile"),
+            )),
             Err(status) if created && !status.is_transient() => {
                 subscriptions.mark_deleting(&name).await?;
                 Err(status)
@@ -134,7 +157,12 @@ impl Request<'_> {
     async fn same_subscription(&self, wanted: &SubscriptionSpec) -> Result<u64, Status> {
         let local = &wanted.local;
         let found = self.participant.subscriptions.get(local.as_str()).await?;
-        let ended = || Status::new(Code::Busy, format!("{local} was ended meanwhile; try again"));
+        let ended = || {
+            Status::new(
+                Code::Busy,
+                format!("{local} was ended meanwhile; try again"),
+            )
+        };
         let found = found.ok_or_else(ended)?;
         if found.deleting {
             let text = format!("the subscription of {local} is being ended; try again then");
@@ -144,7 +172,10 @@ impl Request<'_> {
         if spec.remote == wanted.remote && spec.owner == wanted.owner {
             return Ok(spec.generation);
         }
-        let text = format!("{local} is fed by {} already; choose another LOCAL", spec.remote);
+        let text = format!(
+            "{local} is fed by {} already; choose another LOCAL",
+            spec.remote
+        );
         Err(Status::new(Code::Exists, text))
     }
 
@@ -157,12 +188,20 @@ impl Request<'_> {
             let text = format!("there is no subscription of {local} that you may know of");
             Status::new(Code::NotFound, text)
         };
-        let found = self.participant.subscriptions.get(local.as_str()).await?.ok_or_else(none)?;
+        let found = self
+            .participant
+            .subscriptions
+            .get(local.as_str())
+            .await?
+            .ok_or_else(none)?;
         let administers = match self.participant.flows.get(local.as_str()).await? {
             None => false,
             Some(flow) => {
                 let caller: &Caller = self.caller;
-                let rights = self.participant.rights_on_flow(caller, &flow.resource).await?;
+                let rights = self
+                    .participant
+                    .rights_on_flow(caller, &flow.resource)
+                    .await?;
                 rights.include(Right::Admin)
             }
         };

@@ -1,16 +1,16 @@
 //! SUBSCRIBE flow: another participant's FNAA subscribes to a flow of ours, or renews.
 
 use eson_broker::Credential;
-use eson_protocol::{Code, DataLine, Delivery, Name, Principal, RemoteSubscribe, Reply, Right, Status};
+use eson_protocol::{
+    Code, DataLine, Delivery, Name, Principal, RemoteSubscribe, Reply, Right, Status,
+};
 
 use super::lines::{attribute, seconds_until};
 use super::{Answer, Request, wait};
 use crate::authority::Caller;
 use crate::participant::BrokerEntry;
 use crate::reconcile::queue::failure;
-use crate::resource::{
-    Activity, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus,
-};
+use crate::resource::{Activity, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus};
 use crate::store::{StoreError, Stored};
 
 impl Request<'_> {
@@ -23,16 +23,34 @@ impl Request<'_> {
         }
         self.check_on_behalf(options.on_behalf_of.as_ref())?;
         self.check_confidential(&flow)?;
-        self.participant.authorized_flow(&self.entitled(&options), Right::Read, &flow).await?;
         let label = self.label(&flow, &options)?;
+        self.check_tombstone(&flow, &label).await?;
+        self.participant
+            .authorized_flow(&self.entitled(&options), Right::Read, &flow)
+            .await?;
         let copy = flow
             .prefixed(label.as_str())
             .map_err(|error| Status::new(Code::Name, format!("a copy of {flow}: {error}")))?;
         let renewed = self.renew_or_create(&flow, label, &options).await?;
         let subscriber = self.subscriber_settled(&renewed).await?;
         let password = renewed.handed_over || options.credential_again;
-        let lines = self.subscribed(&copy, &subscriber.resource, password).await?;
+        let lines = self
+            .subscribed(&copy, &subscriber.resource, password)
+            .await?;
         Ok(Reply::data(lines))
+    }
+
+    /// Who was revoked is told so, also when he may know of the flow no more.
+    async fn check_tombstone(&self, flow: &Name, label: &Label) -> Result<(), Status> {
+        let known = self
+            .participant
+            .subscribers
+            .get(&format!("{flow} {label}"))
+            .await?;
+        match known {
+            Some(known) if known.resource.spec.lease == Lease::Revoked => Err(revoked(flow)),
+            _ => Ok(()),
+        }
     }
 
     /// Only a participant's own FNAA may ask for a user of that participant.
@@ -59,8 +77,14 @@ impl Request<'_> {
 
     /// Whose right counts: the user's on whose behalf an FNAA asks, or the caller's own.
     fn entitled(&self, options: &RemoteSubscribe) -> Caller {
-        let principal = options.on_behalf_of.as_ref().unwrap_or(&self.caller.principal);
-        Caller { principal: principal.clone(), ..self.caller.clone() }
+        let principal = options
+            .on_behalf_of
+            .as_ref()
+            .unwrap_or(&self.caller.principal);
+        Caller {
+            principal: principal.clone(),
+            ..self.caller.clone()
+        }
     }
 
     /// The same for the same principal, flow and id. Without an id, an anonymous caller is a new
@@ -71,7 +95,10 @@ impl Request<'_> {
             (None, Principal::Anonymous) => crate::secrets::random_token()?,
             (None, _) => String::new(),
         };
-        Ok(self.participant.keys.label(flow, &self.caller.principal, &id))
+        Ok(self
+            .participant
+            .keys
+            .label(flow, &self.caller.principal, &id))
     }
 
     async fn renew_or_create(
@@ -101,9 +128,16 @@ impl Request<'_> {
             expires,
             acknowledged: options.position.clone().unwrap_or_default(),
         };
-        let subscriber = Subscriber { spec, status: SubscriberStatus::default() };
+        let subscriber = Subscriber {
+            spec,
+            status: SubscriberStatus::default(),
+        };
         match subscribers.create(&name, subscriber).await {
-            Ok(_) => Ok(Renewed { name, generation: 1, handed_over: true }),
+            Ok(_) => Ok(Renewed {
+                name,
+                generation: 1,
+                handed_over: true,
+            }),
             Err(StoreError::Exists { .. }) => {
                 let known = subscribers.require(&name).await?;
                 self.renew(&known, expires, options).await
@@ -135,17 +169,27 @@ impl Request<'_> {
                 handed_over = true;
             }
         };
-        let stored = self.participant.subscribers.update(&known.name, change).await?;
+        let stored = self
+            .participant
+            .subscribers
+            .update(&known.name, change)
+            .await?;
         check_renewable(&stored)?;
         let generation = stored.resource.spec.generation;
-        Ok(Renewed { name: stored.name, generation, handed_over })
+        Ok(Renewed {
+            name: stored.name,
+            generation,
+            handed_over,
+        })
     }
 
     async fn check_quota(&self, options: &RemoteSubscribe) -> Result<(), Status> {
         let quota = self.participant.subscriptions_per_peer();
         let entitled = self.entitled(options).principal;
         let subscribers = self.participant.subscribers.list().await?;
-        let held = subscribers.iter().filter(|known| known.resource.spec.reader() == &entitled);
+        let held = subscribers
+            .iter()
+            .filter(|known| known.resource.spec.reader() == &entitled);
         if held.count() < quota {
             return Ok(());
         }
@@ -153,11 +197,10 @@ impl Request<'_> {
         Err(Status::new(Code::Quota, text))
     }
 
-    async fn subscriber_settled(
-        &self,
-        renewed: &Renewed,
-    ) -> Result<Stored<Subscriber>, Status> {
-        let Renewed { name, generation, .. } = renewed;
+    async fn subscriber_settled(&self, renewed: &Renewed) -> Result<Stored<Subscriber>, Status> {
+        let Renewed {
+            name, generation, ..
+        } = renewed;
         let subscribers = &self.participant.subscribers;
         let settled = wait::settled(subscribers, name, *generation, |it| &it.status.condition);
         let ended = || Status::new(Code::Busy, format!("the subscription to {name} was ended"));
@@ -193,34 +236,43 @@ impl Request<'_> {
         copy: &Name,
         subscriber: &Subscriber,
     ) -> Result<Vec<DataLine>, Status> {
-        let entry = self.participant.brokers.require(&subscriber.status.broker)?;
+        let entry = self
+            .participant
+            .brokers
+            .require(&subscriber.status.broker)?;
         let mut lines = vec![
             attribute("flow", copy),
             attribute("type", entry.kind),
             attribute("topic", entry.queue_name(copy)),
         ];
         let servers = entry.public();
-        lines.extend(servers.servers.iter().map(|server| attribute("server", server)));
+        lines.extend(
+            servers
+                .servers
+                .iter()
+                .map(|server| attribute("server", server)),
+        );
         lines.extend(servers.tls.then(|| attribute("tls", "yes")));
         lines.push(attribute("partitions", subscriber.status.partitions));
         Ok(lines)
     }
 
     /// DESCRIBE FLOW of a copy, for its holder and for those who run the flow.
-    pub(super) async fn describe_copy(
-        &self,
-        name: &Name,
-    ) -> Result<Option<Vec<DataLine>>, Status> {
+    pub(super) async fn describe_copy(&self, name: &Name) -> Result<Option<Vec<DataLine>>, Status> {
         if let Some(subscriber) = self.readable_copy(name).await? {
             return self.copy_details(name, &subscriber).await.map(Some);
         }
-        let Some(stored_name) = Subscriber::stored_name(name) else { return Ok(None) };
+        let Some(stored_name) = Subscriber::stored_name(name) else {
+            return Ok(None);
+        };
         let Some(subscriber) = self.participant.subscribers.get(&stored_name).await? else {
             return Ok(None);
         };
         let spec = &subscriber.resource.spec;
         if *spec.reader() != self.caller.principal {
-            self.participant.authorized_flow(self.caller, Right::Admin, &spec.flow).await?;
+            self.participant
+                .authorized_flow(self.caller, Right::Admin, &spec.flow)
+                .await?;
         }
         if spec.lease == Lease::Revoked {
             return Err(revoked(name));
@@ -235,15 +287,23 @@ impl Request<'_> {
         subscriber: &Subscriber,
     ) -> Result<Vec<DataLine>, Status> {
         let mut lines = self.copy_lines(name, subscriber)?;
-        let entry = self.participant.brokers.require(&subscriber.status.broker)?;
-        let queue = entry.copy_queue(subscriber).map_err(|failure| failure.to_status())?;
+        let entry = self
+            .participant
+            .brokers
+            .require(&subscriber.status.broker)?;
+        let queue = entry
+            .copy_queue(subscriber)
+            .map_err(|failure| failure.to_status())?;
         lines.extend(queue_lines(entry, &queue).await?);
         Ok(lines)
     }
 
     /// UNSUBSCRIBE flow id=…: the other side has ended it. One that is gone is no error.
     pub(super) async fn unsubscribe_remote(&self, flow: Name, id: String) -> Answer {
-        let label = self.participant.keys.label(&flow, &self.caller.principal, &id);
+        let label = self
+            .participant
+            .keys
+            .label(&flow, &self.caller.principal, &id);
         let done = Status::done_with(&flow);
         let name = format!("{flow} {label}");
         let subscribers = &self.participant.subscribers;
@@ -285,16 +345,18 @@ fn revoked(flow: &Name) -> Status {
 }
 
 /// A queue's identity and the range of each of its partitions.
-pub(super) async fn queue_lines(
-    entry: &BrokerEntry,
-    queue: &str,
-) -> Result<Vec<DataLine>, Status> {
+pub(super) async fn queue_lines(entry: &BrokerEntry, queue: &str) -> Result<Vec<DataLine>, Status> {
     let found = entry.broker.describe_queue(queue).await;
     let found = found.map_err(|error| failure(&error).to_status())?;
     let mut lines = vec![attribute("queue-id", &found.id)];
-    lines.extend(found.partitions.iter().map(|(partition, (earliest, latest))| {
-        attribute("range", format!("{partition}:{earliest}-{latest}"))
-    }));
+    lines.extend(
+        found
+            .partitions
+            .iter()
+            .map(|(partition, (earliest, latest))| {
+                attribute("range", format!("{partition}:{earliest}-{latest}"))
+            }),
+    );
     Ok(lines)
 }
 

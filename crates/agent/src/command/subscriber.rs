@@ -9,7 +9,9 @@ use crate::store::Stored;
 
 impl Request<'_> {
     pub(super) async fn list_subscribers(&self, flow: Name) -> Answer {
-        self.participant.authorized_flow(self.caller, Right::Admin, &flow).await?;
+        self.participant
+            .authorized_flow(self.caller, Right::Admin, &flow)
+            .await?;
         let mut lines = Vec::new();
         for subscriber in self.participant.subscribers_of(&flow).await? {
             lines.push(self.subscriber_entry(&subscriber).await);
@@ -78,7 +80,10 @@ impl Request<'_> {
         let subscribers = &self.participant.subscribers;
         let stored = subscribers.update(&found.name, change).await?;
         let generation = stored.resource.spec.generation;
-        wait::settled(subscribers, &found.name, generation, |it| &it.status.condition).await?;
+        wait::settled(subscribers, &found.name, generation, |it| {
+            &it.status.condition
+        })
+        .await?;
         Ok(Status::done_with(&found.name).into())
     }
 
@@ -88,12 +93,19 @@ impl Request<'_> {
         flow: &Name,
         label: &str,
     ) -> Result<Stored<Subscriber>, Status> {
-        self.participant.authorized_flow(self.caller, Right::Admin, flow).await?;
+        self.participant
+            .authorized_flow(self.caller, Right::Admin, flow)
+            .await?;
         let label = label.to_ascii_lowercase();
         let label = label.strip_suffix(&format!(".{flow}")).unwrap_or(&label);
-        let found = self.participant.subscribers.get(&format!("{flow} {label}")).await?;
+        let found = self
+            .participant
+            .subscribers
+            .get(&format!("{flow} {label}"))
+            .await?;
         found.ok_or_else(|| {
-            let text = format!("{flow} has no subscriber {label}; GET SUBSCRIBERS {flow} lists them");
+            let text =
+                format!("{flow} has no subscriber {label}; GET SUBSCRIBERS {flow} lists them");
             Status::new(Code::NotFound, text)
         })
     }

@@ -21,15 +21,18 @@ impl Request<'_> {
     }
 
     pub(super) async fn pause_subscription(&self, local: Name) -> Answer {
-        self.set_subscription_activity(local, Activity::Paused).await
+        self.set_subscription_activity(local, Activity::Paused)
+            .await
     }
 
     pub(super) async fn resume_subscription(&self, local: Name) -> Answer {
-        self.set_subscription_activity(local, Activity::Running).await
+        self.set_subscription_activity(local, Activity::Running)
+            .await
     }
 
     pub(super) async fn stop_subscription(&self, local: Name) -> Answer {
-        self.set_subscription_activity(local, Activity::Stopped).await
+        self.set_subscription_activity(local, Activity::Stopped)
+            .await
     }
 
     /// Resuming also tries again what the publisher had refused.
@@ -46,7 +49,10 @@ impl Request<'_> {
         let subscriptions = &self.participant.subscriptions;
         let stored = subscriptions.update(local.as_str(), change).await?;
         let generation = stored.resource.spec.generation;
-        wait::settled(subscriptions, local.as_str(), generation, |it| &it.status.condition).await?;
+        wait::settled(subscriptions, local.as_str(), generation, |it| {
+            &it.status.condition
+        })
+        .await?;
         Ok(Status::done_with(&local).into())
     }
 
@@ -69,18 +75,26 @@ impl Request<'_> {
 
     async fn leg_lines(&self, found: &Stored<Subscription>) -> Vec<DataLine> {
         let bridge = self.participant.bridge_status(&found.resource.spec.local);
-        bridge.map(|leg| super::processor::leg_lines(&leg)).unwrap_or_default()
+        bridge
+            .map(|leg| super::processor::leg_lines(&leg))
+            .unwrap_or_default()
     }
 
     pub(super) async fn list_subscriptions(&self) -> Answer {
         let mut lines = Vec::new();
         for found in self.participant.subscriptions.list().await? {
-            if self.own_subscription(&found.resource.spec.local).await.is_err() {
+            if self
+                .own_subscription(&found.resource.spec.local)
+                .await
+                .is_err()
+            {
                 continue;
             }
             let spec = &found.resource.spec;
-            let mut values =
-                vec![("remote", spec.remote.to_string()), ("state", state(&found).to_owned())];
+            let mut values = vec![
+                ("remote", spec.remote.to_string()),
+                ("state", state(&found).to_owned()),
+            ];
             if let Some(copy) = &found.resource.status.copy {
                 values.push(("copy", copy.to_string()));
             }
@@ -94,5 +108,9 @@ impl Request<'_> {
 }
 
 fn state(found: &Stored<Subscription>) -> &'static str {
-    if found.deleting { "ending" } else { found.resource.status.state.as_str() }
+    if found.deleting {
+        "ending"
+    } else {
+        found.resource.status.state.as_str()
+    }
 }

@@ -1,9 +1,8 @@
 //! Waiting until the reconcilers have made a spec true, or have said why not.
 
-use std::future::Future;
 use std::time::Duration;
 
-use eson_protocol::{Code, Status};
+use eson_protocol::Status;
 
 use crate::resource::{Condition, Failure};
 use crate::store::{Resource, Resources, Stored};
@@ -64,27 +63,24 @@ pub(super) async fn gone<R: Resource>(
 }
 
 /// Looks at the resource now and after each of its changes until `done` says so.
-pub(super) fn until<'a, R: Resource>(
-    resources: &'a Resources<R>,
-    name: &'a str,
-    mut done: impl FnMut(Option<&Stored<R>>) -> bool + Send + 'a,
-) -> impl Future<Output = Result<Option<Stored<R>>, Status>> + Send + 'a {
-    async move {
-        let mut changes = resources.changes_of(name);
-        loop {
-            let found = resources.get(name).await?;
-            if done(found.as_ref()) {
-                return Ok(found);
-            }
-            changes.changed().await;
+async fn until<R: Resource>(
+    resources: &Resources<R>,
+    name: &str,
+    mut done: impl FnMut(Option<&Stored<R>>) -> bool + Send,
+) -> Result<Option<Stored<R>>, Status> {
+    let mut changes = resources.changes_of(name);
+    loop {
+        let found = resources.get(name).await?;
+        if done(found.as_ref()) {
+            return Ok(found);
+        }
+        if !changes.changed().await {
+            return Err(Status::closing("this FNAA is shutting down"));
         }
     }
 }
 
 fn still_pending(name: &str, last: Option<Failure>) -> Status {
     let why = last.map_or_else(|| "it takes long".to_owned(), |failure| failure.text);
-    Status::new(
-        Code::Backend,
-        format!("{name} is kept as pending and tried again: {why}"),
-    )
+    Status::backend(format!("{name} is kept as pending and tried again: {why}"))
 }

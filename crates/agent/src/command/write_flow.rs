@@ -32,31 +32,50 @@ impl Request<'_> {
     ) -> Result<Writable<'_>, Status> {
         let is_processor = self.caller.role == Role::Processor;
         if position.is_some() && !is_processor {
-            return Err(Status::denied("only this FNAA's own processors store positions"));
+            return Err(Status::denied(
+                "only this FNAA's own processors store positions",
+            ));
         }
         if is_processor && let Some(subscriber) = self.readable_copy(name).await? {
-            let entry = self.participant.brokers.require(&subscriber.status.broker)?;
-            let queue = entry.copy_queue(&subscriber).map_err(|failure| failure.to_status())?;
+            let entry = self
+                .participant
+                .brokers
+                .require(&subscriber.status.broker)?;
+            let queue = entry
+                .copy_queue(&subscriber)
+                .map_err(|failure| failure.to_status())?;
             return Ok(Writable { entry, queue });
         }
-        let flow = self.participant.authorized_flow(self.caller, Right::Write, name).await?;
+        let flow = self
+            .participant
+            .authorized_flow(self.caller, Right::Write, name)
+            .await?;
         let spec = flow.resource.spec;
         let entry = self.participant.brokers.require(&spec.broker)?;
-        Ok(Writable { entry, queue: spec.queue })
+        Ok(Writable {
+            entry,
+            queue: spec.queue,
+        })
     }
 
     /// GET POSITIONS: up to where a processor of ours has written into the flow.
     pub(super) async fn list_positions(&self, flow: Name, processor: String) -> Answer {
         if self.caller.role != Role::Processor {
-            return Err(Status::denied("only this FNAA's own processors store positions"));
+            return Err(Status::denied(
+                "only this FNAA's own processors store positions",
+            ));
         }
         let writable = self.writable(&flow, None).await?;
         let Some(local) = &writable.entry.local else {
-            return Err(Status::unsupported(format!("{flow} keeps its positions at its broker")));
+            return Err(Status::unsupported(format!(
+                "{flow} keeps its positions at its broker"
+            )));
         };
         let positions = local.positions(&writable.queue, &processor).await;
         let positions = positions.map_err(|error| failure(&error).to_status())?;
-        let lines = positions.iter().map(|(partition, next)| attribute(&partition.to_string(), next));
+        let lines = positions
+            .iter()
+            .map(|(partition, next)| attribute(&partition.to_string(), next));
         Ok(Reply::data(lines.collect()))
     }
 }
@@ -76,16 +95,23 @@ impl Writable<'_> {
             Some(local) => append(local, &self.queue, events, position).await,
             None => self.produce(events).await,
         };
-        written.map(|count| Status::done_with(count).into()).map_err(|failed| failed.status())
+        written
+            .map(|count| Status::done_with(count).into())
+            .map_err(|failed| failed.status())
     }
 
     async fn produce(&self, events: Vec<WrittenEvent>) -> Result<u64, Failed> {
-        let options = WriterOptions { processor: None, buffer: BUFFER };
+        let options = WriterOptions {
+            processor: None,
+            buffer: BUFFER,
+        };
         let writer = self.entry.broker.open_writer(&self.queue, options).await;
         let mut writer = writer.map_err(Failed::nothing_written)?;
         let result = hand_over(writer.as_mut(), &self.queue, events).await;
         let written = writer.acknowledged().values().sum();
-        result.map(|()| written).map_err(|error| Failed { error, written })
+        result
+            .map(|()| written)
+            .map_err(|error| Failed { error, written })
     }
 }
 
@@ -103,7 +129,10 @@ impl Failed {
     fn status(&self) -> Status {
         let mut status = failure(&self.error).to_status();
         if self.written > 0 {
-            status.text = format!("{} events were acknowledged, then: {}", self.written, status.text);
+            status.text = format!(
+                "{} events were acknowledged, then: {}",
+                self.written, status.text
+            );
         }
         status
     }
@@ -137,14 +166,23 @@ async fn hand_over(
         let partition = event.partition.unwrap_or_else(|| by_key.partition(key));
         if partition >= partitions {
             let cause = format!("there is no partition {partition}, but {partitions}");
-            return Err(BrokerError::Invalid { queue: queue.to_owned(), cause });
+            return Err(BrokerError::Invalid {
+                queue: queue.to_owned(),
+                cause,
+            });
         }
         groups.entry(partition).or_default().push(event.record);
     }
     for (partition, records) in groups {
         let next = records.len() as u64;
         let payload = Payload::Records(records);
-        let chunk = Chunk { partition, first: 0, next, high_watermark: next, payload };
+        let chunk = Chunk {
+            partition,
+            first: 0,
+            next,
+            high_watermark: next,
+            payload,
+        };
         writer.write(partition, chunk).await?;
     }
     writer.flush().await

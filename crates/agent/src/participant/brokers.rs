@@ -13,7 +13,7 @@ use crate::config;
 use crate::resource::{Failure, FlowSpec, Subscriber};
 
 /// A broker and what the configuration says of it.
-pub struct BrokerEntry {
+pub(crate) struct BrokerEntry {
     /// Its kind.
     pub kind: BrokerKind,
     /// The broker itself.
@@ -29,7 +29,7 @@ pub struct BrokerEntry {
 
 /// Where others reach a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicServers {
+pub(crate) struct PublicServers {
     /// The servers.
     pub servers: Vec<Server>,
     /// Whether they speak TLS.
@@ -38,32 +38,35 @@ pub struct PublicServers {
 
 impl PublicServers {
     pub(super) fn new(servers: Vec<Server>, security: TransportSecurity) -> Self {
-        Self { servers, tls: security == TransportSecurity::Tls }
+        Self {
+            servers,
+            tls: security == TransportSecurity::Tls,
+        }
     }
 }
 
 impl BrokerEntry {
     /// Whether others reach it over TLS.
     #[must_use]
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.public.tls
     }
 
     /// Where others reach it.
     #[must_use]
-    pub fn public(&self) -> &PublicServers {
+    pub(crate) fn public(&self) -> &PublicServers {
         &self.public
     }
 
     /// How many partitions a new flow has where nobody says.
     #[must_use]
-    pub fn default_partitions(&self) -> u32 {
+    pub(crate) fn default_partitions(&self) -> u32 {
         self.config.partitions
     }
 
     /// The queue of a flow that adopts none.
     #[must_use]
-    pub fn queue_name(&self, flow: &Name) -> String {
+    pub(crate) fn queue_name(&self, flow: &Name) -> String {
         self.config.queue_name(flow)
     }
 
@@ -71,7 +74,7 @@ impl BrokerEntry {
     ///
     /// # Errors
     /// When label and flow are too long together, which SUBSCRIBE has checked.
-    pub fn copy_queue(&self, subscriber: &Subscriber) -> Result<String, Failure> {
+    pub(crate) fn copy_queue(&self, subscriber: &Subscriber) -> Result<String, Failure> {
         match subscriber.copy() {
             Ok(copy) => Ok(self.queue_name(&copy)),
             Err(error) => Err(Failure::refused(eson_protocol::Code::Name, error)),
@@ -82,7 +85,7 @@ impl BrokerEntry {
     ///
     /// # Errors
     /// 552 when the configuration does not allow it.
-    pub fn check_adoption(&self, queue: &str) -> Result<(), Status> {
+    pub(crate) fn check_adoption(&self, queue: &str) -> Result<(), Status> {
         if self.config.may_adopt(queue) {
             return Ok(());
         }
@@ -98,18 +101,22 @@ impl BrokerEntry {
             BrokerKind::Local => flow.to_string(),
             BrokerKind::Kafka => queue,
         };
-        proto::Endpoint { flow: flow.to_string(), queue, ..self.endpoint.clone() }
+        proto::Endpoint {
+            flow: flow.to_string(),
+            queue,
+            ..self.endpoint.clone()
+        }
     }
 }
 
 /// The brokers by their names in the configuration.
 #[derive(Default)]
-pub struct Brokers(pub(super) BTreeMap<String, BrokerEntry>);
+pub(crate) struct Brokers(pub(super) BTreeMap<String, BrokerEntry>);
 
 impl Brokers {
     /// A broker by its name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&BrokerEntry> {
+    pub(crate) fn get(&self, name: &str) -> Option<&BrokerEntry> {
         self.0.get(name)
     }
 
@@ -117,20 +124,23 @@ impl Brokers {
     ///
     /// # Errors
     /// 501 that lists those there are.
-    pub fn require(&self, name: &str) -> Result<&BrokerEntry, Status> {
+    pub(crate) fn require(&self, name: &str) -> Result<&BrokerEntry, Status> {
         self.get(name).ok_or_else(|| {
             let names: Vec<_> = self.names().collect();
-            Status::argument(format!("there is no broker {name} here, but {}", names.join(", ")))
+            Status::argument(format!(
+                "there is no broker {name} here, but {}",
+                names.join(", ")
+            ))
         })
     }
 
     /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
     /// All.
-    pub fn iter(&self) -> impl Iterator<Item = &BrokerEntry> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &BrokerEntry> {
         self.0.values()
     }
 
@@ -147,14 +157,19 @@ impl Participant {
     /// # Errors
     /// When the configuration has lost the flow's broker.
     pub(crate) fn flow_endpoint(&self, spec: &FlowSpec) -> Result<proto::Endpoint, Failure> {
-        Ok(self.entry(&spec.broker)?.endpoint(&spec.name, spec.queue.clone()))
+        Ok(self
+            .entry(&spec.broker)?
+            .endpoint(&spec.name, spec.queue.clone()))
     }
 
     /// How a processor of ours reaches a subscriber's copy.
     ///
     /// # Errors
     /// As [`Participant::flow_endpoint`].
-    pub(crate) fn copy_endpoint(&self, subscriber: &Subscriber) -> Result<proto::Endpoint, Failure> {
+    pub(crate) fn copy_endpoint(
+        &self,
+        subscriber: &Subscriber,
+    ) -> Result<proto::Endpoint, Failure> {
         let entry = self.entry(&subscriber.status.broker)?;
         let copy = subscriber.copy();
         let copy = copy.map_err(|error| Failure::refused(eson_protocol::Code::Name, error))?;
@@ -170,8 +185,13 @@ impl Participant {
         }
         let credential = self.keys.credential(&subscriber.spec);
         let password = Password::new(credential.password.expose().to_owned());
-        let identity = Identity::Subscriber { username: credential.username.clone() };
-        let account = Account { identity, proof: Proof::Password(password) };
+        let identity = Identity::Subscriber {
+            username: credential.username.clone(),
+        };
+        let account = Account {
+            identity,
+            proof: Proof::Password(password),
+        };
         self.readers.insert(credential.username, account);
     }
 

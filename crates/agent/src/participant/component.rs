@@ -34,7 +34,9 @@ impl Participant {
     }
 
     async fn broker_component(&self, name: &str) -> Vec<(&'static str, String)> {
-        let Some(entry) = self.brokers.get(name) else { return Vec::new() };
+        let Some(entry) = self.brokers.get(name) else {
+            return Vec::new();
+        };
         let mut values = vec![("type", entry.kind.to_string())];
         values.extend(state(entry.broker.check().await));
         let servers = entry.public().servers.iter().map(ToString::to_string);
@@ -46,7 +48,9 @@ impl Participant {
         &self,
         name: &str,
     ) -> Result<Vec<(&'static str, String)>, Status> {
-        let Some(registrar) = self.nameservers.get(name) else { return Ok(Vec::new()) };
+        let Some(registrar) = self.nameservers.get(name) else {
+            return Ok(Vec::new());
+        };
         let mut values = Vec::new();
         for namespace in self.namespaces.list().await? {
             let spec = &namespace.resource.spec;
@@ -61,7 +65,10 @@ impl Participant {
 
     fn agent_component(&self) -> Vec<(&'static str, String)> {
         let config = self.config();
-        let listeners = config.listen.iter().map(|listener| listener.address.to_string());
+        let listeners = config
+            .listen
+            .iter()
+            .map(|listener| listener.address.to_string());
         vec![
             ("state", "ready".to_owned()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),

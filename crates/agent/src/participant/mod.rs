@@ -19,22 +19,20 @@ use eson_names::embedded::EmbeddedServer;
 use eson_names::{Registrar, Resolver};
 use eson_protocol::{Name, Status};
 
-pub use brokers::{BrokerEntry, Brokers};
-pub use open::OpenError;
+pub(crate) use brokers::{BrokerEntry, Brokers};
+pub(crate) use open::OpenError;
 pub(crate) use open::PROCESSOR_USER;
-pub use peers::Peer;
+pub(crate) use peers::Peer;
 
 use crate::config::{Config, Limits};
 use crate::reconcile::{Controllers, FanOut};
-use crate::resource::{
-    Flow, Grant, Lease, Namespace, Processor, Subscriber, Subscription,
-};
+use crate::resource::{Flow, Grant, Lease, Namespace, Processor, Subscriber, Subscription};
 use crate::runtime::Runtime;
 use crate::secrets::SubscriberKeys;
 use crate::store::{Resources, StoreError, Stored};
 
 /// What a participant has and runs on.
-pub struct Participant {
+pub(crate) struct Participant {
     /// This FNAA's own name.
     pub fqdn: Name,
     /// The participant's domain.
@@ -78,7 +76,7 @@ pub struct Participant {
 
 /// The name servers by their names in the configuration.
 #[derive(Default)]
-pub struct Nameservers {
+pub(crate) struct Nameservers {
     registrars: BTreeMap<String, Box<dyn Registrar>>,
     embedded: Vec<(String, EmbeddedServer)>,
 }
@@ -86,7 +84,7 @@ pub struct Nameservers {
 impl Nameservers {
     /// A name server by its name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&dyn Registrar> {
+    pub(crate) fn get(&self, name: &str) -> Option<&dyn Registrar> {
         self.registrars.get(name).map(Box::as_ref)
     }
 
@@ -97,7 +95,7 @@ impl Nameservers {
     }
 
     /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.registrars.keys().map(String::as_str)
     }
 }
@@ -105,50 +103,52 @@ impl Nameservers {
 impl Participant {
     /// The configuration as it is now; a reload replaces it.
     #[must_use]
-    pub fn config(&self) -> Arc<Config> {
+    pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes over what a reload may change: users, peers, limits and what holds for
     /// subscriptions.
-    pub fn reload(&self, config: Config) {
+    pub(crate) fn reload(&self, config: Config) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
     /// What one session may use.
     #[must_use]
-    pub fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         self.config().limits.clone()
     }
 
     /// Milliseconds since the Unix epoch.
     #[must_use]
-    pub fn now(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    pub(crate) fn now(&self) -> u64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         milliseconds(since)
     }
 
     /// When a lease that is renewed now lapses.
     #[must_use]
-    pub fn lease_end(&self) -> u64 {
+    pub(crate) fn lease_end(&self) -> u64 {
         self.now() + milliseconds(self.config().subscriptions.lease)
     }
 
     /// How long a lapsed subscription's data is kept, in milliseconds.
     #[must_use]
-    pub fn kept_after_lapse(&self) -> u64 {
+    pub(crate) fn kept_after_lapse(&self) -> u64 {
         milliseconds(self.config().subscriptions.lapse_keep)
     }
 
     /// How many bytes each partition of a copy may keep.
     #[must_use]
-    pub fn copy_quota(&self, partitions: u32) -> u64 {
+    pub(crate) fn copy_quota(&self, partitions: u32) -> u64 {
         self.config().subscriptions.copy_quota / u64::from(partitions.max(1))
     }
 
     /// How many subscriptions to our flows one principal may have.
     #[must_use]
-    pub fn subscriptions_per_peer(&self) -> usize {
+    pub(crate) fn subscriptions_per_peer(&self) -> usize {
         self.config().subscriptions.per_peer
     }
 
@@ -156,7 +156,10 @@ impl Participant {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn subscribers_of(&self, flow: &Name) -> Result<Vec<Stored<Subscriber>>, StoreError> {
+    pub(crate) async fn subscribers_of(
+        &self,
+        flow: &Name,
+    ) -> Result<Vec<Stored<Subscriber>>, StoreError> {
         self.subscribers.list_prefix(&format!("{flow} ")).await
     }
 
@@ -165,14 +168,17 @@ impl Participant {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn revoke_unentitled(&self, on: &Name) -> Result<(), Status> {
+    pub(crate) async fn revoke_unentitled(&self, on: &Name) -> Result<(), Status> {
         for flow in self.flows.list().await? {
             let name = &flow.resource.spec.name;
             if !name.is_within(on) {
                 continue;
             }
             for subscriber in self.subscribers_of(name).await? {
-                if !self.is_entitled(&subscriber.resource, &flow.resource).await? {
+                if !self
+                    .is_entitled(&subscriber.resource, &flow.resource)
+                    .await?
+                {
                     self.revoke_subscriber(&subscriber.name).await?;
                 }
             }

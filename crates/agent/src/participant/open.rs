@@ -108,7 +108,7 @@ impl Participant {
     ///
     /// # Errors
     /// [`OpenError`]; nothing is left running then.
-    pub async fn open(config: Config) -> Result<Arc<Self>, OpenError> {
+    pub(crate) async fn open(config: Config) -> Result<Arc<Self>, OpenError> {
         make_directory(&config.state_dir)?;
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(&config.state_dir)?);
         let keys = SubscriberKeys::open(&config.state_dir)?;
@@ -146,8 +146,14 @@ impl Participant {
 
 fn make_directory(directory: &Path) -> Result<(), OpenError> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|cause| OpenError::StateDirectory { directory: directory.to_owned(), cause })
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    made.map_err(|cause| OpenError::StateDirectory {
+        directory: directory.to_owned(),
+        cause,
+    })
 }
 
 fn random_password() -> Result<Secret, OpenError> {
@@ -167,14 +173,19 @@ fn resolver_config(config: &Config) -> Result<ResolverConfig, OpenError> {
         zone: stub.zone.clone(),
         servers: stub.nameservers.clone(),
     });
-    let trusted = config.peers.iter().flat_map(|peer| peer.trusted_networks.clone());
+    let trusted = config
+        .peers
+        .iter()
+        .flat_map(|peer| peer.trusted_networks.clone());
     let defaults = ResolverConfig::default();
     Ok(ResolverConfig {
         nameservers,
         stub_zones: stub_zones.collect(),
         trust_anchors: trust_anchors(resolver)?,
         address_policy: AddressPolicy::new(trusted.collect()),
-        authoritative_port: resolver.authoritative_port.unwrap_or(defaults.authoritative_port),
+        authoritative_port: resolver
+            .authoritative_port
+            .unwrap_or(defaults.authoritative_port),
         ..defaults
     })
 }
@@ -186,25 +197,41 @@ fn system_nameservers() -> Result<Vec<SocketAddr>, OpenError> {
     let text = match std::fs::read_to_string(file) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
         Err(cause) => {
-            return Err(OpenError::File { key: "resolver", file: file.to_owned(), cause });
+            return Err(OpenError::File {
+                key: "resolver",
+                file: file.to_owned(),
+                cause,
+            });
         }
         Ok(text) => text,
     };
-    let addresses = text.lines().filter_map(|line| line.strip_prefix("nameserver"));
+    let addresses = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("nameserver"));
     let addresses = addresses.filter_map(|address| address.trim().parse::<IpAddr>().ok());
-    Ok(addresses.map(|address| SocketAddr::new(address, 53)).collect())
+    Ok(addresses
+        .map(|address| SocketAddr::new(address, 53))
+        .collect())
 }
 
 fn trust_anchors(resolver: &config::Resolver) -> Result<Vec<TrustAnchor>, OpenError> {
-    let Some(file) = &resolver.trust_anchor else { return Ok(Vec::new()) };
+    let Some(file) = &resolver.trust_anchor else {
+        return Ok(Vec::new());
+    };
     let text = read_file("resolver.trust-anchor", file)?;
-    TrustAnchor::parse_all(&text)
-        .map_err(|cause| OpenError::TrustAnchor { file: file.clone(), cause })
+    TrustAnchor::parse_all(&text).map_err(|cause| OpenError::TrustAnchor {
+        file: file.clone(),
+        cause,
+    })
 }
 
 fn read_file(key: &'static str, file: &Path) -> Result<String, OpenError> {
     let text = std::fs::read_to_string(file);
-    text.map_err(|cause| OpenError::File { key, file: file.to_owned(), cause })
+    text.map_err(|cause| OpenError::File {
+        key,
+        file: file.to_owned(),
+        cause,
+    })
 }
 
 fn open_brokers(
@@ -232,7 +259,10 @@ fn open_local(
 ) -> Result<BrokerEntry, OpenError> {
     let listener = config.listen.first();
     let port = listener.map_or(0, |listener| listener.advertised_port);
-    let server = Server { host: config.fqdn.to_string(), port };
+    let server = Server {
+        host: config.fqdn.to_string(),
+        port,
+    };
     let security = match listener.is_some_and(|listener| listener.tls.is_some()) {
         true => TransportSecurity::Tls,
         false => TransportSecurity::Plaintext,
@@ -267,10 +297,17 @@ fn open_kafka(
     kafka: &config::Kafka,
     dialer: &Dialer,
 ) -> Result<BrokerEntry, OpenError> {
-    let password = kafka.sasl.as_ref().map(|sasl| sasl.password.read()).transpose()?;
+    let password = kafka
+        .sasl
+        .as_ref()
+        .map(|sasl| sasl.password.read())
+        .transpose()?;
     let sasl = kafka.sasl.as_ref().zip(password);
     let settings = KafkaConfig {
-        tls: kafka.tls.then(|| KafkaTls { ca_file: kafka.ca.clone(), server_name: None }),
+        tls: kafka.tls.then(|| KafkaTls {
+            ca_file: kafka.ca.clone(),
+            server_name: None,
+        }),
         sasl: sasl.as_ref().map(|(sasl, password)| KafkaSasl {
             mechanism: sasl_mechanism(sasl.mechanism),
             username: sasl.username.clone(),
@@ -284,12 +321,29 @@ fn open_kafka(
     };
     let endpoint = proto::Endpoint {
         kind: BrokerKind::Kafka.to_string(),
-        servers: kafka.bootstrap_servers.iter().map(ToString::to_string).collect(),
+        servers: kafka
+            .bootstrap_servers
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         tls: kafka.tls,
-        tls_ca: kafka.ca.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
-        mechanism: sasl.as_ref().map(|(sasl, _)| sasl.mechanism.as_str()).unwrap_or_default().to_owned(),
-        username: sasl.as_ref().map(|(sasl, _)| sasl.username.clone()).unwrap_or_default(),
-        password: sasl.map(|(_, password)| password.expose().to_owned()).unwrap_or_default(),
+        tls_ca: kafka
+            .ca
+            .as_ref()
+            .map(|file| file.display().to_string())
+            .unwrap_or_default(),
+        mechanism: sasl
+            .as_ref()
+            .map(|(sasl, _)| sasl.mechanism.as_str())
+            .unwrap_or_default()
+            .to_owned(),
+        username: sasl
+            .as_ref()
+            .map(|(sasl, _)| sasl.username.clone())
+            .unwrap_or_default(),
+        password: sasl
+            .map(|(_, password)| password.expose().to_owned())
+            .unwrap_or_default(),
         // What our own configuration names, may be anywhere.
         trusted_networks: vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()],
         ..proto::Endpoint::default()
@@ -325,12 +379,16 @@ async fn open_nameservers(config: &Config) -> Result<Nameservers, OpenError> {
             }
             NameserverKind::Rfc2136 { server, keyfile } => {
                 let text = read_file("nameservers[].keyfile", keyfile)?;
-                let key = TsigKey::parse(&text)
-                    .map_err(|cause| OpenError::Keyfile { file: keyfile.clone(), cause })?;
+                let key = TsigKey::parse(&text).map_err(|cause| OpenError::Keyfile {
+                    file: keyfile.clone(),
+                    cause,
+                })?;
                 Box::new(DynamicUpdate::new(*server, key, UPDATE_TIMEOUT))
             }
         };
-        nameservers.registrars.insert(nameserver.name.clone(), registrar);
+        nameservers
+            .registrars
+            .insert(nameserver.name.clone(), registrar);
     }
     Ok(nameservers)
 }
@@ -341,15 +399,23 @@ fn embedded_zones(
     nameserver: &str,
     listed: &[config::EmbeddedZone],
 ) -> Vec<EmbeddedZone> {
-    let zone = |zone: Name, records| EmbeddedZone { zone, server: config.fqdn.clone(), records };
+    let zone = |zone: Name, records| EmbeddedZone {
+        zone,
+        server: config.fqdn.clone(),
+        records,
+    };
     let mut zones: Vec<_> = listed
         .iter()
         .map(|listed| zone(listed.name.clone(), host_records(config, listed)))
         .collect();
     for namespace in &config.namespaces {
         let serves = [&namespace.ns_public, &namespace.ns_private];
-        let here = serves.iter().any(|server| server.as_deref() == Some(nameserver));
-        let covered = zones.iter().any(|zone| namespace.name.is_within(&zone.zone));
+        let here = serves
+            .iter()
+            .any(|server| server.as_deref() == Some(nameserver));
+        let covered = zones
+            .iter()
+            .any(|zone| namespace.name.is_within(&zone.zone));
         if here && !covered {
             zones.push(zone(namespace.name.clone(), Vec::new()));
         }
@@ -361,15 +427,23 @@ fn embedded_zones(
 /// for.
 fn host_records(config: &Config, zone: &config::EmbeddedZone) -> Vec<Record> {
     const TTL: u32 = 60;
-    let port = config.listen.first().map_or(0, |listener| listener.advertised_port);
+    let port = config
+        .listen
+        .first()
+        .map_or(0, |listener| listener.advertised_port);
     let mut records = Vec::new();
     for (label, addresses) in &zone.hosts {
-        let Ok(host) = zone.name.prefixed(label.as_str()) else { continue };
+        let Ok(host) = zone.name.prefixed(label.as_str()) else {
+            continue;
+        };
         let is_agent = host == config.fqdn;
         let agent = Target { host, port };
-        let host = HostRecords { agent, addresses: addresses.clone(), ttl: TTL };
-        let wanted =
-            |record: &Record| is_agent || !matches!(record.data, RecordData::Srv { .. });
+        let host = HostRecords {
+            agent,
+            addresses: addresses.clone(),
+            ttl: TTL,
+        };
+        let wanted = |record: &Record| is_agent || !matches!(record.data, RecordData::Srv { .. });
         records.extend(host.records().into_iter().filter(wanted));
     }
     records

@@ -9,7 +9,7 @@ use crate::resource::Failure;
 
 /// As whom, and under which conditions, another participant's FNAA is met.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// What we log in with.
     pub credentials: Credentials,
     /// Where it may send us.
@@ -27,10 +27,13 @@ impl Peer {
             Err(error) => Err(Failure::backend(error)),
         };
         let credentials = match &peer.login {
-            PeerLogin::Anonymous => Credentials::Anonymous { trace: String::new() },
-            PeerLogin::Plain(login) => {
-                Credentials::Plain { user: login.username.clone(), password: password(login)? }
-            }
+            PeerLogin::Anonymous => Credentials::Anonymous {
+                trace: String::new(),
+            },
+            PeerLogin::Plain(login) => Credentials::Plain {
+                user: login.username.clone(),
+                password: password(login)?,
+            },
             PeerLogin::ScramSha256(login) => Credentials::ScramSha256 {
                 user: login.username.clone(),
                 password: password(login)?,
@@ -39,7 +42,10 @@ impl Peer {
         Ok(Self {
             credentials,
             policy: peer.address_policy(),
-            roots: peer.tls_ca.clone().map_or_else(TlsRoots::system, TlsRoots::with_file),
+            roots: peer
+                .tls_ca
+                .clone()
+                .map_or_else(TlsRoots::system, TlsRoots::with_file),
             allow_plaintext: peer.plaintext_auth,
         })
     }

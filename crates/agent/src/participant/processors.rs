@@ -21,10 +21,7 @@ impl Participant {
     }
 
     /// The leg that fills a subscriber's copy.
-    pub(crate) fn copy_status(
-        &self,
-        subscriber: &Stored<Subscriber>,
-    ) -> Option<proto::LegStatus> {
+    pub(crate) fn copy_status(&self, subscriber: &Stored<Subscriber>) -> Option<proto::LegStatus> {
         let flow = &subscriber.resource.spec.flow;
         self.leg_status(&fan_out::instance(flow), &subscriber.resource.leg_id())
     }

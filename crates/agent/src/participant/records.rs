@@ -12,7 +12,12 @@ impl Participant {
     /// # Errors
     /// When the store does not answer, or the configuration has lost the flow's broker.
     pub(crate) async fn flow_views(&self, spec: &FlowSpec) -> Result<Vec<RegisteredView>, Status> {
-        let namespace = self.namespaces.require(spec.namespace.as_str()).await?.resource.spec;
+        let namespace = self
+            .namespaces
+            .require(spec.namespace.as_str())
+            .await?
+            .resource
+            .spec;
         let entry = self.brokers.require(&spec.broker)?;
         let public = spec.access == Access::Public;
         let records = FlowRecords {
@@ -31,14 +36,25 @@ impl Participant {
         &self,
         subscriber: &Subscriber,
     ) -> Result<Vec<RegisteredView>, Status> {
-        let flow = self.flows.require(subscriber.spec.flow.as_str()).await?.resource;
-        let namespace = self.namespaces.require(flow.spec.namespace.as_str()).await?.resource.spec;
+        let flow = self
+            .flows
+            .require(subscriber.spec.flow.as_str())
+            .await?
+            .resource;
+        let namespace = self
+            .namespaces
+            .require(flow.spec.namespace.as_str())
+            .await?
+            .resource
+            .spec;
         if namespace.ns_private == namespace.ns_public {
             // One name server for both views would show it to everybody.
             return Ok(Vec::new());
         }
         let entry = self.brokers.require(&subscriber.status.broker)?;
-        let copy = subscriber.copy().map_err(|error| Status::name(error.to_string()))?;
+        let copy = subscriber
+            .copy()
+            .map_err(|error| Status::name(error.to_string()))?;
         let queue = entry.queue_name(&copy);
         let records = FlowRecords {
             queue: self.queue_records(entry, queue, None),
@@ -78,8 +94,7 @@ impl Participant {
         queue: String,
         spec: Option<&FlowSpec>,
     ) -> Option<QueueRecords> {
-        let servers: Vec<Target> =
-            entry.public().servers.iter().filter_map(target).collect();
+        let servers: Vec<Target> = entry.public().servers.iter().filter_map(target).collect();
         (!servers.is_empty()).then(|| QueueRecords {
             servers,
             kind: entry.kind,
@@ -91,30 +106,50 @@ impl Participant {
     }
 
     fn agent_target(&self) -> Target {
-        let port = self.config().listen.first().map_or(0, |listener| listener.advertised_port);
-        Target { host: self.fqdn.clone(), port }
+        let port = self
+            .config()
+            .listen
+            .first()
+            .map_or(0, |listener| listener.advertised_port);
+        Target {
+            host: self.fqdn.clone(),
+            port,
+        }
     }
 
     fn agent_tls(&self) -> bool {
-        self.config().listen.first().is_some_and(|listener| listener.tls.is_some())
+        self.config()
+            .listen
+            .first()
+            .is_some_and(|listener| listener.tls.is_some())
     }
 
     fn record_ttl(&self) -> u32 {
-        self.config().nameservers.iter().map(|server| server.ttl).min().unwrap_or(60)
+        self.config()
+            .nameservers
+            .iter()
+            .map(|server| server.ttl)
+            .min()
+            .unwrap_or(60)
     }
 }
 
 fn target(server: &Server) -> Option<Target> {
     let is_address = server.host.parse::<std::net::IpAddr>().is_ok();
     let host = Name::parse(&server.host).ok().filter(|_| !is_address)?;
-    Some(Target { host, port: server.port })
+    Some(Target {
+        host,
+        port: server.port,
+    })
 }
 
 /// One registration for each name server, also where it serves both views.
 fn views(namespace: &NamespaceSpec, public: bool, records: &FlowRecords) -> Vec<RegisteredView> {
     let public_view = namespace.ns_public.as_ref().filter(|_| public);
-    let mut nameservers: Vec<&String> =
-        public_view.into_iter().chain(&namespace.ns_private).collect();
+    let mut nameservers: Vec<&String> = public_view
+        .into_iter()
+        .chain(&namespace.ns_private)
+        .collect();
     nameservers.dedup();
     let view = |nameserver: &String| RegisteredView {
         nameserver: nameserver.clone(),

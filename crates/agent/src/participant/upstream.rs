@@ -38,7 +38,10 @@ impl Participant {
     /// When the store does not answer.
     pub(crate) async fn origins(&self, flow: &Name) -> Result<Vec<String>, StoreError> {
         let upstream = self.upstream(flow).await?;
-        let own = upstream.names.iter().map(|name| origin::of(self.keys.origin_salt(name), name));
+        let own = upstream
+            .names
+            .iter()
+            .map(|name| origin::of(self.keys.origin_salt(name), name));
         Ok(own.chain(upstream.origins).take(MAX_ORIGINS).collect())
     }
 

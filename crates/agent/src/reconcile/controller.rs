@@ -14,7 +14,7 @@ use super::work_queue::{Outcome, WorkQueue};
 const CONCURRENCY: usize = 32;
 
 /// Makes the world match one kind of resource.
-pub trait Reconciler: Send + Sync + 'static {
+pub(crate) trait Reconciler: Send + Sync + 'static {
     /// Looks at the resource of that name and takes every step that is still missing. Each step
     /// is idempotent, and every intention is stored before anything is done, so that this may
     /// be cut off anywhere and called again.
@@ -23,7 +23,7 @@ pub trait Reconciler: Send + Sync + 'static {
 
 /// Wants resources of one kind to be looked at.
 #[derive(Clone, Default)]
-pub struct Controller {
+pub(crate) struct Controller {
     shared: Arc<Shared>,
 }
 
@@ -35,13 +35,13 @@ struct Shared {
 
 impl Controller {
     /// Wants `name` to be looked at now.
-    pub fn poke(&self, name: &str) {
+    pub(crate) fn poke(&self, name: &str) {
         self.with_queue(|queue| queue.add(name, Instant::now()));
         self.shared.added.notify_one();
     }
 
     /// Works until `stop` is cancelled; then lets what is running end.
-    pub async fn run<R: Reconciler>(self, reconciler: Arc<R>, stop: CancellationToken) {
+    pub(crate) async fn run<R: Reconciler>(self, reconciler: Arc<R>, stop: CancellationToken) {
         let mut running = JoinSet::new();
         loop {
             self.start_due(&reconciler, &mut running);
@@ -64,7 +64,11 @@ impl Controller {
             let Some(name) = self.with_queue(|queue| queue.take(Instant::now())) else {
                 return;
             };
-            let task = InProgress { controller: self.clone(), name, outcome: Outcome::Retry };
+            let task = InProgress {
+                controller: self.clone(),
+                name,
+                outcome: Outcome::Retry,
+            };
             running.spawn(task.run(Arc::clone(reconciler)));
         }
     }
@@ -77,7 +81,13 @@ impl Controller {
     }
 
     fn with_queue<T>(&self, work: impl FnOnce(&mut WorkQueue) -> T) -> T {
-        work(&mut self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner))
+        work(
+            &mut self
+                .shared
+                .queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
@@ -97,6 +107,7 @@ impl InProgress {
 impl Drop for InProgress {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.controller.with_queue(|queue| queue.finish(&self.name, &self.outcome, now));
+        self.controller
+            .with_queue(|queue| queue.finish(&self.name, &self.outcome, now));
     }
 }

@@ -18,7 +18,7 @@ const SHARD: &str = "fan-out";
 
 /// Applies what the subscribers of each flow add up to, one call at a time for each flow.
 #[derive(Default)]
-pub struct FanOut {
+pub(crate) struct FanOut {
     turns: Mutex<HashMap<Name, Arc<Turn>>>,
 }
 
@@ -101,8 +101,8 @@ fn leg(
     flow: &Flow,
     subscriber: &Subscriber,
 ) -> Result<proto::Leg, Failure> {
-    let paused = flow.spec.activity == Activity::Paused
-        || subscriber.spec.activity == Activity::Paused;
+    let paused =
+        flow.spec.activity == Activity::Paused || subscriber.spec.activity == Activity::Paused;
     Ok(proto::Leg {
         id: subscriber.leg_id(),
         destination: Some(participant.copy_endpoint(subscriber)?),

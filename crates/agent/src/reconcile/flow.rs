@@ -31,7 +31,10 @@ impl FlowReconciler {
         }
         let found = self.ensure_queue(&stored).await?;
         self.register(name).await?;
-        self.0.fan_out.apply(&self.0, &stored.resource.spec.name).await?;
+        self.0
+            .fan_out
+            .apply(&self.0, &stored.resource.spec.name)
+            .await?;
         let generation = stored.resource.spec.generation;
         let count = u32::try_from(found.partitions.len()).unwrap_or(u32::MAX);
         let succeed = |it: &mut Flow| {
@@ -79,9 +82,19 @@ impl FlowReconciler {
         self.0.fan_out.apply(&self.0, &spec.name).await?;
         records::converge(&self.0, &self.0.flows, &stored.name, &[], Flow::views).await?;
         if !spec.adopted {
-            queue::delete(self.broker(spec)?, &spec.queue, &stored.resource.status.queue).await?;
+            queue::delete(
+                self.broker(spec)?,
+                &spec.queue,
+                &stored.resource.status.queue,
+            )
+            .await?;
         }
-        for grant in self.0.grants.list_prefix(&format!("{} ", spec.name)).await? {
+        for grant in self
+            .0
+            .grants
+            .list_prefix(&format!("{} ", spec.name))
+            .await?
+        {
             self.0.grants.mark_deleting(&grant.name).await?;
             self.0.grants.remove(&grant.name).await?;
         }
@@ -110,7 +123,10 @@ impl FlowReconciler {
         }
         if let Some(subscription) = self.0.subscriptions.get(spec.name.as_str()).await? {
             left = true;
-            self.0.subscriptions.mark_deleting(&subscription.name).await?;
+            self.0
+                .subscriptions
+                .mark_deleting(&subscription.name)
+                .await?;
         }
         Ok(left)
     }

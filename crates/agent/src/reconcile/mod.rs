@@ -24,9 +24,9 @@ use eson_protocol::Start;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use controller::{Controller, Reconciler};
-pub use fan_out::FanOut;
-pub use work_queue::Outcome;
+pub(crate) use controller::{Controller, Reconciler};
+pub(crate) use fan_out::FanOut;
+pub(crate) use work_queue::Outcome;
 
 use crate::participant::Participant;
 use crate::resource::{Condition, Failure};
@@ -34,7 +34,7 @@ use crate::store::{Resource, Resources, StoreError};
 
 /// One controller for each kind of resource.
 #[derive(Clone, Default)]
-pub struct Controllers {
+pub(crate) struct Controllers {
     /// Namespaces.
     pub namespace: Controller,
     /// Flows.
@@ -56,9 +56,19 @@ pub(crate) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &
     let flows = Arc::new(flow::FlowReconciler(own()));
     tasks.spawn(controllers.flow.clone().run(flows, stop.clone()));
     let subscribers = Arc::new(subscriber::SubscriberReconciler(own()));
-    tasks.spawn(controllers.subscriber.clone().run(subscribers, stop.clone()));
+    tasks.spawn(
+        controllers
+            .subscriber
+            .clone()
+            .run(subscribers, stop.clone()),
+    );
     let subscriptions = Arc::new(subscription::SubscriptionReconciler::new(own()));
-    tasks.spawn(controllers.subscription.clone().run(subscriptions, stop.clone()));
+    tasks.spawn(
+        controllers
+            .subscription
+            .clone()
+            .run(subscriptions, stop.clone()),
+    );
     let processors = Arc::new(processor::ProcessorReconciler(own()));
     tasks.spawn(controllers.processor.clone().run(processors, stop.clone()));
     watch::spawn(participant, tasks, stop);
@@ -81,7 +91,11 @@ async fn report<R: Resource>(
         Ok(_) | Err(StoreError::NotFound { .. }) => {}
         Err(error) => tracing::error!(kind = %R::KIND, name, %error, "the reason can't be stored"),
     }
-    if failure.is_transient() { Outcome::Retry } else { Outcome::Settled }
+    if failure.is_transient() {
+        Outcome::Retry
+    } else {
+        Outcome::Settled
+    }
 }
 
 fn start(start: Start) -> proto::Start {

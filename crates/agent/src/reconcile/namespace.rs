@@ -39,7 +39,10 @@ impl NamespaceReconciler {
         let records = self.0.namespace_records(&spec.name);
         for nameserver in views(&stored.resource) {
             let registrar = registrar(&self.0, nameserver)?;
-            registrar.register_namespace(&records).await.map_err(|error| failure(&error))?;
+            registrar
+                .register_namespace(&records)
+                .await
+                .map_err(|error| failure(&error))?;
         }
         Ok(())
     }
@@ -48,7 +51,10 @@ impl NamespaceReconciler {
         let records = self.0.namespace_records(&stored.resource.spec.name);
         for nameserver in views(&stored.resource) {
             let registrar = registrar(&self.0, nameserver)?;
-            registrar.unregister_namespace(&records).await.map_err(|error| failure(&error))?;
+            registrar
+                .unregister_namespace(&records)
+                .await
+                .map_err(|error| failure(&error))?;
         }
         self.0.namespaces.remove(&stored.name).await?;
         Ok(Outcome::Settled)
@@ -58,8 +64,12 @@ impl NamespaceReconciler {
 /// The name servers of both views, each once.
 fn views(namespace: &Namespace) -> Vec<&str> {
     let spec = &namespace.spec;
-    let mut views: Vec<_> =
-        spec.ns_public.iter().chain(&spec.ns_private).map(String::as_str).collect();
+    let mut views: Vec<_> = spec
+        .ns_public
+        .iter()
+        .chain(&spec.ns_private)
+        .map(String::as_str)
+        .collect();
     views.dedup();
     views
 }

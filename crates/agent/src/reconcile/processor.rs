@@ -25,7 +25,10 @@ pub(crate) fn instance(name: &str) -> String {
 impl Reconciler for ProcessorReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
         let result = self.step(name).await;
-        report(&self.0.processors, name, result, |it| &mut it.status.condition).await
+        report(&self.0.processors, name, result, |it| {
+            &mut it.status.condition
+        })
+        .await
     }
 }
 
@@ -41,7 +44,10 @@ impl ProcessorReconciler {
         if spec.activity == Activity::Stopped {
             self.0.runtime.remove(SHARD, &instance(name)).await?;
         } else {
-            self.0.runtime.ensure(SHARD, self.instance_spec(spec).await?).await?;
+            self.0
+                .runtime
+                .ensure(SHARD, self.instance_spec(spec).await?)
+                .await?;
             if let Some(waiting) = self.wait_until_it_runs(&stored.resource)? {
                 return Ok(waiting);
             }
@@ -80,7 +86,9 @@ impl ProcessorReconciler {
         let gone = || Failure::refused(Code::NotFound, format!("the flow {name} is gone"));
         let flow = flow.filter(|flow| !flow.deleting).ok_or_else(gone)?;
         if flow.resource.status.condition.ready == 0 {
-            return Err(Failure::backend(format!("the flow {name} is not ready yet")));
+            return Err(Failure::backend(format!(
+                "the flow {name} is not ready yet"
+            )));
         }
         Ok(flow.resource)
     }
@@ -102,7 +110,10 @@ impl ProcessorReconciler {
     }
 
     async fn tear_down(&self, stored: &Stored<Processor>) -> Result<Outcome, Failure> {
-        self.0.runtime.remove(SHARD, &instance(&stored.name)).await?;
+        self.0
+            .runtime
+            .remove(SHARD, &instance(&stored.name))
+            .await?;
         self.0.processors.remove(&stored.name).await?;
         let spec = &stored.resource.spec;
         for flow in spec.sources.iter().chain(&spec.destinations) {

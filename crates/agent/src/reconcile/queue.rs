@@ -49,13 +49,20 @@ async fn keep(broker: &dyn Broker, spec: &QueueSpec, id: &QueueId) -> Result<Adv
     let found = describe_same(broker, &spec.name, id).await?;
     let update = QueueUpdate {
         partitions: (spec.partitions as usize > found.partitions.len()).then_some(spec.partitions),
-        retention: spec.retention.filter(|wanted| found.retention != Some(*wanted)),
+        retention: spec
+            .retention
+            .filter(|wanted| found.retention != Some(*wanted)),
     };
     if update == QueueUpdate::default() {
         return Ok(Advance::There(found));
     }
-    broker.update_queue(&spec.name, &update).await.map_err(|error| failure(&error))?;
-    describe_same(broker, &spec.name, id).await.map(Advance::There)
+    broker
+        .update_queue(&spec.name, &update)
+        .await
+        .map_err(|error| failure(&error))?;
+    describe_same(broker, &spec.name, id)
+        .await
+        .map(Advance::There)
 }
 
 /// Takes one step towards adopting a queue that others created.
@@ -98,7 +105,10 @@ pub(super) async fn delete(
 }
 
 async fn describe(broker: &dyn Broker, queue: &str) -> Result<QueueDescription, Failure> {
-    broker.describe_queue(queue).await.map_err(|error| failure(&error))
+    broker
+        .describe_queue(queue)
+        .await
+        .map_err(|error| failure(&error))
 }
 
 async fn describe_same(

@@ -32,7 +32,9 @@ pub(super) async fn converge<R: Resource>(
 }
 
 fn is_wanted(view: &RegisteredView, wanted: &[RegisteredView]) -> bool {
-    wanted.iter().any(|wanted| wanted.nameserver == view.nameserver)
+    wanted
+        .iter()
+        .any(|wanted| wanted.nameserver == view.nameserver)
 }
 
 async fn announce<R: Resource>(
@@ -45,12 +47,22 @@ async fn announce<R: Resource>(
     let put = |resource: &mut R, confirmed: bool| {
         let views = views(resource);
         views.retain(|known| known.nameserver != view.nameserver);
-        views.push(RegisteredView { confirmed, ..view.clone() });
+        views.push(RegisteredView {
+            confirmed,
+            ..view.clone()
+        });
     };
-    resources.update(name, |resource| put(resource, false)).await?;
+    resources
+        .update(name, |resource| put(resource, false))
+        .await?;
     let registrar = registrar(participant, &view.nameserver)?;
-    registrar.register(&view.records).await.map_err(|error| failure(&error))?;
-    resources.update(name, |resource| put(resource, true)).await?;
+    registrar
+        .register(&view.records)
+        .await
+        .map_err(|error| failure(&error))?;
+    resources
+        .update(name, |resource| put(resource, true))
+        .await?;
     Ok(())
 }
 
@@ -70,7 +82,9 @@ pub(super) fn registrar<'a>(
     nameserver: &str,
 ) -> Result<&'a dyn Registrar, Failure> {
     participant.nameservers.get(nameserver).ok_or_else(|| {
-        Failure::backend(format!("the configuration has no name server {nameserver} any more"))
+        Failure::backend(format!(
+            "the configuration has no name server {nameserver} any more"
+        ))
     })
 }
 

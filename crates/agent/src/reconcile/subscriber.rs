@@ -19,7 +19,10 @@ pub(super) struct SubscriberReconciler(pub(super) Arc<Participant>);
 impl Reconciler for SubscriberReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
         let result = self.step(name).await;
-        report(&self.0.subscribers, name, result, |it| &mut it.status.condition).await
+        report(&self.0.subscribers, name, result, |it| {
+            &mut it.status.condition
+        })
+        .await
     }
 }
 
@@ -44,7 +47,10 @@ impl SubscriberReconciler {
             return Ok(outcome);
         }
         if flow.status.partitions == 0 {
-            return Err(Failure::backend(format!("{} is not ready yet", flow.spec.name)));
+            return Err(Failure::backend(format!(
+                "{} is not ready yet",
+                flow.spec.name
+            )));
         }
         self.note_broker(stored, flow).await?;
         self.ensure_queue(&stored.name, flow).await?;
@@ -153,7 +159,14 @@ impl SubscriberReconciler {
     async fn register(&self, name: &str) -> Result<(), Failure> {
         let stored = self.0.subscribers.require(name).await?;
         let wanted = self.0.copy_views(&stored.resource).await?;
-        records::converge(&self.0, &self.0.subscribers, name, &wanted, Subscriber::views).await
+        records::converge(
+            &self.0,
+            &self.0.subscribers,
+            name,
+            &wanted,
+            Subscriber::views,
+        )
+        .await
     }
 
     /// The first answer waits until the leg has its position, so that an event written right
@@ -170,12 +183,17 @@ impl SubscriberReconciler {
         if !runs || subscriber.status.condition.ready > 0 {
             return Ok(None);
         }
-        let leg = self.0.leg_status(&super::fan_out::instance(&flow.spec.name), &subscriber.leg_id());
+        let leg = self.0.leg_status(
+            &super::fan_out::instance(&flow.spec.name),
+            &subscriber.leg_id(),
+        );
         match leg.map(|leg| (leg.state(), leg)) {
             Some((proto::State::Running, _)) => Ok(None),
             Some((proto::State::Failed | proto::State::Retrying, leg)) => {
                 let text = leg.error.map(|error| error.text).unwrap_or_default();
-                Err(Failure::backend(format!("the copy can't be filled: {text}")))
+                Err(Failure::backend(format!(
+                    "the copy can't be filled: {text}"
+                )))
             }
             // The runtime tells when that changes; this is only for a message that was lost.
             _ => Ok(Some(Outcome::Again(Duration::from_secs(1)))),
@@ -217,7 +235,10 @@ impl SubscriberReconciler {
         self.release(stored).await?;
         self.0.subscribers.mark_deleting(&stored.name).await?;
         self.0.subscribers.remove(&stored.name).await?;
-        self.0.controllers.flow.poke(stored.resource.spec.flow.as_str());
+        self.0
+            .controllers
+            .flow
+            .poke(stored.resource.spec.flow.as_str());
         Ok(Outcome::Settled)
     }
 
@@ -235,7 +256,10 @@ impl SubscriberReconciler {
             let note = |it: &mut Subscriber| it.status.credential = None;
             self.0.subscribers.update(name, note).await?;
         }
-        self.0.fan_out.apply(&self.0, &stored.resource.spec.flow).await?;
+        self.0
+            .fan_out
+            .apply(&self.0, &stored.resource.spec.flow)
+            .await?;
         records::converge(&self.0, &self.0.subscribers, name, &[], Subscriber::views).await?;
         if stored.resource.status.queue != QueueState::Unchecked {
             let entry = self.entry(&stored.resource)?;

@@ -48,7 +48,10 @@ impl Reconciler for SubscriptionReconciler {
 
 impl SubscriptionReconciler {
     pub(super) fn new(participant: Arc<Participant>) -> Self {
-        Self { participant, held: Mutex::default() }
+        Self {
+            participant,
+            held: Mutex::default(),
+        }
     }
 
     async fn step(&self, name: &str) -> Result<Outcome, Failure> {
@@ -80,7 +83,9 @@ impl SubscriptionReconciler {
             return Ok(waiting);
         }
         self.succeed(stored, Some(&held.copy)).await?;
-        Ok(Outcome::Again(held.renew_at.saturating_duration_since(Instant::now())))
+        Ok(Outcome::Again(
+            held.renew_at.saturating_duration_since(Instant::now()),
+        ))
     }
 
     /// What the publisher has granted: what is held, or its answer now, when it is time to renew
@@ -118,7 +123,9 @@ impl SubscriptionReconciler {
         credential_again: bool,
     ) -> Result<Copy, Failure> {
         let spec = &stored.resource.spec;
-        let position = self.bridge(spec).map(|leg| leg.stored.into_iter().collect());
+        let position = self
+            .bridge(spec)
+            .map(|leg| leg.stored.into_iter().collect());
         let options = RemoteSubscribe {
             id: Some(spec.id.clone()),
             on_behalf_of: self.participant.on_behalf_of(&spec.remote, &spec.owner),
@@ -136,19 +143,38 @@ impl SubscriptionReconciler {
         {
             return Ok(());
         }
-        let text = format!("{} is fed by {}: events would go round", spec.remote, spec.local);
+        let text = format!(
+            "{} is fed by {}: events would go round",
+            spec.remote, spec.local
+        );
         Err(Failure::refused(Code::Loop, text))
     }
 
     async fn ensure_local(&self, spec: &SubscriptionSpec, copy: &Copy) -> Result<(), Failure> {
-        let Some(creates) = &spec.creates else { return Ok(()) };
-        if self.participant.flows.get(spec.local.as_str()).await?.is_some() {
+        let Some(creates) = &spec.creates else {
+            return Ok(());
+        };
+        if self
+            .participant
+            .flows
+            .get(spec.local.as_str())
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
         let mut wanted = creates.as_ref().clone();
         wanted.partitions = Some(copy.partitions);
-        let flow = Flow { spec: wanted, status: FlowStatus::default() };
-        match self.participant.flows.create(spec.local.as_str(), flow).await {
+        let flow = Flow {
+            spec: wanted,
+            status: FlowStatus::default(),
+        };
+        match self
+            .participant
+            .flows
+            .create(spec.local.as_str(), flow)
+            .await
+        {
             Ok(_) | Err(StoreError::Exists { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -166,7 +192,10 @@ impl SubscriptionReconciler {
         match &condition.failure {
             Some(failure) => Err(failure.clone()),
             // Its becoming ready wakes this up again.
-            None => Err(Failure::backend(format!("the flow {} is not ready yet", spec.local))),
+            None => Err(Failure::backend(format!(
+                "the flow {} is not ready yet",
+                spec.local
+            ))),
         }
     }
 
@@ -190,14 +219,15 @@ impl SubscriptionReconciler {
             sources: vec![copy.endpoint()],
             legs: vec![leg],
         };
-        Ok(self.participant.runtime.ensure(&self.shard(spec), bridge).await?)
+        Ok(self
+            .participant
+            .runtime
+            .ensure(&self.shard(spec), bridge)
+            .await?)
     }
 
     /// The first answer waits until the bridge runs.
-    fn wait_for_bridge(
-        &self,
-        stored: &Stored<Subscription>,
-    ) -> Result<Option<Outcome>, Failure> {
+    fn wait_for_bridge(&self, stored: &Stored<Subscription>) -> Result<Option<Outcome>, Failure> {
         let spec = &stored.resource.spec;
         if stored.resource.status.condition.ready > 0 || spec.activity != Activity::Running {
             return Ok(None);
@@ -231,7 +261,10 @@ impl SubscriptionReconciler {
             }
             it.status.condition.succeed(spec.generation);
         };
-        self.participant.subscriptions.update(&stored.name, change).await?;
+        self.participant
+            .subscriptions
+            .update(&stored.name, change)
+            .await?;
         Ok(())
     }
 
@@ -252,11 +285,17 @@ impl SubscriptionReconciler {
         let note = |it: &mut Subscription| {
             it.status.deleting_since.get_or_insert(now);
         };
-        let noted = self.participant.subscriptions.update(&stored.name, note).await?;
+        let noted = self
+            .participant
+            .subscriptions
+            .update(&stored.name, note)
+            .await?;
         let since = noted.resource.status.deleting_since.unwrap_or(now);
         let ended = remote::unsubscribe(&self.participant, &spec.remote, &spec.id).await;
         match ended {
-            Err(failure) if failure.is_transient() && now < since + self.participant.kept_after_lapse() => {
+            Err(failure)
+                if failure.is_transient() && now < since + self.participant.kept_after_lapse() =>
+            {
                 return Err(failure);
             }
             Err(failure) => {
@@ -272,7 +311,11 @@ impl SubscriptionReconciler {
 
     async fn remove_bridge(&self, spec: &SubscriptionSpec) -> Result<(), Failure> {
         let shard = self.shard(spec);
-        Ok(self.participant.runtime.remove(&shard, &instance(&spec.local)).await?)
+        Ok(self
+            .participant
+            .runtime
+            .remove(&shard, &instance(&spec.local))
+            .await?)
     }
 
     /// A final refusal ends the subscription; the bridge goes with it.
@@ -298,14 +341,17 @@ impl SubscriptionReconciler {
     }
 
     fn bridge(&self, spec: &SubscriptionSpec) -> Option<proto::LegStatus> {
-        self.participant.leg_status(&instance(&spec.local), &leg_id(spec))
+        self.participant
+            .leg_status(&instance(&spec.local), &leg_id(spec))
     }
 
     /// Whether the bridge failed because the copy or the credential is gone.
     fn source_refuses(&self, spec: &SubscriptionSpec) -> bool {
         self.bridge(spec).is_some_and(|leg| {
             leg.state() == proto::State::Failed
-                && leg.error.is_some_and(|error| error.side() == proto::error::Side::Source)
+                && leg
+                    .error
+                    .is_some_and(|error| error.side() == proto::error::Side::Source)
         })
     }
 
@@ -330,5 +376,8 @@ fn leg_id(spec: &SubscriptionSpec) -> String {
 /// Whether the publisher's refusal has settled this generation.
 fn is_final(subscription: &Subscription) -> bool {
     let condition = &subscription.status.condition;
-    condition.failure.as_ref().is_some_and(|failure| !failure.is_transient())
+    condition
+        .failure
+        .as_ref()
+        .is_some_and(|failure| !failure.is_transient())
 }

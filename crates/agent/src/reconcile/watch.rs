@@ -17,19 +17,29 @@ use crate::store::{Resource, ResourceChange, Resources, Stored};
 pub(super) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &CancellationToken) {
     let mut forward = Forward { tasks, stop };
     let controllers = &participant.controllers;
-    forward.changes(&participant.namespaces, &controllers.namespace, |it: &Namespace| {
+    forward.changes(
+        &participant.namespaces,
+        &controllers.namespace,
+        |it: &Namespace| fingerprint(&it.spec),
+    );
+    forward.changes(&participant.flows, &controllers.flow, |it: &Flow| {
         fingerprint(&it.spec)
     });
-    forward.changes(&participant.flows, &controllers.flow, |it: &Flow| fingerprint(&it.spec));
-    forward.changes(&participant.subscribers, &controllers.subscriber, |it: &Subscriber| {
-        fingerprint(&it.spec)
-    });
-    forward.changes(&participant.subscriptions, &controllers.subscription, |it: &Subscription| {
-        fingerprint(&it.spec)
-    });
-    forward.changes(&participant.processors, &controllers.processor, |it: &Processor| {
-        fingerprint(&it.spec)
-    });
+    forward.changes(
+        &participant.subscribers,
+        &controllers.subscriber,
+        |it: &Subscriber| fingerprint(&it.spec),
+    );
+    forward.changes(
+        &participant.subscriptions,
+        &controllers.subscription,
+        |it: &Subscription| fingerprint(&it.spec),
+    );
+    forward.changes(
+        &participant.processors,
+        &controllers.processor,
+        |it: &Processor| fingerprint(&it.spec),
+    );
     tasks.spawn(dependents(Arc::clone(participant), stop.clone()));
     tasks.spawn(instances(Arc::clone(participant), stop.clone()));
 }
@@ -49,11 +59,16 @@ impl Forward<'_> {
     ) {
         let (resources, controller) = (resources.clone(), controller.clone());
         let forward = forward(resources, controller, spec);
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(forward));
+        self.tasks
+            .spawn(self.stop.clone().run_until_cancelled_owned(forward));
     }
 }
 
-async fn forward<R: Resource>(resources: Resources<R>, controller: Controller, spec: fn(&R) -> u64) {
+async fn forward<R: Resource>(
+    resources: Resources<R>,
+    controller: Controller,
+    spec: fn(&R) -> u64,
+) {
     let mut known: HashMap<String, (u64, bool)> = HashMap::new();
     let mut look = |found: &Stored<R>| {
         let now = (spec(&found.resource), found.deleting);
@@ -79,7 +94,9 @@ async fn forward<R: Resource>(resources: Resources<R>, controller: Controller, s
 fn fingerprint(spec: &impl Serialize) -> u64 {
     let mut hasher = DefaultHasher::new();
     // A spec that can't be written as JSON could not have been stored.
-    serde_json::to_string(spec).unwrap_or_default().hash(&mut hasher);
+    serde_json::to_string(spec)
+        .unwrap_or_default()
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -114,20 +131,36 @@ async fn dependents(participant: Arc<Participant>, stop: CancellationToken) {
 fn relevant(flow: &Stored<Flow>) -> u64 {
     let status = &flow.resource.status;
     let spec = &flow.resource.spec;
-    fingerprint(&(status.condition.ready, status.partitions, flow.deleting, spec.activity))
+    fingerprint(&(
+        status.condition.ready,
+        status.partitions,
+        flow.deleting,
+        spec.activity,
+    ))
 }
 
 async fn wake_dependents(participant: &Participant, flow: &str) {
     let controllers = &participant.controllers;
     controllers.subscription.poke(flow);
-    match participant.subscribers.list_prefix(&format!("{flow} ")).await {
-        Ok(found) => found.iter().for_each(|found| controllers.subscriber.poke(&found.name)),
+    match participant
+        .subscribers
+        .list_prefix(&format!("{flow} "))
+        .await
+    {
+        Ok(found) => found
+            .iter()
+            .for_each(|found| controllers.subscriber.poke(&found.name)),
         Err(error) => tracing::error!(flow, %error, "its subscribers can't be listed"),
     }
     match participant.processors.list().await {
         Ok(found) => found.iter().for_each(|found| {
             let spec = &found.resource.spec;
-            if spec.sources.iter().chain(&spec.destinations).any(|name| name.as_str() == flow) {
+            if spec
+                .sources
+                .iter()
+                .chain(&spec.destinations)
+                .any(|name| name.as_str() == flow)
+            {
                 controllers.processor.poke(&found.name);
             }
         }),
@@ -166,6 +199,9 @@ fn wake_owner(participant: &Participant, instance: &str, leg: &str) {
         }
         Some(("subscription", local)) => controllers.subscription.poke(local),
         Some(("processor", name)) => controllers.processor.poke(name),
-        _ => tracing::warn!(instance, "the runtime tells of an instance that is nobody's"),
+        _ => tracing::warn!(
+            instance,
+            "the runtime tells of an instance that is nobody's"
+        ),
     }
 }

@@ -9,7 +9,7 @@ const LAST_DELAY: Duration = Duration::from_secs(30);
 
 /// What became of one look at a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// All is as it should be; nothing to do until something changes.
     Settled,
     /// All is as it should be; look again after this time.
@@ -21,7 +21,7 @@ pub enum Outcome {
 /// Names waiting for their turn. A name is worked on at most once at a time; whoever is added
 /// meanwhile is looked at again afterwards.
 #[derive(Debug, Default)]
-pub struct WorkQueue {
+pub(super) struct WorkQueue {
     order: BTreeSet<(Instant, String)>,
     due: HashMap<String, Instant>,
     running: HashSet<String>,
@@ -31,7 +31,7 @@ pub struct WorkQueue {
 
 impl WorkQueue {
     /// Wants `name` to be looked at, at `when` or earlier.
-    pub fn add(&mut self, name: &str, when: Instant) {
+    pub(super) fn add(&mut self, name: &str, when: Instant) {
         if self.running.contains(name) {
             self.dirty.insert(name.to_owned());
             return;
@@ -48,7 +48,7 @@ impl WorkQueue {
     }
 
     /// The next name whose time has come; it is running from here on.
-    pub fn take(&mut self, now: Instant) -> Option<String> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<String> {
         let (when, _) = self.order.first()?;
         if *when > now {
             return None;
@@ -61,12 +61,12 @@ impl WorkQueue {
 
     /// When the next name is due.
     #[must_use]
-    pub fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Option<Instant> {
         self.order.first().map(|(when, _)| *when)
     }
 
     /// Notes what became of a name that was taken.
-    pub fn finish(&mut self, name: &str, outcome: &Outcome, now: Instant) {
+    pub(super) fn finish(&mut self, name: &str, outcome: &Outcome, now: Instant) {
         self.running.remove(name);
         let delay = match outcome {
             Outcome::Retry => Some(self.back_off(name)),
@@ -135,7 +135,7 @@ mod tests {
     fn delays_grow_to_a_bound_and_success_resets_them() {
         let now = Instant::now();
         let mut queue = WorkQueue::default();
-        let mut retry = |queue: &mut WorkQueue| {
+        let retry = |queue: &mut WorkQueue| {
             queue.add("a", now);
             let far = now + Duration::from_secs(3600);
             queue.take(far).expect("due");
@@ -144,7 +144,10 @@ mod tests {
         };
         let first = retry(&mut queue);
         assert!(first < FIRST_DELAY * 2);
-        let last = (0..30).map(|_| retry(&mut queue)).last().expect("thirty retries");
+        let last = (0..30)
+            .map(|_| retry(&mut queue))
+            .last()
+            .expect("thirty retries");
         assert!(last >= LAST_DELAY * 3 / 4 && last <= LAST_DELAY * 5 / 4);
         queue.take(now + Duration::from_secs(3600));
         queue.finish("a", &Outcome::Settled, now);

@@ -37,7 +37,9 @@ pub(crate) struct CopyCredential {
 
 impl std::fmt::Debug for CopyCredential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CopyCredential").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("CopyCredential")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -45,20 +47,32 @@ impl Copy {
     /// Reads the data lines of the answer.
     pub(crate) fn read(flow: &Name, reply: &Reply, peer: Peer) -> Result<Self, Failure> {
         let nonsense = |what: &str| {
-            Failure::backend(format!("the FNAA of {flow} answered SUBSCRIBE without {what}"))
+            Failure::backend(format!(
+                "the FNAA of {flow} answered SUBSCRIBE without {what}"
+            ))
         };
-        let Reply::Data(lines, _) = reply else { return Err(nonsense("data")) };
+        let Reply::Data(lines, _) = reply else {
+            return Err(nonsense("data"));
+        };
         let fields = Fields(lines);
         let name = fields.text().and_then(|text| Name::parse(text).ok());
-        let servers = fields.all("server").map(str::parse).collect::<Result<Vec<Server>, _>>();
+        let servers = fields
+            .all("server")
+            .map(str::parse)
+            .collect::<Result<Vec<Server>, _>>();
         let servers = servers.map_err(|error| nonsense(&format!("a proper server: {error}")))?;
         if servers.is_empty() {
             return Err(nonsense("a server"));
         }
         Ok(Self {
             name: name.ok_or_else(|| nonsense("the copy's name"))?,
-            kind: fields.parsed("type").ok_or_else(|| nonsense("a type that is known here"))?,
-            queue: fields.one("topic").ok_or_else(|| nonsense("a topic"))?.to_owned(),
+            kind: fields
+                .parsed("type")
+                .ok_or_else(|| nonsense("a type that is known here"))?,
+            queue: fields
+                .one("topic")
+                .ok_or_else(|| nonsense("a topic"))?
+                .to_owned(),
             servers,
             tls: fields.one("tls") == Some("yes"),
             partitions: fields.parsed("partitions").unwrap_or(1),
@@ -71,12 +85,17 @@ impl Copy {
 
     /// Whether the publisher left the password out, because it had given it before.
     pub(crate) fn lacks_password(&self) -> bool {
-        self.credential.as_ref().is_some_and(|credential| credential.password.is_none())
+        self.credential
+            .as_ref()
+            .is_some_and(|credential| credential.password.is_none())
     }
 
     /// Takes over the password that an earlier answer gave.
     pub(crate) fn remember(&mut self, earlier: &Self) {
-        let known = earlier.credential.as_ref().and_then(|held| held.password.clone());
+        let known = earlier
+            .credential
+            .as_ref()
+            .and_then(|held| held.password.clone());
         if let Some(credential) = &mut self.credential {
             credential.password = credential.password.take().or(known);
         }
@@ -99,7 +118,13 @@ impl Copy {
             mechanism,
             username,
             password,
-            trusted_networks: self.peer.policy.trusted().iter().map(ToString::to_string).collect(),
+            trusted_networks: self
+                .peer
+                .policy
+                .trusted()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             ..proto::Endpoint::default()
         }
     }

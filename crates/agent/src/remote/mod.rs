@@ -28,7 +28,9 @@ pub(crate) async fn subscribe(
 ) -> Result<Copy, Failure> {
     let mut publisher = Publisher::find(participant, flow).await?;
     publisher.command(&Command::EnableAttributes).await?;
-    let reply = publisher.command(&Command::SubscribeRemote(flow.clone(), options)).await?;
+    let reply = publisher
+        .command(&Command::SubscribeRemote(flow.clone(), options))
+        .await?;
     let Publisher { client, peer } = publisher;
     client.quit().await;
     Copy::read(flow, &reply, peer)
@@ -103,7 +105,10 @@ impl Publisher {
             ..ConnectOptions::new(participant.dialer.with_policy(peer.policy.clone()))
         };
         let mut client = Client::connect(&address, &options).await.map_err(failure)?;
-        client.authenticate(&peer.credentials).await.map_err(failure)?;
+        client
+            .authenticate(&peer.credentials)
+            .await
+            .map_err(failure)?;
         Ok(Self { client, peer })
     }
 
@@ -118,7 +123,11 @@ fn tls_name(found: &Resolution, agent: &Agent) -> Result<Option<TlsName>, Failur
     if !found.agent_tls {
         return Ok(None);
     }
-    let name = if found.security.is_secure() { &agent.host } else { &found.zone };
+    let name = if found.security.is_secure() {
+        &agent.host
+    } else {
+        &found.zone
+    };
     match TlsName::parse(name.as_str()) {
         Ok(name) => Ok(Some(name)),
         Err(error) => Err(Failure::refused(Code::Name, error)),
@@ -126,7 +135,11 @@ fn tls_name(found: &Resolution, agent: &Agent) -> Result<Option<TlsName>, Failur
 }
 
 async fn resolve(participant: &Participant, flow: &Name) -> Result<Resolution, Failure> {
-    participant.resolver.resolve(flow).await.map_err(|error| resolution_failure(flow, &error))
+    participant
+        .resolver
+        .resolve(flow)
+        .await
+        .map_err(|error| resolution_failure(flow, &error))
 }
 
 fn resolution_failure(flow: &Name, error: &ResolveError) -> Failure {

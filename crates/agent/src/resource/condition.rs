@@ -8,7 +8,7 @@ use crate::store::StoreError;
 
 /// Why a resource is not as its spec wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The FNAP status code that a waiting command answers.
     pub code: u16,
     /// The bracketed word.
@@ -20,40 +20,52 @@ pub struct Failure {
 impl Failure {
     /// A failure that `status` tells.
     #[must_use]
-    pub fn from_status(status: &Status) -> Self {
-        let reason = status.reason.as_ref().map(|reason| reason.0.clone()).unwrap_or_default();
-        Self { code: status.code, reason, text: status.text.clone() }
+    pub(crate) fn from_status(status: &Status) -> Self {
+        let reason = status
+            .reason
+            .as_ref()
+            .map(|reason| reason.0.clone())
+            .unwrap_or_default();
+        Self {
+            code: status.code,
+            reason,
+            text: status.text.clone(),
+        }
     }
 
     /// A passing failure of a backend.
     #[must_use]
-    pub fn backend(text: impl std::fmt::Display) -> Self {
+    pub(crate) fn backend(text: impl std::fmt::Display) -> Self {
         Self::from_status(&Status::new(Code::Backend, text.to_string()))
     }
 
     /// A final failure with a code.
     #[must_use]
-    pub fn refused(code: Code, text: impl std::fmt::Display) -> Self {
+    pub(crate) fn refused(code: Code, text: impl std::fmt::Display) -> Self {
         Self::from_status(&Status::new(code, text.to_string()))
     }
 
     /// Whether trying again may help without anybody changing anything.
     #[must_use]
-    pub fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         (400..500).contains(&self.code)
     }
 
     /// The status line that tells it.
     #[must_use]
-    pub fn to_status(&self) -> Status {
+    pub(crate) fn to_status(&self) -> Status {
         let reason = (!self.reason.is_empty()).then(|| eson_protocol::Reason(self.reason.clone()));
-        Status { code: self.code, reason, text: self.text.clone() }
+        Status {
+            code: self.code,
+            reason,
+            text: self.text.clone(),
+        }
     }
 }
 
 /// How far the world matches the spec of a generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Condition {
+pub(crate) struct Condition {
     /// The generation of the spec that was last made true; 0 for none yet.
     pub ready: u64,
     /// Why the current generation is not (yet) true.
@@ -63,13 +75,16 @@ pub struct Condition {
 impl Condition {
     /// Whether `generation` is settled: made true, or failed for good.
     #[must_use]
-    pub fn is_settled(&self, generation: u64) -> bool {
+    pub(crate) fn is_settled(&self, generation: u64) -> bool {
         self.ready >= generation
-            || self.failure.as_ref().is_some_and(|failure| !failure.is_transient())
+            || self
+                .failure
+                .as_ref()
+                .is_some_and(|failure| !failure.is_transient())
     }
 
     /// Notes that `generation` is true now.
-    pub fn succeed(&mut self, generation: u64) {
+    pub(crate) fn succeed(&mut self, generation: u64) {
         self.ready = generation;
         self.failure = None;
     }
@@ -95,9 +110,9 @@ impl From<StoreError> for Status {
             StoreError::DiskFull { .. } => {
                 Self::backend("the disk of this FNAA's state is full; nothing was changed")
             }
-            StoreError::NotFound { kind, name } => {
-                Self::busy(format!("the {kind} {name} was deleted meanwhile; try again"))
-            }
+            StoreError::NotFound { kind, name } => Self::busy(format!(
+                "the {kind} {name} was deleted meanwhile; try again"
+            )),
             _ => Self::backend("this FNAA's state is out of reach; nothing was changed"),
         }
     }

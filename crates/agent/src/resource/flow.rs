@@ -8,7 +8,7 @@ use crate::store::{Kind, Resource};
 
 /// A flow that this FNAA hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// What is wanted.
     pub spec: FlowSpec,
     /// What is.
@@ -18,7 +18,7 @@ pub struct Flow {
 
 /// What a flow is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowSpec {
+pub(crate) struct FlowSpec {
     /// Its name.
     pub name: Name,
     /// The namespace that hosts it.
@@ -50,7 +50,7 @@ pub struct FlowSpec {
 
 /// What a flow is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowStatus {
+pub(crate) struct FlowStatus {
     /// How far it matches.
     pub condition: Condition,
     /// Its queue.
@@ -64,7 +64,7 @@ pub struct FlowStatus {
 
 /// The records of a flow in one name server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisteredView {
+pub(crate) struct RegisteredView {
     /// The name server, by its name in the configuration.
     pub nameserver: String,
     /// What was (or was about to be) registered there.

@@ -7,14 +7,14 @@ use crate::store::{Kind, Resource};
 
 /// A right on a flow or a namespace, given to a principal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// Which right, on what, to whom.
     pub key: GrantKey,
 }
 
 /// What makes a grant this one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct GrantKey {
+pub(crate) struct GrantKey {
     /// The right.
     pub right: Right,
     /// The flow or namespace.
@@ -26,7 +26,7 @@ pub struct GrantKey {
 impl GrantKey {
     /// The name that the grant is stored under. Grants on one flow share a prefix.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let right = match self.right {
             Right::Read => "read",
             Right::Write => "write",

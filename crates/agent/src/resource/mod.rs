@@ -13,21 +13,25 @@ mod queue;
 mod subscriber;
 mod subscription;
 
-pub use condition::{Condition, Failure};
-pub use flow::{Flow, FlowSpec, FlowStatus, RegisteredView};
-pub use grant::{Grant, GrantKey};
-pub use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
-pub use processor::{Processor, ProcessorSpec, ProcessorStatus};
-pub use queue::QueueState;
-pub use subscriber::{COPY_PREFIX, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus};
-pub use subscription::{Subscription, SubscriptionSpec, SubscriptionState, SubscriptionStatus};
+pub(crate) use condition::{Condition, Failure};
+pub(crate) use flow::{Flow, FlowSpec, FlowStatus, RegisteredView};
+pub(crate) use grant::{Grant, GrantKey};
+pub(crate) use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
+pub(crate) use processor::{Processor, ProcessorSpec, ProcessorStatus};
+pub(crate) use queue::QueueState;
+pub(crate) use subscriber::{
+    COPY_PREFIX, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus,
+};
+pub(crate) use subscription::{
+    Subscription, SubscriptionSpec, SubscriptionState, SubscriptionStatus,
+};
 
 use serde::{Deserialize, Serialize};
 
 /// Whether events are to move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Activity {
+pub(crate) enum Activity {
     /// Events move.
     #[default]
     Running,

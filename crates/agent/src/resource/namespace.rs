@@ -8,7 +8,7 @@ use crate::store::{Kind, Resource};
 
 /// A namespace that this FNAA hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     /// What is wanted.
     pub spec: NamespaceSpec,
     /// What is.
@@ -18,7 +18,7 @@ pub struct Namespace {
 
 /// What a namespace is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamespaceSpec {
+pub(crate) struct NamespaceSpec {
     /// Its name.
     pub name: Name,
     /// Who may do everything in it.
@@ -37,7 +37,7 @@ pub struct NamespaceSpec {
 
 /// What a namespace is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamespaceStatus {
+pub(crate) struct NamespaceStatus {
     /// How far it matches.
     pub condition: Condition,
 }

@@ -8,7 +8,7 @@ use crate::store::{Kind, Resource};
 
 /// A processor that a user runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Processor {
+pub(crate) struct Processor {
     /// What is wanted.
     pub spec: ProcessorSpec,
     /// What is.
@@ -18,7 +18,7 @@ pub struct Processor {
 
 /// What a processor is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessorSpec {
+pub(crate) struct ProcessorSpec {
     /// Its name, unique at this FNAA.
     pub name: String,
     /// Who runs it.
@@ -42,7 +42,7 @@ pub struct ProcessorSpec {
 
 /// What a processor does. Its counters live in the runtime.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessorStatus {
+pub(crate) struct ProcessorStatus {
     /// How far it matches.
     pub condition: Condition,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// after, so that a crash in between neither loses a queue nor takes a stranger's for ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum QueueState {
+pub(crate) enum QueueState {
     /// Nobody has looked yet.
     #[default]
     Unchecked,
@@ -21,7 +21,7 @@ pub enum QueueState {
 impl QueueState {
     /// The identity, once the queue is there.
     #[must_use]
-    pub fn id(&self) -> Option<&QueueId> {
+    pub(crate) fn id(&self) -> Option<&QueueId> {
         match self {
             Self::Ready(id) => Some(id),
             _ => None,

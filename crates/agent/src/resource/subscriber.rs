@@ -10,7 +10,7 @@ use crate::store::{Kind, Resource};
 
 /// Somebody's subscription to a flow of ours, with its copy of the flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscriber {
+pub(crate) struct Subscriber {
     /// What is wanted.
     pub spec: SubscriberSpec,
     /// What is.
@@ -20,7 +20,7 @@ pub struct Subscriber {
 
 /// What a subscriber is to have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubscriberSpec {
+pub(crate) struct SubscriberSpec {
     /// The flow.
     pub flow: Name,
     /// The label in front of the flow's name that makes the copy's, and the broker user's name.
@@ -52,7 +52,7 @@ pub struct SubscriberSpec {
 /// How a subscriber's right stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Lease {
+pub(crate) enum Lease {
     /// It is renewed in time.
     Held,
     /// It was not renewed: the credential is off, the data is kept.
@@ -63,7 +63,7 @@ pub enum Lease {
 
 /// What a subscriber has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubscriberStatus {
+pub(crate) struct SubscriberStatus {
     /// How far it matches.
     pub condition: Condition,
     /// The copy's queue.
@@ -85,22 +85,22 @@ pub struct SubscriberStatus {
 }
 
 /// Labels that begin with this are the network's own; CREATE FLOW refuses them.
-pub const COPY_PREFIX: &str = "sub-";
+pub(crate) const COPY_PREFIX: &str = "sub-";
 
 /// The label of a copy: 80 bits that nobody can guess, behind [`COPY_PREFIX`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Label(String);
+pub(crate) struct Label(String);
 
 impl Label {
     /// The label for 80 random or pseudo-random bits.
     #[must_use]
-    pub fn from_bits(bits: [u8; 10]) -> Self {
+    pub(crate) fn from_bits(bits: [u8; 10]) -> Self {
         Self(format!("{COPY_PREFIX}{}", base32(&bits)))
     }
 
     /// The label as text.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -130,7 +130,7 @@ fn base32(bits: &[u8]) -> String {
 impl SubscriberSpec {
     /// Whose right to read counts: the user's on whose behalf an FNAA asked, or the asker's own.
     #[must_use]
-    pub fn reader(&self) -> &Principal {
+    pub(crate) fn reader(&self) -> &Principal {
         self.on_behalf_of.as_ref().unwrap_or(&self.principal)
     }
 }
@@ -140,7 +140,7 @@ impl Subscriber {
     ///
     /// # Errors
     /// When label and flow are too long together.
-    pub fn copy(&self) -> Result<Name, eson_protocol::NameError> {
+    pub(crate) fn copy(&self) -> Result<Name, eson_protocol::NameError> {
         self.spec.flow.prefixed(self.spec.label.as_str())
     }
 }
@@ -149,7 +149,7 @@ impl Subscriber {
     /// The name that the subscriber with this copy is stored under. The subscribers of one flow
     /// share a prefix. None where the name is no copy's.
     #[must_use]
-    pub fn stored_name(copy: &Name) -> Option<String> {
+    pub(crate) fn stored_name(copy: &Name) -> Option<String> {
         let label = copy.first_label();
         let flow = copy.parent().filter(|_| label.starts_with(COPY_PREFIX))?;
         Some(format!("{flow} {label}"))
@@ -162,7 +162,7 @@ impl Subscriber {
 
     /// The leg of the flow's fan-out that fills the copy.
     #[must_use]
-    pub fn leg_id(&self) -> String {
+    pub(crate) fn leg_id(&self) -> String {
         format!("{}.{}", self.spec.label, self.spec.flow)
     }
 }
@@ -179,6 +179,9 @@ mod tests {
     fn a_label_is_a_dns_label_of_eighty_bits() {
         assert_eq!(Label::from_bits([0; 10]).as_str(), "sub-aaaaaaaaaaaaaaaa");
         assert_eq!(Label::from_bits([255; 10]).as_str(), "sub-7777777777777777");
-        assert_eq!(Label::from_bits(*b"foobarbazz").as_str(), "sub-mzxw6ytboJQXU6T2".to_lowercase());
+        assert_eq!(
+            Label::from_bits(*b"foobarbazz").as_str(),
+            "sub-mzxw6ytboJQXU6T2".to_lowercase()
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::store::{Kind, Resource};
 
 /// A subscription of a flow of ours to a flow elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     /// What is wanted.
     pub spec: SubscriptionSpec,
     /// What is.
@@ -18,7 +18,7 @@ pub struct Subscription {
 
 /// What a subscription is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubscriptionSpec {
+pub(crate) struct SubscriptionSpec {
     /// The flow to receive.
     pub remote: Name,
     /// The flow to write to. A flow is fed by at most one subscription.
@@ -43,7 +43,7 @@ pub struct SubscriptionSpec {
 
 /// What a subscription does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubscriptionStatus {
+pub(crate) struct SubscriptionStatus {
     /// How far it matches.
     pub condition: Condition,
     /// In one word.
@@ -61,7 +61,7 @@ pub struct SubscriptionStatus {
 /// A subscription in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SubscriptionState {
+pub(crate) enum SubscriptionState {
     /// Not yet set up; being tried.
     #[default]
     Pending,
@@ -80,7 +80,7 @@ pub enum SubscriptionState {
 impl SubscriptionState {
     /// The word.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Active => "active",

@@ -39,11 +39,16 @@ impl Admission {
         }
         let of_address = counts.of_address.entry(address).or_default();
         if *of_address >= limits.sessions_per_address {
-            return Err(Status::closing("too many sessions from your address; end one first"));
+            return Err(Status::closing(
+                "too many sessions from your address; end one first",
+            ));
         }
         *of_address += 1;
         counts.all += 1;
-        Ok(Place { admission: self.clone(), address })
+        Ok(Place {
+            admission: self.clone(),
+            address,
+        })
     }
 
     /// How many there are.
@@ -85,7 +90,11 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { sessions: 3, sessions_per_address: 2, ..Limits::default() }
+        Limits {
+            sessions: 3,
+            sessions_per_address: 2,
+            ..Limits::default()
+        }
     }
 
     fn address(text: &str) -> IpAddr {
@@ -114,6 +123,10 @@ mod tests {
         let _first = admission.admit(address("2001:db9::1"), &limits());
         let _second = admission.admit(address("2001:db9::2"), &limits());
         assert!(admission.admit(address("2001:db9::3"), &limits()).is_err());
-        assert!(admission.admit(address("2001:db9:0:1::3"), &limits()).is_ok());
+        assert!(
+            admission
+                .admit(address("2001:db9:0:1::3"), &limits())
+                .is_ok()
+        );
     }
 }

@@ -38,9 +38,9 @@ impl Peer {
     fn is_confidential(self) -> bool {
         match self.security {
             ConnectionSecurity::Protected => true,
-            ConnectionSecurity::PlaintextAllowed => {
-                self.address.is_none_or(|address| address.to_canonical().is_loopback())
-            }
+            ConnectionSecurity::PlaintextAllowed => self
+                .address
+                .is_none_or(|address| address.to_canonical().is_loopback()),
             ConnectionSecurity::Plaintext => false,
         }
     }
@@ -80,7 +80,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Runs the session to its end.
     pub(super) async fn run(stream: S, peer: Peer, service: Service) {
         let limits = service.participant.limits();
-        let session_limits = Limits { event: limits.event, ..Limits::default() };
+        let session_limits = Limits {
+            event: limits.event,
+            ..Limits::default()
+        };
         let mut connection = Self {
             stream,
             buffer: BytesMut::new(),
@@ -129,7 +132,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         };
         match timeout(WRITE_PATIENCE, sent).await {
             Ok(sent) => Ok(sent?),
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read").into()),
+            Err(_) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read").into())
+            }
         }
     }
 
@@ -191,10 +196,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             ServerEvent::SaslCancelled => (self.login, self.accepted) = (None, None),
             ServerEvent::Authenticated => {
                 self.caller = self.accepted.take();
-                let principal = self.caller.as_ref().map(|caller| caller.principal.to_string());
+                let principal = self
+                    .caller
+                    .as_ref()
+                    .map(|caller| caller.principal.to_string());
                 tracing::debug!(address = ?self.peer.address, principal, "authenticated");
             }
-            ServerEvent::WriteFlow { flow, format, position, write } => {
+            ServerEvent::WriteFlow {
+                flow,
+                format,
+                position,
+                write,
+            } => {
                 tracing::debug!(address = ?self.peer.address, %flow, ?position, "WRITE FLOW");
                 self.write_flow(flow, format, position, write).await?;
             }
@@ -207,7 +220,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             | ServerEvent::EndOfRead
             | ServerEvent::Closed => {}
             ServerEvent::EndOfEvents(turn) => {
-                self.session.reply(turn, Status::sequence("there is no WRITE FLOW to end"));
+                self.session
+                    .reply(turn, Status::sequence("there is no WRITE FLOW to end"));
             }
         }
         Ok(())
@@ -215,10 +229,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn sasl(&mut self, response: Vec<u8>, exchange: Exchange) {
         let Some(login) = self.login.take() else {
-            self.session.fail(exchange, Status::sequence("there is no login to go on with"));
+            self.session.fail(
+                exchange,
+                Status::sequence("there is no login to go on with"),
+            );
             return;
         };
-        match self.service.logins.step(login, response, self.peer.address).await {
+        match self
+            .service
+            .logins
+            .step(login, response, self.peer.address)
+            .await
+        {
             Progress::Challenge(login, data) => {
                 self.login = Some(login);
                 self.session.challenge(exchange, &data);

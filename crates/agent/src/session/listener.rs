@@ -79,7 +79,10 @@ impl Listeners {
         }
         let unix = bind_unix(socket);
         let path = socket.to_owned();
-        Ok(Self { tcp, unix: unix.map_err(|cause| ListenError::Unix { path, cause })? })
+        Ok(Self {
+            tcp,
+            unix: unix.map_err(|cause| ListenError::Unix { path, cause })?,
+        })
     }
 
     /// Serves until the service is stopped; the connections end by themselves then.
@@ -102,7 +105,9 @@ fn security(listener: &Listener) -> ConnectionSecurity {
 }
 
 fn acceptor(certificate: &Certificate) -> Result<TlsAcceptor, ListenError> {
-    Ok(TlsAcceptor::from(Arc::new(crate::tls::server_config(certificate)?)))
+    Ok(TlsAcceptor::from(Arc::new(crate::tls::server_config(
+        certificate,
+    )?)))
 }
 
 /// Only our own processors, which run as the same user, may connect. One fnaad at a time has the
@@ -128,7 +133,13 @@ async fn accept_tcp(
         match listener.accept().await {
             Ok((stream, address)) => {
                 let service = service.clone();
-                tasks.spawn(welcome(stream, address.ip(), acceptor.clone(), security, service));
+                tasks.spawn(welcome(
+                    stream,
+                    address.ip(),
+                    acceptor.clone(),
+                    security,
+                    service,
+                ));
             }
             Err(error) => {
                 tracing::error!(%error, "a connection can't be accepted");
@@ -142,7 +153,10 @@ async fn accept_unix(listener: UnixListener, service: Service, tasks: TaskTracke
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let peer = Peer { address: None, security: ConnectionSecurity::Protected };
+                let peer = Peer {
+                    address: None,
+                    security: ConnectionSecurity::Protected,
+                };
                 tasks.spawn(Connection::run(stream, peer, service.clone()));
             }
             Err(error) => {
@@ -170,7 +184,10 @@ async fn welcome(
         tracing::debug!(%address, %error, "the connection is gone already");
         return;
     }
-    let peer = Peer { address: Some(address), security };
+    let peer = Peer {
+        address: Some(address),
+        security,
+    };
     let Some(acceptor) = acceptor else {
         return Connection::run(stream, peer, service).await;
     };

@@ -50,10 +50,12 @@ impl Logins {
         mechanism: &str,
         security: ConnectionSecurity,
     ) -> Result<Authentication, Status> {
-        self.authenticator.start(mechanism, security).map_err(|error| match error {
-            StartError::NeedsPrivacy(_) => Status::privacy(error.to_string()),
-            _ => Status::unsupported(error.to_string()),
-        })
+        self.authenticator
+            .start(mechanism, security)
+            .map_err(|error| match error {
+                StartError::NeedsPrivacy(_) => Status::privacy(error.to_string()),
+                _ => Status::unsupported(error.to_string()),
+            })
     }
 
     /// Goes on with a login. A failure is told after a delay that grows with each.
@@ -71,10 +73,13 @@ impl Logins {
             Some(authentication.step(&response))
         };
         match step {
-            Some(Step::Challenge(authentication, data)) => Progress::Challenge(authentication, data),
-            Some(Step::Done { identity, final_data }) => {
-                Progress::Done(caller(identity, mechanism), final_data)
+            Some(Step::Challenge(authentication, data)) => {
+                Progress::Challenge(authentication, data)
             }
+            Some(Step::Done {
+                identity,
+                final_data,
+            }) => Progress::Done(caller(identity, mechanism), final_data),
             Some(Step::Failed { username, reason }) => {
                 tracing::info!(?address, user = username, %mechanism, %reason, "login failed");
                 self.note_failure(username.as_deref(), address);
@@ -89,7 +94,9 @@ impl Logins {
     async fn check(&self, authentication: Authentication, response: Vec<u8>) -> Option<Step> {
         let _permit = self.checks.acquire().await.ok()?;
         let check = tokio::task::spawn_blocking(move || authentication.step(&response)).await;
-        check.inspect_err(|error| tracing::error!(%error, "a login check ended abnormally")).ok()
+        check
+            .inspect_err(|error| tracing::error!(%error, "a login check ended abnormally"))
+            .ok()
     }
 
     async fn wait(&self, account: Option<&str>, address: Option<IpAddr>) {
@@ -117,5 +124,9 @@ fn caller(identity: Identity, mechanism: Mechanism) -> Caller {
         Identity::Subscriber { username } => (Principal::Anonymous, Role::Reader { username }),
         Identity::Processor { .. } => (Principal::Anonymous, Role::Processor),
     };
-    Caller { principal, role, mechanism: mechanism.as_str().to_owned() }
+    Caller {
+        principal,
+        role,
+        mechanism: mechanism.as_str().to_owned(),
+    }
 }

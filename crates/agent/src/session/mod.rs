@@ -9,6 +9,6 @@ mod reading;
 mod writing;
 
 pub(crate) use admission::Admission;
-pub use listener::ListenError;
+pub(crate) use listener::ListenError;
 pub(crate) use listener::{Listeners, Service};
 pub(crate) use login::Logins;

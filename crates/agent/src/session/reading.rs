@@ -62,7 +62,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             match next {
                 Ok(chunk) => progress.send(self, data, chunk).await?,
-                Err(error @ BrokerError::OutOfRange { .. }) => progress.tell_gap(self, data, &error),
+                Err(error @ BrokerError::OutOfRange { .. }) => {
+                    progress.tell_gap(self, data, &error)
+                }
                 Err(error) => return Ok(self.read_failure(progress.flow, &error).await),
             }
             self.flush().await?;
@@ -123,13 +125,24 @@ impl<'a> Progress<'a> {
         }
         let next = self.next.get(&partition).copied().unwrap_or_default();
         let high = self.high.get(&partition).copied().unwrap_or_default();
-        let line =
-            format!(r#"{{"partition":{partition},"next":{next},"high_watermark":{high}}}"#);
+        let line = format!(r#"{{"partition":{partition},"next":{next},"high_watermark":{high}}}"#);
         connection.session.event_line(data, &line);
     }
 
-    fn tell_gap<S>(&mut self, connection: &mut Connection<S>, data: &DataTurn, error: &BrokerError) {
-        let BrokerError::OutOfRange { partition, wanted, earliest, latest, .. } = error else {
+    fn tell_gap<S>(
+        &mut self,
+        connection: &mut Connection<S>,
+        data: &DataTurn,
+        error: &BrokerError,
+    ) {
+        let BrokerError::OutOfRange {
+            partition,
+            wanted,
+            earliest,
+            latest,
+            ..
+        } = error
+        else {
             return;
         };
         tracing::info!(flow = %self.flow, %error, "records are gone before they were read");

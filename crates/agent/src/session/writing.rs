@@ -28,7 +28,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.session.accept_events(write);
         let limits = self.service.participant.limits();
         let mut batch = Batch::new(format, limits.write);
-        let Some(turn) = self.collect(&mut batch).await? else { return Ok(()) };
+        let Some(turn) = self.collect(&mut batch).await? else {
+            return Ok(());
+        };
         let reply = match batch.finish() {
             Ok(events) => self.write_events(&flow, events, position).await,
             Err(status) => status.into(),
@@ -75,7 +77,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let write = async {
             let request = self.request()?;
             let writable = request.writable(flow, position.as_ref()).await?;
-            writable.write(events, position, self.service.participant.now()).await
+            writable
+                .write(events, position, self.service.participant.now())
+                .await
         };
         write.await.unwrap_or_else(Reply::from)
     }
@@ -95,7 +99,14 @@ struct Batch {
 
 impl Batch {
     fn new(format: EventFormat, limit: usize) -> Self {
-        Self { format, events: Vec::new(), room: limit, limit, lines: 0, wrong: None }
+        Self {
+            format,
+            events: Vec::new(),
+            room: limit,
+            limit,
+            lines: 0,
+            wrong: None,
+        }
     }
 
     fn add(&mut self, line: &Bytes) {
@@ -149,7 +160,9 @@ mod tests {
 
     fn batch(limit: usize, lines: &[&[u8]]) -> Result<usize, Status> {
         let mut batch = Batch::new(EventFormat::Record, limit);
-        lines.iter().for_each(|line| batch.add(&Bytes::copy_from_slice(line)));
+        lines
+            .iter()
+            .for_each(|line| batch.add(&Bytes::copy_from_slice(line)));
         batch.finish().map(|events| events.len())
     }
 
