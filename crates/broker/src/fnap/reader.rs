@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use eson_client::{Client, FlowReader};
 use eson_protocol::{EventFormat, Name, Positions, ReadOptions, Record, Start};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::line::{Line, parse};
@@ -21,6 +23,8 @@ pub(super) struct FnapReader {
     id: QueueId,
     partitions: u32,
     session: Option<FlowReader<Client>>,
+    /// The task that opens the next session.
+    connecting: Option<JoinHandle<Result<FlowReader<Client>, BrokerError>>>,
     backoff: Backoff,
     /// The next offset of each partition that was handed out or skipped.
     positions: Positions,
@@ -28,6 +32,43 @@ pub(super) struct FnapReader {
     gathered: Gathered,
     buffer: usize,
     ended: Option<BrokerError>,
+}
+
+/// What a session needs to read from where the reader is.
+struct Beginning {
+    link: Arc<Link>,
+    flow: Name,
+    positions: Positions,
+}
+
+impl Beginning {
+    /// Begins to read.
+    async fn follow(self, session: Client) -> Result<FlowReader<Client>, BrokerError> {
+        let options = ReadOptions {
+            from: Some(Start::Earliest),
+            cursor: Some(self.positions),
+            max: None,
+            follow: true,
+            format: EventFormat::Record,
+        };
+        let opened = FlowReader::open(session, &self.flow, &options).await;
+        opened.map_err(|error| self.link.error(self.flow.as_str(), error))
+    }
+
+    /// Opens another session after a while, to the queue with that identity.
+    async fn again(self, id: QueueId, wait: Duration) -> Result<FlowReader<Client>, BrokerError> {
+        sleep(wait).await;
+        let mut session = self.link.session().await?;
+        let found = self.link.describe(&mut session, &self.flow).await?;
+        if found.id != id {
+            return Err(BrokerError::Replaced {
+                queue: self.flow.to_string(),
+                expected: id.0,
+                found: found.id.0,
+            });
+        }
+        self.follow(session).await
+    }
 }
 
 /// A time before which records are left out.
@@ -55,51 +96,44 @@ impl FnapReader {
         let mut session = link.session().await?;
         let found = link.describe(&mut session, &flow).await?;
         let (positions, since) = beginnings(&found, &options);
-        let mut reader = Self {
+        let begin = Beginning {
+            link: link.clone(),
+            flow: flow.clone(),
+            positions: positions.clone(),
+        };
+        Ok(Self {
+            session: Some(begin.follow(session).await?),
+            connecting: None,
             link,
             flow,
             partitions: found.partitions.len() as u32,
             id: found.id,
-            session: None,
             backoff: Backoff::default(),
             positions,
             since,
             gathered: Gathered::default(),
             buffer: options.buffer.max(1),
             ended: None,
-        };
-        reader.session = Some(reader.follow(session).await?);
-        Ok(reader)
+        })
     }
 
-    /// Begins to read where this reader is.
-    async fn follow(&self, session: Client) -> Result<FlowReader<Client>, BrokerError> {
-        let options = ReadOptions {
-            from: Some(Start::Earliest),
-            cursor: Some(self.positions.clone()),
-            max: None,
-            follow: true,
-            format: EventFormat::Record,
-        };
-        let opened = FlowReader::open(session, &self.flow, &options).await;
-        opened.map_err(|error| self.link.error(self.flow.as_str(), error))
-    }
-
-    /// Opens a session again, to the same queue.
+    /// Waits for a session, which a task of its own opens: a caller that gives up waiting in
+    /// between, and comes again, goes on waiting for the same one.
     async fn reconnect(&mut self) -> Result<(), BrokerError> {
-        sleep(self.backoff.wait()).await;
-        // A failure, until a line has come: a server that accepts and breaks off waits, too.
-        self.backoff.failed();
-        let mut session = self.link.session().await?;
-        let found = self.link.describe(&mut session, &self.flow).await?;
-        if found.id != self.id {
-            return Err(BrokerError::Replaced {
-                queue: self.flow.to_string(),
-                expected: self.id.0.clone(),
-                found: found.id.0,
-            });
-        }
-        self.session = Some(self.follow(session).await?);
+        let wait = self.backoff.wait();
+        let connecting = self.connecting.get_or_insert_with(|| {
+            // A failure, until a line has come: a server that accepts and breaks off waits, too.
+            self.backoff.failed();
+            let begin = Beginning {
+                link: self.link.clone(),
+                flow: self.flow.clone(),
+                positions: self.positions.clone(),
+            };
+            tokio::spawn(begin.again(self.id.clone(), wait))
+        });
+        let session = connecting.await;
+        self.connecting = None;
+        self.session = Some(session.map_err(|error| self.link.unreachable(error.to_string()))??);
         Ok(())
     }
 
@@ -117,8 +151,7 @@ impl FnapReader {
         let error = match session.next_line().await {
             Ok(Some(line)) => {
                 self.backoff.succeeded();
-                let line = parse(&line);
-                return line
+                return parse(&line)
                     .map(Some)
                     .map_err(|error| self.link.broken(error.to_string()));
             }
@@ -142,7 +175,15 @@ impl FnapReader {
     /// Takes a line; gives a chunk when one is complete.
     fn take(&mut self, line: Line) -> Result<Option<Chunk>, BrokerError> {
         match line {
-            Line::Record(partition, record) => Ok(self.gather(partition, record)),
+            Line::Record(partition, record) => {
+                let other =
+                    !self.gathered.records.is_empty() && self.gathered.partition != partition;
+                if other {
+                    let what = "records of another partition came before a position line";
+                    return Err(self.link.broken(what));
+                }
+                Ok(self.gather(partition, record))
+            }
             Line::Position {
                 partition,
                 next,
@@ -171,6 +212,10 @@ impl FnapReader {
     }
 
     fn gather(&mut self, partition: u32, record: Record) -> Option<Chunk> {
+        let known = self.positions.get(&partition);
+        if known.is_some_and(|next| record.offset < *next) {
+            return None;
+        }
         if let Some(since) = &mut self.since
             && !since.permits(partition, &record)
         {
@@ -216,18 +261,28 @@ impl QueueReader for FnapReader {
             if let Some(error) = &self.ended {
                 return Err(error.clone());
             }
-            let line = match self.line().await {
-                Ok(Some(line)) => line,
-                Ok(None) => continue,
+            let taken = match self.line().await {
+                Ok(Some(line)) => self.take(line),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(Some(chunk)) => return Ok(chunk),
+                Ok(None) => {}
+                Err(gap @ BrokerError::OutOfRange { .. }) => return Err(gap),
                 Err(error) => {
                     self.session = None;
                     self.ended = Some(error);
-                    continue;
                 }
-            };
-            if let Some(chunk) = self.take(line)? {
-                return Ok(chunk);
             }
+        }
+    }
+}
+
+impl Drop for FnapReader {
+    fn drop(&mut self) {
+        if let Some(connecting) = &self.connecting {
+            connecting.abort();
         }
     }
 }

@@ -95,6 +95,7 @@ impl LocalBroker {
         let path = &options.path;
         let store = Store::open(path.clone(), opener);
         let store = Arc::new(store.map_err(|error| OpenError::of(path, error))?);
+        opening::keep_name(path)?;
         opening::prepare(&store, path)?;
         let (registry, housekeeping) = opening::load(&store, path)?;
         let registry = Arc::new(registry);

@@ -1,6 +1,7 @@
 //! Opening the file: what is in it comes into memory, but for the records.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +16,17 @@ use crate::Lease;
 
 /// The version of the tables and of the records' layout.
 const CURRENT_FORMAT: u64 = 1;
+
+/// Makes the file's name in its directory as durable as its content, for it may be new.
+pub(super) fn keep_name(path: &Path) -> Result<(), OpenError> {
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|cause| OpenError::File {
+        path: path.to_owned(),
+        cause,
+    })
+}
 
 /// Makes the tables where they are missing, and refuses a file of another version.
 pub(super) fn prepare(store: &Store, path: &Path) -> Result<(), OpenError> {
