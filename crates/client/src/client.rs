@@ -66,7 +66,7 @@ impl Client {
             allow_plaintext: options.allow_plaintext,
             server_name: None,
         };
-        match client.event("the connection").await? {
+        match client.event("the connection with a greeting").await? {
             ClientEvent::Greeting(greeting) => {
                 let name = greeting.fqdn.as_deref().unwrap_or_default();
                 client.observe_received(&format!("220 {name} FNAA"));

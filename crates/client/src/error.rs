@@ -32,7 +32,8 @@ pub enum ClientError {
         /// What the TLS library said.
         cause: io::Error,
     },
-    /// The server did not answer in time. What was sent may have been carried out.
+    /// The server did not answer in time. What was sent may have been carried out. A server that
+    /// expects TLS waits like that for who speaks plaintext.
     #[error("{server} did not answer {what} within {} s", after.as_secs_f32())]
     Timeout {
         /// The server.

@@ -125,7 +125,8 @@ impl<'a> Agents<'a> {
 
     async fn connect_configured(&self, agent: &Agent) -> Result<Client, Failure> {
         if let Some(address) = &agent.address {
-            let name = agent.tls.then(|| tls_name(&agent.fqdn)).transpose()?;
+            let tls = agent.tls.unwrap_or(false);
+            let name = tls.then(|| tls_name(&agent.fqdn)).transpose()?;
             let address = Address::Tcp {
                 host: address.host.clone(),
                 port: address.port,
@@ -140,7 +141,7 @@ impl<'a> Agents<'a> {
         let found = Found {
             secure: found.security.is_secure(),
             hosts: found.agents,
-            tls: found.agent_tls,
+            tls: agent.tls.unwrap_or(found.agent_tls),
             name: agent.fqdn.clone(),
         };
         let options = self.options(Arc::new(resolver), Some(agent));
@@ -194,11 +195,6 @@ impl<'a> Agents<'a> {
 async fn connect_any(found: &Found, options: &ConnectOptions) -> Result<Client, Failure> {
     let mut last = Failure::new(Kind::Names, format!("no host is known for {}", found.name));
     for host in &found.hosts {
-        let vouched = if found.secure {
-            &host.host
-        } else {
-            &found.name
-        };
         let address = Address::Tcp {
             host: host.host.to_string(),
             port: host.port,

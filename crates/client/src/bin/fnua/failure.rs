@@ -32,9 +32,9 @@ impl Kind {
     fn advice(self) -> Option<&'static str> {
         match self {
             Self::Names => Some("use -d to see each question and answer"),
-            Self::Connection => {
-                Some("is the agent running, and the address right? -d shows what is tried and said")
-            }
+            Self::Connection => Some(
+                "does the agent run there, and with TLS or without as configured? -d shows more",
+            ),
             Self::Login => Some("check the agent's username and password in the configuration"),
             Self::TryAgain => Some("try again later"),
             Self::OutputClosed | Self::Refused | Self::Usage => None,

@@ -46,8 +46,9 @@ pub(crate) struct Agent {
     pub(crate) prefix: String,
     /// Where it listens, instead of asking DNS.
     pub(crate) address: Option<Server>,
-    /// Whether `address` speaks TLS.
-    pub(crate) tls: bool,
+    /// Whether it speaks TLS, where that is known better than DNS tells it; at an `address`,
+    /// none is no.
+    pub(crate) tls: Option<bool>,
     /// A PEM file with certificate authorities of one's own.
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether the password may be sent without TLS to another machine.

@@ -73,12 +73,9 @@ fn agent(mut section: Section<'_>) -> Option<Agent> {
     let address = section.text("address");
     let address = section.read("address", address, str::parse::<Server>);
     let tls = section.flag("tls");
-    if tls && address.is_none() {
-        section.complain("tls", "goes with `address` only; else DNS tells it");
-    }
     let prefix = section.text("prefix").unwrap_or_default();
     let ca_file = section.text("ca-file").map(Into::into);
-    let allow_plaintext = section.flag("allow-plaintext");
+    let allow_plaintext = section.flag("allow-plaintext").unwrap_or(false);
     section.end(&AGENT_KEYS);
     Some(Agent {
         name: name?,
@@ -221,7 +218,7 @@ agents:
         )
         .expect("valid");
         let agent = &read.agents[0];
-        assert!(agent.tls && agent.allow_plaintext);
+        assert!(agent.tls == Some(true) && agent.allow_plaintext);
         assert_eq!(agent.address.as_ref().map(|a| a.port), Some(61000));
         let account = agent.account.as_ref().expect("an account");
         assert_eq!(account.password, PasswordSource::Inline("1234".into()));
@@ -240,7 +237,7 @@ agents:
 agent: []
 agents:
   - { name: a, fqdn: 'bad name', username: test }
-  - { fqdn: fnaa.b.example, colour: blue, tls: true }
+  - { fqdn: fnaa.b.example, colour: blue, tls: maybe }
   - 7
 namespaces:
   - { name: n.example, agent: nobody }
@@ -252,7 +249,7 @@ namespaces:
             "`agents[0].fqdn` is wrong",
             "`agents[0].username` needs `password`",
             "`agents[1].name` is missing",
-            "`agents[1].tls` goes with `address`",
+            "`agents[1].tls` must be true or false",
             "`agents[1].colour` is unknown",
             "agents[2] must hold",
             "`agents[2].name` is missing",

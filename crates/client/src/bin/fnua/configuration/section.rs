@@ -55,14 +55,13 @@ impl<'p> Section<'p> {
         self.text(key)
     }
 
-    /// `true` or `false`; `false` when absent.
-    pub(crate) fn flag(&mut self, key: &str) -> bool {
-        match self.rest.remove(key) {
-            None => false,
-            Some(Value::Bool(flag)) => flag,
-            Some(_) => {
+    /// `true` or `false`, or absent.
+    pub(crate) fn flag(&mut self, key: &str) -> Option<bool> {
+        match self.rest.remove(key)? {
+            Value::Bool(flag) => Some(flag),
+            _ => {
                 self.complain(key, "must be true or false");
-                false
+                None
             }
         }
     }
