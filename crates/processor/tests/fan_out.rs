@@ -2,7 +2,9 @@
 
 mod support;
 
-use eson_processor::proto::{ProcessorType, Spec, State};
+use eson_broker::Broker;
+use eson_processor::proto::error::Kind;
+use eson_processor::proto::{LegStatus, ProcessorType, Spec, State};
 
 use support::faults::Faults;
 use support::{BLUE, FLOW, Ground, ORANGE, endpoint, leg, until};
@@ -133,4 +135,23 @@ async fn legs_come_and_go_while_events_flow() {
     client.update(fan_out(&copies)).await.expect("updated");
     until_all_have(&ground, &copies, 4_000).await;
     assert_equal_to_source(&ground, &copies).await;
+}
+
+#[tokio::test]
+async fn an_error_that_stays_is_every_legs() {
+    let copies = copies(5);
+    let ground = ground(&copies).await;
+    let client = ground.client().await;
+    client.create(fan_out(&copies)).await.expect("created");
+    ground.produce(0..100).await;
+    until_all_have(&ground, &copies, 100).await;
+    let queue = ground.broker(ORANGE).describe_queue(FLOW).await;
+    let id = queue.expect("a queue").id;
+    let deleted = ground.broker(ORANGE).delete_queue(FLOW, &id).await;
+    deleted.expect("deleted");
+    for copy in &copies {
+        let failed = |leg: &LegStatus| leg.state() == State::Failed;
+        let error = until(&client, "fan-out", copy, failed).await.error;
+        assert_eq!(error.expect("the reason").kind(), Kind::NotFound);
+    }
 }

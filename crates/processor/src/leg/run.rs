@@ -53,7 +53,12 @@ impl Task {
         let mut settling = Backoff::default();
         while self.wait_to_run().await.is_continue() {
             let trouble = match self.attempt(&mut backoff).await {
-                Ended::Wish | Ended::Reopen => continue,
+                Ended::Wish => continue,
+                Ended::Reopen => {
+                    // Ends that don't agree for longer must not keep the machine busy.
+                    self.rest(backoff.next()).await;
+                    continue;
+                }
                 Ended::Trouble(trouble) => trouble,
             };
             if trouble.is_transient() {
@@ -122,6 +127,11 @@ impl Task {
             "trying again"
         );
         self.report.enter_with(State::Retrying, trouble);
+        self.rest(wait).await;
+    }
+
+    /// Waits, unless the wish changes.
+    async fn rest(&mut self, wait: Duration) {
         tokio::select! {
             () = self.wishes.changed() => {}
             () = sleep(wait) => {}

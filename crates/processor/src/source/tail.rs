@@ -23,9 +23,11 @@ pub(super) struct Tail {
     grown: watch::Sender<u64>,
 }
 
+type Read = Result<Chunk, BrokerError>;
+
 /// What was read, numbered in its order.
 struct Kept {
-    reads: VecDeque<Result<Chunk, BrokerError>>,
+    reads: VecDeque<Arc<Read>>,
     /// The number of the oldest that is kept.
     first: u64,
     bytes: usize,
@@ -53,7 +55,7 @@ pub(super) struct Seat {
 
 /// What a seat has for its leg.
 pub(super) enum Next {
-    Read(Result<Chunk, BrokerError>),
+    Read(Read),
     /// What the leg needs next is no longer kept.
     FellBehind,
 }
@@ -176,7 +178,8 @@ impl Seat {
         };
         drop(kept);
         self.next += 1;
-        match read {
+        // Copied only here, where nobody waits for it.
+        match Arc::unwrap_or_clone(read) {
             Ok(chunk) => take(chunk, positions),
             Err(error) => meet(error, positions),
         }
@@ -244,7 +247,7 @@ impl Kept {
         positions.iter().all(is_there)
     }
 
-    fn keep(&mut self, read: Result<Chunk, BrokerError>) {
+    fn keep(&mut self, read: Read) {
         match &read {
             Ok(chunk) => {
                 let span = self.spans.entry(chunk.partition).or_insert(Span {
@@ -271,7 +274,7 @@ impl Kept {
             }
             Err(_) => self.broken = true,
         }
-        self.reads.push_back(read);
+        self.reads.push_back(Arc::new(read));
         while self.bytes > self.limit && self.reads.len() > 1 {
             self.drop_oldest();
         }
@@ -282,8 +285,8 @@ impl Kept {
             return;
         };
         self.first += 1;
-        if let Ok(chunk) = read {
-            self.bytes -= size(&chunk);
+        if let Ok(chunk) = &*read {
+            self.bytes -= size(chunk);
             if let Some(span) = self.spans.get_mut(&chunk.partition) {
                 span.oldest = chunk.next;
             }

@@ -30,7 +30,6 @@ pub(crate) struct Faults {
     pub(crate) open_error: Mutex<Option<BrokerError>>,
     read_error_set: Notify,
     writes: AtomicU64,
-    readers: AtomicU64,
     chunks: AtomicU64,
 }
 
@@ -39,11 +38,6 @@ impl Faults {
     pub(crate) fn fail_reading(&self, error: BrokerError) {
         *self.read_error.lock().expect("no panic") = Some(error);
         self.read_error_set.notify_one();
-    }
-
-    /// How many readers were opened.
-    pub(crate) fn readers(&self) -> u64 {
-        self.readers.load(Ordering::Relaxed)
     }
 
     /// How many chunks were read.
@@ -149,7 +143,6 @@ impl Broker for Faulty {
         if let Some(error) = &*self.faults.open_error.lock().expect("no panic") {
             return Err(error.clone());
         }
-        self.faults.readers.fetch_add(1, Ordering::Relaxed);
         let reader = self.broker.open_reader(queue, options).await?;
         let faults = self.faults.clone();
         Ok(Box::new(FaultyReader { reader, faults }))
