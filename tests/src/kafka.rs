@@ -124,6 +124,12 @@ impl Kafka {
         self.process = launch(&self.dir, &self.ports);
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Stops its process without ending it: connections stay open and nobody answers.
     pub fn freeze(&self) {
         self.process.signal("STOP");
@@ -171,17 +177,22 @@ fn launch(dir: &Path, ports: &Ports) -> Process {
     process
 }
 
-/// A JVM with Kafka's jars. The cheap compiler alone: what a test does is over before the other
+/// For a JVM that lives for a test: the cheap compiler alone, since all is over before the other
 /// one pays.
+const BRIEF_LIFE: [&str; 3] = [
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+];
+
+/// A JVM with Kafka's jars; `KAFKA_JVM_OPTIONS` replaces what it is started with.
 fn java(dir: &Path, heap: &str) -> Command {
     let mut command = Command::new("java");
+    match std::env::var("KAFKA_JVM_OPTIONS") {
+        Ok(options) => command.args(options.split_whitespace()),
+        Err(_) => command.arg(format!("-Xmx{heap}")).args(BRIEF_LIFE),
+    };
     command
-        .arg(format!("-Xmx{heap}"))
-        .args([
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Xshare:auto",
-        ])
         .arg("-Djava.awt.headless=true")
         .arg(format!(
             "-Dlog4j2.configurationFile={}",
@@ -193,7 +204,11 @@ fn java(dir: &Path, heap: &str) -> Command {
 }
 
 /// Where `scripts/setup-tests` puts the jars; `KAFKA_LIBS` names another place.
-fn jars() -> PathBuf {
+///
+/// # Panics
+/// When they are not there.
+#[must_use]
+pub fn jars() -> PathBuf {
     let dir = std::env::var_os("KAFKA_LIBS").map_or_else(cached_jars, PathBuf::from);
     assert!(
         dir.is_dir(),

@@ -1,5 +1,6 @@
 //! CREATE, UPDATE, DESCRIBE and DELETE FLOW, GET FLOWS, PAUSE, RESUME and STOP FLOW.
 
+use eson_protocol::text::format_duration;
 use eson_protocol::{Access, Code, DataLine, FlowOptions, Name, Reply, Right, Status};
 
 use super::lines::{attribute, optional};
@@ -319,7 +320,7 @@ fn administrative(flow: &Stored<Flow>) -> Vec<DataLine> {
     lines.extend(spec.adopted.then(|| attribute("adopted", "yes")));
     lines.extend(optional(
         "retention",
-        spec.retention.map(|ms| format!("{ms}ms")),
+        spec.retention.map(format_duration),
     ));
     lines.push(attribute("state", flow_state(flow)));
     lines.extend(optional(

@@ -23,8 +23,7 @@ impl Request<'_> {
 }
 
 fn resolution_lines(name: &Name, found: &Resolution) -> Vec<DataLine> {
-    let mut lines = trace_lines(&found.trace);
-    lines.push(attribute("flow", name));
+    let mut lines = vec![attribute("flow", name)];
     lines.extend(found.queue.iter().flat_map(queue_lines));
     lines.push(attribute("zone", &found.zone));
     lines.push(attribute("dnssec", security(&found.security)));
@@ -34,6 +33,7 @@ fn resolution_lines(name: &Name, found: &Resolution) -> Vec<DataLine> {
         "agent-tls",
         if found.agent_tls { "yes" } else { "no" },
     ));
+    lines.extend(trace_lines(&found.trace));
     lines
 }
 

@@ -41,7 +41,8 @@ pub struct Web {
 /// `log`: what is told on standard error. The environment variable `RUST_LOG` goes before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// `filter`: which events, in the syntax of tracing's `EnvFilter` (info).
+    /// `filter`: which events, in the syntax of tracing's `EnvFilter` (info, and warn
+    /// for the DNS library, which tells every query).
     pub filter: String,
     /// `format`: `text` or `json` (text).
     pub format: LogFormat,
@@ -50,7 +51,7 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            filter: "info".to_owned(),
+            filter: "info,hickory_server=warn,hickory_proto=warn,hickory_net=warn".to_owned(),
             format: LogFormat::Text,
         }
     }

@@ -85,7 +85,11 @@ async fn report<R: Resource>(
         Ok(outcome) => return outcome,
         Err(failure) => failure,
     };
-    tracing::warn!(kind = %R::KIND, name, reason = failure.text, "not as wanted");
+    if failure.is_transient() {
+        tracing::info!(kind = %R::KIND, name, reason = failure.text, "not yet as wanted");
+    } else {
+        tracing::warn!(kind = %R::KIND, name, reason = failure.text, "can't be as wanted");
+    }
     let note = |resource: &mut R| condition(resource).failure = Some(failure.clone());
     match resources.update(name, note).await {
         Ok(_) | Err(StoreError::NotFound { .. }) => {}

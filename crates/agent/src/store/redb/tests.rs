@@ -144,7 +144,10 @@ async fn loses_nothing_to_a_full_disk() {
             directory: directory.path().to_owned(),
         };
         assert_eq!(refused, Err(wanted));
-        assert_eq!(store.list(Kind::Flow, "").await.unwrap(), std::slice::from_ref(&kept));
+        assert_eq!(
+            store.list(Kind::Flow, "").await.unwrap(),
+            std::slice::from_ref(&kept)
+        );
     }
 
     switch.store(false, Ordering::SeqCst);
