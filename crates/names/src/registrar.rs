@@ -1,6 +1,7 @@
 //! The port by which an FNAA changes names (figure 4: register, update and unregister flow).
 
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use eson_protocol::Name;
@@ -59,7 +60,7 @@ pub struct ZoneCheck {
 }
 
 /// Why names could not be changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// The name server does not answer. Try again later.
@@ -68,7 +69,7 @@ pub enum RegisterError {
         /// The server's address and port.
         server: String,
         /// What the last attempt met.
-        cause: io::Error,
+        cause: Arc<io::Error>,
     },
     /// The name server refuses the change.
     #[error("the name server {server} refuses to change the zone {zone}: {rcode} ({})", advice(.rcode))]

@@ -42,8 +42,7 @@ pub(super) fn premises(change: &Change) -> Result<Vec<Vec<Premise>>, BadName> {
     if change.groups[0].is_wanted() {
         all.push(change.groups.iter().map(unclaimed).collect());
     }
-    let guards = [wire::data(&change.texts[0])?, wire::data(&change.texts[1])?];
-    let ours = guards.map(|guard| Premise::Ours(vec![guard]));
+    let ours = guards(change)?.map(Premise::Ours);
     for first in &ours {
         all.extend(following(&change.groups, first));
     }
@@ -52,6 +51,12 @@ pub(super) fn premises(change: &Change) -> Result<Vec<Vec<Premise>>, BadName> {
         all.extend(ours.map(|first| vec![first, Premise::Ignored]));
     }
     Ok(all)
+}
+
+/// The TXT sets that this version writes.
+pub(super) fn guards(change: &Change) -> Result<[Vec<RData>; 2], BadName> {
+    let [likely, other] = &change.texts;
+    Ok([vec![wire::data(likely)?], vec![wire::data(other)?]])
 }
 
 /// Before the first registration.

@@ -2,11 +2,12 @@
 
 mod key;
 mod message;
+mod queue;
 mod signed;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use hickory_proto::rr::{Name as WireName, RData, RecordType};
 
 pub use self::key::{TsigKey, TsigKeyError};
 use self::message::Premise;
+use self::queue::Queue;
 use self::signed::SignedServer;
 use crate::change::{Change, Group, Holder};
 use crate::publish::{FlowRecords, NamespaceRecords};
@@ -26,14 +28,14 @@ use crate::wire;
 ///
 /// A change is one message, all or nothing. Its prerequisites say that the names are free or that
 /// the TXT record names us as owner, so that a stranger's records are never overwritten, and a
-/// change whose answer was lost is simply made again.
+/// change whose answer was lost is simply made again. Changes that are asked for while one is
+/// under way gather and go together.
 #[derive(Debug)]
 pub struct DynamicUpdate {
-    server: SignedServer,
+    server: Arc<SignedServer>,
+    queue: Queue,
     /// The zone of each namespace, as the server said.
     zones: Mutex<HashMap<Name, Zone>>,
-    /// One update at a time: BIND's inline signing forgets to publish updates that come at once.
-    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,14 +49,15 @@ impl DynamicUpdate {
     /// for its answer for `timeout`, once in a datagram and once over TCP.
     #[must_use]
     pub fn new(address: SocketAddr, key: TsigKey, timeout: Duration) -> Self {
+        let server = Arc::new(SignedServer {
+            address,
+            key,
+            timeout,
+        });
         Self {
-            server: SignedServer {
-                address,
-                key,
-                timeout,
-            },
+            queue: Queue::new(Arc::clone(&server)),
+            server,
             zones: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -62,7 +65,8 @@ impl DynamicUpdate {
         let zone = self.zone(namespace).await?;
         for premises in message::premises(change)? {
             let update = message::update(&zone.name, change, &premises)?;
-            if self.send(namespace, &zone.name, update).await? {
+            let subject = &change.groups[0].guard;
+            if self.send(namespace, &zone.name, subject, update).await? {
                 return Ok(());
             }
         }
@@ -91,7 +95,8 @@ impl DynamicUpdate {
             };
         }
         let update = message::update(zone, change, &premises)?;
-        if self.send(namespace, zone, update).await? {
+        let subject = &change.groups[0].guard;
+        if self.send(namespace, zone, subject, update).await? {
             return Ok(());
         }
         Err(self.claimed(change).await?)
@@ -99,7 +104,12 @@ impl DynamicUpdate {
 
     async fn premise(&self, change: &Change, group: &Group) -> Result<Premise, RegisterError> {
         let guard = self.server.set(wire::name(&group.guard)?, RecordType::TXT);
-        Ok(match change.holder(guard.await?) {
+        let guard = guard.await?;
+        if message::guards(change)?.contains(&guard) {
+            // That was tried: the server signs aside and shows what has been a moment ago.
+            return Ok(Premise::Ignored);
+        }
+        Ok(match change.holder(guard) {
             Holder::Us(guard) => Premise::Ours(guard),
             Holder::Stranger if group.is_wanted() => return Err(group.taken()),
             Holder::Nobody if group.is_wanted() => Premise::Absent,
@@ -112,12 +122,10 @@ impl DynamicUpdate {
         &self,
         namespace: &Name,
         zone: &WireName,
+        subject: &str,
         update: Message,
     ) -> Result<bool, RegisterError> {
-        let turn = self.turn.lock().await;
-        let answer = self.server.ask(update).await?;
-        drop(turn);
-        match answer.metadata.response_code {
+        match self.queue.submit(zone, subject, update).await? {
             ResponseCode::NoError => Ok(true),
             ResponseCode::YXRRSet | ResponseCode::NXRRSet => Ok(false),
             code => {
@@ -205,7 +213,8 @@ impl Registrar for DynamicUpdate {
     async fn check(&self, namespace: &Name) -> Result<ZoneCheck, RegisterError> {
         let zone = self.find_zone(namespace).await?;
         let probe = message::probe(&zone.name, namespace.as_str())?;
-        self.send(namespace, &zone.name, probe).await?;
+        let subject = namespace.as_str();
+        self.send(namespace, &zone.name, subject, probe).await?;
         Ok(ZoneCheck {
             zone: wire::without_dot(&zone.name),
             negative_ttl: zone.negative_ttl,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hickory_proto::op::{Message, Query, ResponseCode};
@@ -123,10 +124,10 @@ impl SignedServer {
         }
     }
 
-    fn unreachable(&self, cause: io::Error) -> RegisterError {
+    pub(super) fn unreachable(&self, cause: io::Error) -> RegisterError {
         RegisterError::Unreachable {
             server: self.address.to_string(),
-            cause,
+            cause: Arc::new(cause),
         }
     }
 

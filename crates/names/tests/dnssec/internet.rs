@@ -36,30 +36,30 @@ const ALIASES: &str = "circle CNAME circle.a.eu.\nalias CNAME time\n";
 const CIRCLE: &str = "circle CNAME circle.b.eu.\n";
 
 /// The five servers and what a resolver has to know of them.
-pub struct Internet {
+pub(crate) struct Internet {
     /// The validating recursive resolver.
-    pub resolver: SocketAddr,
+    pub(crate) resolver: SocketAddr,
     /// The primary of `a.eu`, signed.
-    pub a: SocketAddr,
+    pub(crate) a: SocketAddr,
     /// The primary of `b.eu`, unsigned, and of `bogus.eu`, `stripped.eu` and `expired.eu`, each
     /// broken as it is called.
-    pub b: SocketAddr,
+    pub(crate) b: SocketAddr,
     /// The root's DNSKEY record.
-    pub root_key: String,
+    pub(crate) root_key: String,
     /// The root's DS record.
-    pub root_ds: String,
+    pub(crate) root_ds: String,
     _servers: Vec<Named>,
 }
 
 static INTERNET: OnceCell<Internet> = OnceCell::const_new();
 
 /// The internet, started at its first use.
-pub async fn internet() -> &'static Internet {
+pub(crate) async fn internet() -> &'static Internet {
     INTERNET.get_or_init(Internet::start).await
 }
 
 /// The key of the primary of `a.eu`.
-pub fn ddns_key() -> TsigKey {
+pub(crate) fn ddns_key() -> TsigKey {
     TsigKey::parse(KEYFILE).expect("a key")
 }
 

@@ -18,14 +18,14 @@ const KEEPER: &str = "named -g -c \"$1/named.conf\" >\"$1/log\" 2>&1 & \
     read -r _; kill $!; wait $!; [ -z \"$2\" ] || rm -rf \"$2\"";
 
 /// A running named. Dropping it ends it.
-pub struct Named {
+pub(crate) struct Named {
     keeper: Child,
     log: std::path::PathBuf,
 }
 
 impl Named {
     /// Runs named on the named.conf in `directory`, and removes `temporary` when it has ended.
-    pub fn start(directory: &Path, temporary: Option<&Path>) -> Self {
+    pub(crate) fn start(directory: &Path, temporary: Option<&Path>) -> Self {
         require("named", "bind9");
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
@@ -41,7 +41,7 @@ impl Named {
     }
 
     /// Waits until `ready` says so.
-    pub async fn wait(&self, mut ready: impl AsyncFnMut() -> bool) {
+    pub(crate) async fn wait(&self, mut ready: impl AsyncFnMut() -> bool) {
         let deadline = Instant::now() + START_LIMIT;
         while !ready().await {
             assert!(
@@ -62,7 +62,7 @@ impl Drop for Named {
 }
 
 /// Fails with the package's name when a program is missing.
-pub fn require(program: &str, package: &str) {
+pub(crate) fn require(program: &str, package: &str) {
     let found = Command::new("sh")
         .args(["-c", "command -v \"$1\" >/dev/null", "sh", program])
         .status()
@@ -74,12 +74,12 @@ pub fn require(program: &str, package: &str) {
 }
 
 /// A new directory that the keeper of the last server removes.
-pub fn directory() -> std::path::PathBuf {
+pub(crate) fn directory() -> std::path::PathBuf {
     TempDir::new().expect("a directory").keep()
 }
 
 /// A port of this address that is free for UDP and TCP.
-pub fn free_port(address: &str) -> SocketAddr {
+pub(crate) fn free_port(address: &str) -> SocketAddr {
     loop {
         let tcp = TcpListener::bind((address, 0)).expect("a port");
         let candidate = tcp.local_addr().expect("an address");
@@ -90,7 +90,7 @@ pub fn free_port(address: &str) -> SocketAddr {
 }
 
 /// Writes a file into the directory.
-pub fn write(directory: &Path, name: &str, content: &str) {
+pub(crate) fn write(directory: &Path, name: &str, content: &str) {
     let mut file = fs::File::create(directory.join(name)).expect("a file");
     file.write_all(content.as_bytes()).expect("written");
 }

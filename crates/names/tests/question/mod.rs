@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What the server answers over TCP.
-pub async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Message {
+pub(crate) async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Message {
     let mut question = Message::query();
     question.metadata.recursion_desired = true;
     let name = Name::from_ascii(name).expect("a name");
@@ -25,7 +25,7 @@ pub async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Message {
 }
 
 /// The set at a name in zone-file syntax, sorted; empty when there is none.
-pub async fn set(server: SocketAddr, name: &str, kind: RecordType) -> Vec<String> {
+pub(crate) async fn set(server: SocketAddr, name: &str, kind: RecordType) -> Vec<String> {
     let answer = ask(server, name, kind).await;
     let code = answer.metadata.response_code;
     assert!(

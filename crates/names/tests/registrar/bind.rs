@@ -105,9 +105,9 @@ controls {{ }};
         .expect("written");
         named::write(directory, zone, ZONE_FILE);
     }
-    write!(
+    writeln!(
         conf,
-        "zone \"closed.test\" {{ type primary; file \"{path}/closed\"; }};\n"
+        "zone \"closed.test\" {{ type primary; file \"{path}/closed\"; }};"
     )
     .expect("written");
     named::write(directory, "closed", ZONE_FILE);
@@ -124,7 +124,7 @@ fn registrar(address: SocketAddr, keyfile: &str) -> DynamicUpdate {
     DynamicUpdate::new(address, key(keyfile), TIMEOUT)
 }
 
-pub async fn fixture(test: &str) -> (Fixture, ()) {
+pub(crate) async fn fixture(test: &str) -> (Fixture, ()) {
     let server = bind().await;
     let fixture = Fixture {
         registrar: Box::new(registrar(server, &updates_key())),

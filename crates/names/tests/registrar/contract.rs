@@ -16,21 +16,21 @@ use crate::question;
 const VISIBLE: Duration = Duration::from_secs(30);
 
 /// A registrar and the server that it changes. Each test has a namespace of its own.
-pub struct Fixture {
-    pub registrar: Box<dyn Registrar>,
-    pub server: SocketAddr,
+pub(crate) struct Fixture {
+    pub(crate) registrar: Box<dyn Registrar>,
+    pub(crate) server: SocketAddr,
     /// A namespace of the server's.
-    pub namespace: Name,
+    pub(crate) namespace: Name,
     /// A name that no zone of the server's holds.
-    pub foreign: Name,
+    pub(crate) foreign: Name,
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).expect("a name")
 }
 
 impl Fixture {
-    pub fn flow(&self, label: &str) -> FlowRecords {
+    pub(crate) fn flow(&self, label: &str) -> FlowRecords {
         let flow = self.namespace.prefixed(label).expect("a name");
         FlowRecords {
             queue: Some(QueueRecords {
@@ -98,7 +98,7 @@ fn records(flow: &FlowRecords) -> Vec<Record> {
 }
 
 /// Registering makes the records be there, again changes nothing, and unregistering takes them.
-pub async fn registers_again_and_unregisters(fixture: &Fixture) {
+pub(crate) async fn registers_again_and_unregisters(fixture: &Fixture) {
     let flow = fixture.flow("arrivals.airport");
     let all = records(&flow);
     fixture.register(&flow).await;
@@ -112,7 +112,7 @@ pub async fn registers_again_and_unregisters(fixture: &Fixture) {
 }
 
 /// Registering other values replaces the old ones, and unregistering needs not know them.
-pub async fn replaces(fixture: &Fixture) {
+pub(crate) async fn replaces(fixture: &Fixture) {
     let old = fixture.flow("replaced");
     fixture.register(&old).await;
     let new = FlowRecords {
@@ -128,7 +128,7 @@ pub async fn replaces(fixture: &Fixture) {
 }
 
 /// A flow can enter the catalogue and leave it.
-pub async fn lists_and_unlists(fixture: &Fixture) {
+pub(crate) async fn lists_and_unlists(fixture: &Fixture) {
     let listed = fixture.flow("listed");
     let unlisted = FlowRecords {
         listed: false,
@@ -143,7 +143,7 @@ pub async fn lists_and_unlists(fixture: &Fixture) {
 }
 
 /// The catalogue is shared: one flow's end leaves the others' pointers.
-pub async fn shares_the_catalogue(fixture: &Fixture) {
+pub(crate) async fn shares_the_catalogue(fixture: &Fixture) {
     let (one, two) = (fixture.flow("one"), fixture.flow("two"));
     fixture.register(&one).await;
     fixture.register(&two).await;
@@ -156,7 +156,7 @@ pub async fn shares_the_catalogue(fixture: &Fixture) {
 }
 
 /// A stranger's records are neither overwritten nor removed.
-pub async fn leaves_a_strangers_records(fixture: &Fixture) {
+pub(crate) async fn leaves_a_strangers_records(fixture: &Fixture) {
     let theirs = FlowRecords {
         owner: "blue-1".to_owned(),
         ..fixture.flow("contested")
@@ -178,7 +178,7 @@ pub async fn leaves_a_strangers_records(fixture: &Fixture) {
 }
 
 /// Many at once don't disturb each other.
-pub async fn takes_many_at_once(fixture: &Fixture) {
+pub(crate) async fn takes_many_at_once(fixture: &Fixture) {
     let flows: Vec<FlowRecords> = (0..20)
         .map(|number| fixture.flow(&format!("many-{number}")))
         .collect();
@@ -190,7 +190,7 @@ pub async fn takes_many_at_once(fixture: &Fixture) {
 }
 
 /// The longest names that are allowed.
-pub async fn takes_the_longest_names(fixture: &Fixture) {
+pub(crate) async fn takes_the_longest_names(fixture: &Fixture) {
     let room = 218 - fixture.namespace.as_str().len() - 1;
     let mut labels = vec!["l".repeat(63); room / 64];
     let rest = room - labels.len() * 64;
@@ -205,7 +205,7 @@ pub async fn takes_the_longest_names(fixture: &Fixture) {
 }
 
 /// A namespace's records come and go, and a stranger's stay.
-pub async fn registers_namespaces(fixture: &Fixture) {
+pub(crate) async fn registers_namespaces(fixture: &Fixture) {
     let records = |owner: &str| NamespaceRecords {
         namespace: fixture.namespace.clone(),
         agent: (name("fnaa.orange.example"), 61000).into(),
@@ -234,7 +234,7 @@ pub async fn registers_namespaces(fixture: &Fixture) {
 }
 
 /// The check finds the zone and changes nothing; names of no zone are refused.
-pub async fn checks_and_refuses(fixture: &Fixture) {
+pub(crate) async fn checks_and_refuses(fixture: &Fixture) {
     let check = fixture.registrar.check(&fixture.namespace).await;
     let check = check.expect("a zone");
     assert!(fixture.namespace.is_within(&name(&check.zone)), "{check:?}");

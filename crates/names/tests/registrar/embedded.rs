@@ -29,7 +29,7 @@ fn zones() -> Vec<EmbeddedZone> {
     ]
 }
 
-pub async fn fixture(_test: &str) -> (Fixture, EmbeddedServer) {
+pub(crate) async fn fixture(_test: &str) -> (Fixture, EmbeddedServer) {
     let server = EmbeddedServer::start(ANY_PORT.into(), zones()).await;
     let server = server.expect("a server");
     let fixture = Fixture {
