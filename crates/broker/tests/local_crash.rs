@@ -19,6 +19,9 @@ use eson_protocol::{Positions, Record, Server, Start};
 /// Says where the child is to work, and in which round.
 const CHILD: &str = "ESON_CRASH_CHILD";
 
+/// The round of a child that only tries to open what is open.
+const SECOND: &str = "second";
+
 const BATCHES: &str = "batches";
 const COPY: &str = "copy";
 const PARTITIONS: u32 = 3;
@@ -46,15 +49,33 @@ fn killed_at_any_time_it_keeps_what_it_acknowledged() {
     assert!(!acknowledged.is_empty(), "nothing was at stake");
 }
 
-/// Runs this very test as a child and kills it after so many acknowledgements. Returns those.
-fn run_and_kill(round: u64, directory: &Path, enough: u64) -> Vec<Acknowledged> {
-    let mut child = Command::new(env::current_exe().expect("this test"))
+#[test]
+fn a_second_process_is_told_that_the_file_is_in_use() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = open(directory.path());
+    let child = child(SECOND, directory.path()).output().expect("a child");
+    let told = String::from_utf8_lossy(&child.stdout);
+    assert!(told.contains("queues.redb is in use"), "{told}");
+    runtime.block_on(broker.check()).expect("still open here");
+}
+
+/// This very test program, as a child.
+fn child(round: &str, directory: &Path) -> Command {
+    let mut child = Command::new(env::current_exe().expect("this test"));
+    child
         .args([
             "--exact",
             "killed_at_any_time_it_keeps_what_it_acknowledged",
         ])
         .arg("--nocapture")
-        .env(CHILD, format!("{round}:{}", directory.display()))
+        .env(CHILD, format!("{round}:{}", directory.display()));
+    child
+}
+
+/// Runs this very test as a child and kills it after so many acknowledgements. Returns those.
+fn run_and_kill(round: u64, directory: &Path, enough: u64) -> Vec<Acknowledged> {
+    let mut child = child(&round.to_string(), directory)
         .stdout(Stdio::piped())
         .spawn()
         .expect("a child");
@@ -97,6 +118,10 @@ impl Acknowledged {
 
 /// Appends batches and copies until it is killed.
 async fn work(round: &str, directory: &Path) {
+    if round == SECOND {
+        let refused = LocalBroker::open(&options(directory)).err();
+        return tell(&refused.expect("refused").to_string());
+    }
     let broker = open(directory);
     for (name, partitions) in [(BATCHES, PARTITIONS), (COPY, 1)] {
         match broker.create_queue(&spec(name, partitions)).await {
@@ -239,11 +264,15 @@ async fn values(broker: &LocalBroker, queue: &str) -> Vec<String> {
 }
 
 fn open(directory: &Path) -> LocalBroker {
+    LocalBroker::open(&options(directory)).expect("opens")
+}
+
+fn options(directory: &Path) -> LocalOptions {
     let server = Server {
         host: "fnaa.orange.example".to_owned(),
         port: 61000,
     };
-    LocalBroker::open(&LocalOptions::new(directory.join("queues.redb"), server)).expect("opens")
+    LocalOptions::new(directory.join("queues.redb"), server)
 }
 
 fn spec(name: &str, partitions: u32) -> QueueSpec {
