@@ -3,7 +3,7 @@
 mod cli;
 mod password;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -318,10 +318,7 @@ fn administrative(flow: &Stored<Flow>) -> Vec<DataLine> {
         attribute("broker", &spec.broker),
     ];
     lines.extend(spec.adopted.then(|| attribute("adopted", "yes")));
-    lines.extend(optional(
-        "retention",
-        spec.retention.map(format_duration),
-    ));
+    lines.extend(optional("retention", spec.retention.map(format_duration)));
     lines.push(attribute("state", flow_state(flow)));
     lines.extend(optional(
         "error",

@@ -1,8 +1,8 @@
 //! The file that `fnaad user add` writes: a list like `users` of the configuration.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use eson_identity::ScramVerifier;
@@ -109,7 +109,10 @@ fn load(file: &Path) -> Result<Value, UsersFileError> {
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new(""));
     if !directory.as_os_str().is_empty() {
-        std::fs::create_dir_all(directory)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
     }
     let new = file.with_extension("new");
     let mut out = OpenOptions::new()
