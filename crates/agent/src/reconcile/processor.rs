@@ -44,10 +44,10 @@ impl ProcessorReconciler {
         if spec.activity == Activity::Stopped {
             self.0.runtime.remove(SHARD, &instance(name)).await?;
         } else {
-            self.0
-                .runtime
-                .ensure(SHARD, self.instance_spec(spec).await?)
-                .await?;
+            let Some(instance) = self.instance_spec(spec).await? else {
+                return Ok(Outcome::Settled);
+            };
+            self.0.runtime.ensure(SHARD, instance).await?;
             if let Some(waiting) = self.wait_until_it_runs(&stored.resource)? {
                 return Ok(waiting);
             }
@@ -58,14 +58,20 @@ impl ProcessorReconciler {
         Ok(Outcome::Settled)
     }
 
-    async fn instance_spec(&self, spec: &ProcessorSpec) -> Result<proto::Spec, Failure> {
+    /// None while one of its flows is being made.
+    async fn instance_spec(&self, spec: &ProcessorSpec) -> Result<Option<proto::Spec>, Failure> {
         let mut sources = Vec::new();
         for source in &spec.sources {
-            sources.push(self.0.flow_endpoint(&self.flow(source).await?.spec)?);
+            let Some(flow) = self.flow(source).await? else {
+                return Ok(None);
+            };
+            sources.push(self.0.flow_endpoint(&flow.spec)?);
         }
         let mut legs = Vec::new();
         for destination in &spec.destinations {
-            let flow = self.flow(destination).await?;
+            let Some(flow) = self.flow(destination).await? else {
+                return Ok(None);
+            };
             legs.push(proto::Leg {
                 id: leg_id(spec),
                 destination: Some(self.0.flow_endpoint(&flow.spec)?),
@@ -73,24 +79,23 @@ impl ProcessorReconciler {
                 paused: spec.activity == Activity::Paused,
             });
         }
-        Ok(proto::Spec {
+        Ok(Some(proto::Spec {
             id: instance(&spec.name),
             r#type: proto::ProcessorType::Bridge.into(),
             sources,
             legs,
-        })
+        }))
     }
 
-    async fn flow(&self, name: &Name) -> Result<Flow, Failure> {
+    /// None while the flow is being made; its becoming ready wakes this up again.
+    async fn flow(&self, name: &Name) -> Result<Option<Flow>, Failure> {
         let flow = self.0.flows.get(name.as_str()).await?;
         let gone = || Failure::refused(Code::NotFound, format!("the flow {name} is gone"));
         let flow = flow.filter(|flow| !flow.deleting).ok_or_else(gone)?;
         if flow.resource.status.condition.ready == 0 {
-            return Err(Failure::backend(format!(
-                "the flow {name} is not ready yet"
-            )));
+            return Ok(None);
         }
-        Ok(flow.resource)
+        Ok(Some(flow.resource))
     }
 
     fn wait_until_it_runs(&self, processor: &Processor) -> Result<Option<Outcome>, Failure> {

@@ -47,10 +47,8 @@ impl SubscriberReconciler {
             return Ok(outcome);
         }
         if flow.status.partitions == 0 {
-            return Err(Failure::backend(format!(
-                "{} is not ready yet",
-                flow.spec.name
-            )));
+            // The flow's becoming ready wakes this up again.
+            return Ok(Outcome::Settled);
         }
         self.note_broker(stored, flow).await?;
         self.ensure_queue(&stored.name, flow).await?;

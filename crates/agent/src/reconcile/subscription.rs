@@ -77,7 +77,9 @@ impl SubscriptionReconciler {
         let spec = &stored.resource.spec;
         self.check_loop(spec, &held.copy).await?;
         self.ensure_local(spec, &held.copy).await?;
-        let local = self.local_flow(spec).await?;
+        let Some(local) = self.local_flow(spec).await? else {
+            return Ok(Outcome::Settled);
+        };
         self.run_bridge(stored, &held.copy, &local).await?;
         if let Some(waiting) = self.wait_for_bridge(stored)? {
             return Ok(waiting);
@@ -180,23 +182,17 @@ impl SubscriptionReconciler {
         }
     }
 
-    async fn local_flow(&self, spec: &SubscriptionSpec) -> Result<Flow, Failure> {
+    /// None while the flow is being made; its becoming ready wakes this up again.
+    async fn local_flow(&self, spec: &SubscriptionSpec) -> Result<Option<Flow>, Failure> {
         let flow = self.participant.flows.get(spec.local.as_str()).await?;
         let flow = flow.filter(|flow| !flow.deleting).ok_or_else(|| {
             Failure::refused(Code::NotFound, format!("the flow {} is gone", spec.local))
         })?;
         let condition = &flow.resource.status.condition;
         if condition.ready > 0 {
-            return Ok(flow.resource);
+            return Ok(Some(flow.resource));
         }
-        match &condition.failure {
-            Some(failure) => Err(failure.clone()),
-            // Its becoming ready wakes this up again.
-            None => Err(Failure::backend(format!(
-                "the flow {} is not ready yet",
-                spec.local
-            ))),
-        }
+        condition.failure.clone().map_or(Ok(None), Err)
     }
 
     async fn run_bridge(
@@ -318,12 +314,14 @@ impl SubscriptionReconciler {
             .await?)
     }
 
-    /// A final refusal ends the subscription; the bridge goes with it.
+    /// A final refusal ends the subscription.
     async fn note_failure(&self, name: &str, failure: &Failure) {
         if failure.is_transient() {
             return;
         }
         self.forget(name);
+        // With the failure stored, the next look removes the bridge.
+        self.participant.controllers.subscription.poke(name);
         let state = if failure.code == Code::Revoked.number() {
             SubscriptionState::Revoked
         } else {
