@@ -91,6 +91,7 @@ fn answers(request: &[u8], datagram: &[u8]) -> bool {
 mod tests {
     use hickory_proto::op::Query;
     use hickory_proto::rr::{Name, RecordType};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -116,6 +117,16 @@ mod tests {
         assert!(!answers(&request, &request));
         assert!(!answers(&request, &request[..5]));
         assert!(!answers(&request, b""));
+    }
+
+    proptest! {
+        #[test]
+        fn junk_is_no_answer(junk in prop::collection::vec(any::<u8>(), 0..600)) {
+            let request = octets(&question(7, "a.example."));
+            prop_assert!(!answers(&request, &junk));
+            let behind_the_id = [&request[..2], &junk].concat();
+            prop_assert!(!answers(&request, &behind_the_id) || behind_the_id[2] & 0x80 != 0);
+        }
     }
 
     #[tokio::test]

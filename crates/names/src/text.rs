@@ -66,6 +66,8 @@ fn is_list(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -99,5 +101,24 @@ mod tests {
         assert_eq!(attributes.value("queue"), Some("a"));
         assert_eq!(attributes.value("schema"), None);
         assert!(attributes.has("schema"));
+    }
+
+    proptest! {
+        /// Whatever stands in DNS, reading it neither fails nor invents a key.
+        #[test]
+        fn every_key_that_is_found_was_there(strings in prop::collection::vec(".{0,60}", 0..6)) {
+            let attributes = Attributes::parse(strings.iter().map(String::as_str));
+            for key in ["tls", "queue", "owner"] {
+                let there = strings.iter().any(|text| text.to_ascii_lowercase().contains(key));
+                prop_assert!(there || !attributes.has(key));
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read(value in "[ -~]{1,200}") {
+            let strings = [Attributes::versioned(), vec![format!("schema={value}")]].concat();
+            let attributes = Attributes::parse(strings.iter().map(String::as_str));
+            prop_assert_eq!(attributes.value("schema"), Some(value.as_str()));
+        }
     }
 }

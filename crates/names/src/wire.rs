@@ -87,6 +87,9 @@ pub(crate) fn mnemonic(code: ResponseCode) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::op::Message;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -104,5 +107,27 @@ mod tests {
         assert_eq!(mnemonic(ResponseCode::NXDomain), "NXDOMAIN");
         assert_eq!(mnemonic(ResponseCode::NotAuth), "NOTAUTH");
         assert_eq!(mnemonic(ResponseCode::ServFail), "SERVFAIL");
+    }
+
+    proptest! {
+        /// Over the wire and back nothing changes.
+        #[test]
+        fn records_survive_the_wire(
+            label in r"[a-z]{1,9}(\\\.[a-z]{1,9}){0,3}",
+            strings in prop::collection::vec("[ -~]{0,255}", 1..4),
+            port: u16,
+        ) {
+            let owner = format!("{label}._flow._tcp.orange.example.");
+            let srv = RecordData::Srv { priority: 30, weight: 30, port, target: owner.clone() };
+            for data in [RecordData::Txt(strings.clone()), RecordData::Ptr(owner.clone()), srv] {
+                let sent = Record { owner: owner.clone(), ttl: 60, data };
+                let mut message = Message::query().into_response();
+                message.add_answer(record(&sent).expect("a record"));
+                let octets = message.to_vec().expect("a message");
+                let came = Message::from_vec(&octets).expect("a message").answers.remove(0);
+                let expected = sent.to_string().replacen(' ', "\t", 4);
+                prop_assert_eq!(line(&came), expected);
+            }
+        }
     }
 }

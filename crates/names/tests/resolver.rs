@@ -384,3 +384,36 @@ async fn hosts_are_looked_up() {
         .kind;
     assert!(matches!(bad, ResolveErrorKind::BadName { .. }));
 }
+
+/// More than fits in a datagram comes over TCP.
+#[tokio::test]
+async fn a_long_answer_is_fetched_over_tcp() {
+    let filler: Vec<String> = (0..8)
+        .map(|n| format!("x{n}={}", "y".repeat(240)))
+        .collect();
+    let mut strings: Vec<&str> = filler.iter().map(String::as_str).collect();
+    strings.push("tls");
+    let orange = Orange::start(vec![
+        record(
+            "long",
+            RecordData::Ptr("_flow._tcp.long.orange.example.".to_owned()),
+        ),
+        srv("_flow._tcp.long", 1, "fnaa.orange.example."),
+        text("_flow._tcp.long", &strings),
+    ])
+    .await;
+    let flow = name("long.orange.example");
+    let found = orange.resolver.resolve(&flow).await.expect("found");
+    assert!(found.agent_tls, "the last string is read");
+    let over_tcp = |step: &Step| {
+        matches!(
+            step,
+            Step::Query {
+                tcp: true,
+                kind: 16,
+                ..
+            }
+        )
+    };
+    assert!(found.trace.steps().iter().any(over_tcp), "{}", found.trace);
+}

@@ -193,6 +193,8 @@ fn next_comment(text: &str) -> Option<(&str, &str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const KEYFILE: &str =
@@ -236,5 +238,15 @@ mod tests {
         }
         let key = TsigKey::parse(KEYFILE).expect("a key");
         assert!(!format!("{key:?}").contains("secret"));
+    }
+
+    proptest! {
+        /// Whatever the file holds, reading it ends with a key or a reason.
+        #[test]
+        fn any_text_is_read_or_refused(text in "(key|secret|algorithm|[{};\"#/* a-z\n]){0,40}") {
+            if let Ok(key) = TsigKey::parse(&text) {
+                prop_assert!(!key.name().is_empty());
+            }
+        }
     }
 }

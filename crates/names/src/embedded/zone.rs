@@ -200,7 +200,12 @@ impl Zone {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::publish::FlowRecords;
 
     fn name(text: &str) -> Name {
         wire::name(text).expect("a name")
@@ -250,5 +255,59 @@ mod tests {
         let soa = zone().negative_soa().expect("an SOA");
         assert_eq!(soa.ttl, 5);
         assert!(matches!(soa.data, RData::SOA(soa) if soa.minimum == 5));
+    }
+
+    fn flow(number: u8, owner: u8, listed: bool) -> FlowRecords {
+        let parse = |text: String| eson_protocol::Name::parse(&text).expect("a name");
+        FlowRecords {
+            flow: parse(format!("f{number}.flows.orange.example")),
+            namespace: parse("flows.orange.example".to_owned()),
+            agent: (parse("fnaa.orange.example".to_owned()), 61000).into(),
+            agent_tls: number.is_multiple_of(2),
+            queue: None,
+            owner: format!("owner-{owner}"),
+            listed,
+            ttl: 60,
+        }
+    }
+
+    fn content(zone: &Zone) -> BTreeSet<String> {
+        let sets = zone.nodes.values().flat_map(Node::values).flatten();
+        let changeable = sets.filter(|record| record.record_type() != RecordType::SOA);
+        changeable.map(wire::line).collect()
+    }
+
+    proptest! {
+        /// Any sequence of registrations and removals leaves the records of those that are
+        /// registered, each its first owner's, and nothing else.
+        #[test]
+        fn the_zone_holds_what_is_registered(
+            steps in prop::collection::vec((0u8..3, 0u8..2, any::<bool>(), any::<bool>()), 0..24),
+        ) {
+            let mut zone = zone();
+            let mut expected = BTreeMap::new();
+            for (number, owner, listed, register) in steps {
+                let records = flow(number, owner, listed);
+                let held_by = expected.get(&number).map(|held: &FlowRecords| held.owner.clone());
+                let free = held_by.is_none_or(|held_by| held_by == records.owner);
+                if register {
+                    let change = Change::register(&records).expect("a change");
+                    prop_assert_eq!(zone.apply(&change).is_ok(), free);
+                } else {
+                    let change = Change::unregister(&records).expect("a change");
+                    prop_assert!(zone.apply(&change).is_ok());
+                }
+                match (free, register) {
+                    (true, true) => drop(expected.insert(number, records)),
+                    (true, false) => drop(expected.remove(&number)),
+                    (false, _) => {}
+                }
+            }
+            let registered = expected.values().flat_map(|flow| flow.records().expect("records"));
+            let registered = registered.map(|record| wire::record(&record).expect("a record"));
+            let mut lines = content(&super::tests::zone());
+            lines.extend(registered.map(|record| wire::line(&record)));
+            prop_assert_eq!(content(&zone), lines);
+        }
     }
 }

@@ -125,6 +125,8 @@ fn hexadecimal(text: &str) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const FILE: &str = "; the root's key, as dig prints it
@@ -155,6 +157,19 @@ eu. IN DS 2371 13 2 1f987cc6583e92df0890718c42b4a9b1d2e4d1b1bf9b8a0f4d9c1cbbd8e0
             let error = TrustAnchor::parse_all(&format!("\n{wrong}\n")).expect_err(wrong);
             assert_eq!(error.line, 2);
             assert!(error.why.contains(why), "{wrong}: {error}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the file holds, reading it ends with anchors or a line's number.
+        #[test]
+        fn any_text_is_read_or_refused(
+            text in "((\\.|eu\\.|IN|DS|DNSKEY|257|3|13|2|ab|[ \n;=a-z0-9]){0,4}\n){0,4}",
+        ) {
+            match TrustAnchor::parse_all(&text) {
+                Ok(anchors) => prop_assert!(anchors.len() <= text.lines().count()),
+                Err(error) => prop_assert!((1..=text.lines().count()).contains(&error.line)),
+            }
         }
     }
 }

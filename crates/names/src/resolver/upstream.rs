@@ -130,6 +130,8 @@ impl Upstream {
         {
             answer = newer;
         }
+        // Hosts are asked for by themselves; what comes unasked is not to be validated nor kept.
+        answer.additionals.clear();
         let answer = Arc::new(answer);
         self.shared.cache().keep(question, &answer, Instant::now());
         Ok(answer)

@@ -9,11 +9,21 @@ use tokio::net::TcpStream;
 
 /// What the server answers over TCP.
 pub(crate) async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Message {
+    exchange(server, &question(name, kind)).await
+}
+
+/// A recursive question without EDNS.
+pub(crate) fn question(name: &str, kind: RecordType) -> Message {
     let mut question = Message::query();
     question.metadata.recursion_desired = true;
     let name = Name::from_ascii(name).expect("a name");
     question.add_query(Query::query(name, kind));
-    let octets = question.to_vec().expect("a message");
+    question
+}
+
+/// What the server answers to this message over TCP.
+pub(crate) async fn exchange(server: SocketAddr, message: &Message) -> Message {
+    let octets = message.to_vec().expect("a message");
     let mut stream = TcpStream::connect(server).await.expect("a connection");
     let length = u16::try_from(octets.len()).expect("a short message");
     stream.write_u16(length).await.expect("sent");

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use eson_names::dynamic::{DynamicUpdate, TsigKey};
 use eson_names::{RegisterError, Registrar};
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
+use tokio::net::UdpSocket;
 use tokio::sync::OnceCell;
 
 use crate::contract::{Fixture, name};
@@ -16,7 +17,7 @@ use crate::named::{self, Named};
 use crate::question;
 
 /// Zones that the key `updates` may change, one for each test that needs one.
-const ZONES: [&str; 12] = [
+const ZONES: [&str; 14] = [
     "registers-again-and-unregisters",
     "replaces",
     "lists-and-unlists",
@@ -24,6 +25,8 @@ const ZONES: [&str; 12] = [
     "leaves-a-strangers-records",
     "takes-many-at-once",
     "takes-the-longest-names",
+    "refuses-one-of-many",
+    "lost-answers",
     "registers-namespaces",
     "checks-and-refuses",
     "proof-of-concept",
@@ -239,6 +242,74 @@ async fn a_server_that_is_down_is_unreachable() {
         "{error}"
     );
     assert!(error.is_transient() && error.to_string().contains(&nobody.to_string()));
+}
+
+/// A server that passes datagrams on and loses the answers; connections go to nobody.
+async fn deaf(server: SocketAddr) -> SocketAddr {
+    let relay = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let address = relay.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut datagram = vec![0; 65535];
+        while let Ok((length, client)) = relay.recv_from(&mut datagram).await {
+            let onward = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+            let passed = onward.send_to(&datagram[..length], server).await;
+            passed.expect("passed on");
+            let answer = onward.recv(&mut datagram).await.expect("an answer");
+            let update = (datagram[2] >> 3) & 0xf == 5;
+            if !update {
+                let sent = relay.send_to(&datagram[..answer], client).await;
+                sent.expect("answered");
+            }
+        }
+    });
+    address
+}
+
+/// The update was made, its answer is lost, and it is asked for again: that is no clash.
+#[tokio::test]
+async fn a_retry_after_a_lost_answer_is_no_clash() {
+    let (fixture, ()) = fixture("lost-answers").await;
+    let flow = fixture.flow("time");
+    let soon = Duration::from_millis(500);
+    let lossy = DynamicUpdate::new(deaf(fixture.server).await, key(&updates_key()), soon);
+    let error = lossy.register(&flow).await.expect_err("the answer is lost");
+    assert!(error.is_transient(), "{error}");
+    shows(fixture.server, flow.flow.as_str(), RecordType::PTR, 1).await;
+    fixture
+        .registrar
+        .register(&flow)
+        .await
+        .expect("ours already");
+    let error = lossy
+        .unregister(&flow)
+        .await
+        .expect_err("the answer is lost");
+    assert!(error.is_transient(), "{error}");
+    let again = fixture.registrar.unregister(&flow).await;
+    again.expect("nothing is left to do");
+    shows(fixture.server, flow.flow.as_str(), RecordType::PTR, 0).await;
+}
+
+/// Somebody who says "done" without knowing the key is not believed.
+#[tokio::test]
+async fn an_unsigned_success_is_not_believed() {
+    let forger = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let address = forger.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut datagram = vec![0; 65535];
+        while let Ok((length, client)) = forger.recv_from(&mut datagram).await {
+            let request = Message::from_vec(&datagram[..length]).expect("a message");
+            let mut answer = Message::response(request.id, request.op_code);
+            answer.add_queries(request.queries.clone());
+            let octets = answer.to_vec().expect("a message");
+            forger.send_to(&octets, client).await.expect("sent");
+        }
+    });
+    let refused = registrar(address, &updates_key())
+        .check(&name("replaces.test"))
+        .await;
+    let error = refused.expect_err("it is not signed");
+    assert!(matches!(&error, RegisterError::BadAnswer { .. }), "{error}");
 }
 
 /// Waits until the set has so many members.

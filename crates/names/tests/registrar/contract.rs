@@ -189,6 +189,38 @@ pub(crate) async fn takes_many_at_once(fixture: &Fixture) {
     fixture.holds(&[], &all).await;
 }
 
+/// One that is refused does not spoil the others that are asked for at the same time.
+pub(crate) async fn refuses_one_of_many(fixture: &Fixture) {
+    let flows: Vec<FlowRecords> = (0..8)
+        .map(|number| fixture.flow(&format!("mixed-{number}")))
+        .collect();
+    let theirs = FlowRecords {
+        owner: "blue-1".to_owned(),
+        ..flows[5].clone()
+    };
+    fixture.register(&theirs).await;
+    let registering = flows.iter().map(|flow| fixture.registrar.register(flow));
+    let outcomes = futures::future::join_all(registering).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Ok(()) => assert_ne!(number, 5),
+            Err(error) => assert!(number == 5 && matches!(error, RegisterError::Taken { .. })),
+        }
+        let there = if number == 5 { &theirs } else { &flows[number] };
+        fixture.holds(&own(there), &own(there)).await;
+    }
+    fixture.unregister(&theirs).await;
+    futures::future::join_all(flows.iter().map(|flow| fixture.unregister(flow))).await;
+}
+
+/// A flow's records without its pointer in the shared catalogue.
+fn own(flow: &FlowRecords) -> Vec<Record> {
+    let catalogue = format!("_flow._tcp.{}.", flow.namespace);
+    let mut records = records(flow);
+    records.retain(|record| record.owner != catalogue);
+    records
+}
+
 /// The longest names that are allowed.
 pub(crate) async fn takes_the_longest_names(fixture: &Fixture) {
     let room = 218 - fixture.namespace.as_str().len() - 1;
@@ -272,7 +304,7 @@ macro_rules! contract {
         mod $module {
             $crate::contract! { @tests $fixture:
                 registers_again_and_unregisters, replaces, lists_and_unlists,
-                shares_the_catalogue, leaves_a_strangers_records, takes_many_at_once,
+                shares_the_catalogue, leaves_a_strangers_records, takes_many_at_once, refuses_one_of_many,
                 takes_the_longest_names, registers_namespaces, checks_and_refuses,
             }
         }

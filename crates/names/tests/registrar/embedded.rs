@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use eson_names::HostRecords;
 use eson_names::embedded::{EmbeddedError, EmbeddedServer, EmbeddedZone};
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType;
+use hickory_proto::op::{Edns, OpCode, ResponseCode};
+use hickory_proto::rr::{DNSClass, RecordType};
 
 use crate::contract::{Fixture, name};
 use crate::question;
@@ -111,4 +111,29 @@ async fn a_record_outside_the_zones_is_refused() {
     zones[0].records = host.records();
     let refused = EmbeddedServer::start(ANY_PORT.into(), zones).await;
     assert!(matches!(refused, Err(EmbeddedError::OutsideZones(name)) if name.contains("green")));
+}
+
+/// Updates over the wire and EDNS versions to come are refused as RFC 6895 and RFC 6891 ask.
+#[tokio::test]
+async fn what_it_does_not_do_it_says() {
+    let (_, server) = fixture("").await;
+    let address = server.address();
+    let mut update = question::question("orange.example.", RecordType::SOA);
+    update.metadata.op_code = OpCode::Update;
+    let answer = question::exchange(address, &update).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NotImp);
+    let mut future = question::question("orange.example.", RecordType::SOA);
+    let mut edns = Edns::new();
+    edns.set_version(1);
+    future.set_edns(edns);
+    let answer = question::exchange(address, &future).await;
+    let code = u16::from(answer.metadata.response_code);
+    assert_eq!(code, u16::from(ResponseCode::BADVERS));
+    let other_class = {
+        let mut question = question::question("orange.example.", RecordType::SOA);
+        question.queries[0].set_query_class(DNSClass::CH);
+        question
+    };
+    let answer = question::exchange(address, &other_class).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::Refused);
 }
