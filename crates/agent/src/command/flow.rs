@@ -143,6 +143,7 @@ impl Request<'_> {
             apply(&mut flow.spec, &options);
             if flow.spec != before {
                 flow.spec.generation += 1;
+                flow.status.condition.failure = None;
             }
         };
         self.change_flow(&name, change).await
@@ -255,6 +256,7 @@ impl Request<'_> {
             if flow.spec.activity != activity {
                 flow.spec.activity = activity;
                 flow.spec.generation += 1;
+                flow.status.condition.failure = None;
             }
         };
         self.change_flow(&name, change).await

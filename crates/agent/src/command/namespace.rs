@@ -77,6 +77,7 @@ impl Request<'_> {
             if namespace.spec.broker != *broker {
                 namespace.spec.broker.clone_from(broker);
                 namespace.spec.generation += 1;
+                namespace.status.condition.failure = None;
             }
         };
         let stored = self

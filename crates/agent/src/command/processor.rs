@@ -126,6 +126,7 @@ impl Request<'_> {
             if processor.spec.activity != activity {
                 processor.spec.activity = activity;
                 processor.spec.generation += 1;
+                processor.status.condition.failure = None;
             }
         };
         let stored = processors.update(&name, change).await?;

@@ -166,6 +166,7 @@ impl Request<'_> {
                 spec.lease = Lease::Held;
                 spec.credential += 1;
                 spec.generation += 1;
+                subscriber.status.condition.failure = None;
                 handed_over = true;
             }
         };

@@ -45,6 +45,7 @@ impl Request<'_> {
             if subscriber.spec.lease != Lease::Revoked {
                 subscriber.spec.lease = Lease::Revoked;
                 subscriber.spec.generation += 1;
+                subscriber.status.condition.failure = None;
             }
         })
         .await
@@ -115,6 +116,7 @@ fn set_activity(subscriber: &mut Subscriber, activity: Activity) {
     if subscriber.spec.activity != activity {
         subscriber.spec.activity = activity;
         subscriber.spec.generation += 1;
+        subscriber.status.condition.failure = None;
     }
 }
 

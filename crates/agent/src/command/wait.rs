@@ -36,7 +36,7 @@ pub(super) async fn settled<R: Resource>(
     let Some(found) = found else { return Ok(None) };
     let condition = condition(&found.resource);
     match &condition.failure {
-        Some(failure) if condition.ready < generation => Err(failure.to_status()),
+        Some(failure) if !failure.is_transient() => Err(failure.to_status()),
         _ => Ok(Some(found)),
     }
 }

@@ -109,10 +109,7 @@ impl SaslMechanism {
 pub(super) fn broker(node: Node<'_>) -> Option<Broker> {
     node.section(|section| {
         let name = section.required("name", |node| node.label());
-        let kinds: &[(&str, fn(&Section<'_>) -> Option<BrokerType>)] =
-            &[("local", |_| Some(BrokerType::Local)), ("kafka", kafka)];
-        let kind = section.required("type", |node| node.word(kinds));
-        let kind = kind.and_then(|read| read(section));
+        let kind = section.variant(&[("local", |_| Some(BrokerType::Local)), ("kafka", kafka)]);
         let partitions = section.optional("partitions", |node| node.number(1..=10_000));
         let adopt = section.list("adopt", |node| node.text());
         let affix = |key| {

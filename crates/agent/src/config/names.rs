@@ -100,11 +100,8 @@ fn stub_zone(node: Node<'_>) -> Option<StubZone> {
 pub(super) fn nameserver(node: Node<'_>) -> Option<Nameserver> {
     node.section(|section| {
         let name = section.required("name", |node| node.label());
-        let kinds: &[(&str, fn(&Section<'_>) -> Option<NameserverKind>)] =
-            &[("embedded", embedded), ("rfc2136", rfc2136)];
-        let kind = section.required("type", |node| node.word(kinds));
+        let kind = section.variant(&[("embedded", embedded), ("rfc2136", rfc2136)]);
         let ttl = section.optional("ttl", |node| node.number(1..=604_800));
-        let kind = kind.and_then(|read| read(section));
         Some(Nameserver {
             name: name?,
             kind: kind?,

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use eson_identity::ScramVerifier;
+use eson_identity::{Mechanism, ScramVerifier};
 use eson_protocol::{AddressPolicy, Name, Principal};
 use ipnet::IpNet;
 
-use super::reader::Node;
+use super::reader::{Node, Section};
 use super::{Known, SecretFile};
 
 /// A namespace that is hosted here.
@@ -161,36 +161,9 @@ pub(super) fn peer(node: Node<'_>) -> Option<Peer> {
             "*" => Some(None),
             _ => node.name().map(Some),
         });
-        let make: &[(&str, fn(Option<Login>) -> Option<PeerLogin>)] = &[
-            ("anonymous", |_| Some(PeerLogin::Anonymous)),
-            ("plain", |login| login.map(PeerLogin::Plain)),
-            ("scram-sha-256", |login| login.map(PeerLogin::ScramSha256)),
-        ];
-        let mechanism = section.optional("mechanism", |node| node.word(make));
-        let username = section.optional("username", |node| node.text());
-        let password = section.optional("password-file", |node| node.file());
-        let login = username.zip(password).map(|(username, password)| Login {
-            username,
-            password: SecretFile::new(password),
-        });
-        let has_login = login.is_some();
-        let login = mechanism.map_or(Some(PeerLogin::Anonymous), |make| make(login));
-        match &login {
-            None => section.report("mechanism", "needs `username` and `password-file`"),
-            Some(PeerLogin::Anonymous) if has_login => {
-                section.report(
-                    "username",
-                    "is not used: say which `mechanism` to log in with",
-                );
-            }
-            Some(_) => {}
-        }
+        let login = peer_login(section);
         let plaintext_auth = section.optional("plaintext-auth", |node| node.boolean());
-        let trusted_networks =
-            section.list("trusted-networks", |node| match node.text()?.parse() {
-                Ok(network) => Some(network),
-                Err(_) => node.report("must be a network, as in 127.0.0.0/8"),
-            });
+        let trusted_networks = section.list("trusted-networks", network);
         let tls_ca = section.optional("tls-ca", |node| node.file());
         Some(Peer {
             domain: domain?,
@@ -200,4 +173,42 @@ pub(super) fn peer(node: Node<'_>) -> Option<Peer> {
             tls_ca,
         })
     })
+}
+
+fn peer_login(section: &Section<'_>) -> Option<PeerLogin> {
+    let mechanisms = [
+        ("anonymous", Mechanism::Anonymous),
+        ("plain", Mechanism::Plain),
+        ("scram-sha-256", Mechanism::ScramSha256),
+    ];
+    let mechanism = section.optional("mechanism", |node| node.word(&mechanisms));
+    let username = section.optional("username", |node| node.text());
+    let password = section.optional("password-file", |node| node.file());
+    let login = username.zip(password).map(|(username, password)| Login {
+        username,
+        password: SecretFile::new(password),
+    });
+    match (mechanism.unwrap_or(Mechanism::Anonymous), login) {
+        (Mechanism::Anonymous, None) => Some(PeerLogin::Anonymous),
+        (Mechanism::Anonymous, Some(_)) => {
+            section.report(
+                "username",
+                "is not used: say which `mechanism` to log in with",
+            );
+            None
+        }
+        (Mechanism::Plain, Some(login)) => Some(PeerLogin::Plain(login)),
+        (Mechanism::ScramSha256, Some(login)) => Some(PeerLogin::ScramSha256(login)),
+        (Mechanism::Plain | Mechanism::ScramSha256, None) => {
+            section.report("mechanism", "needs `username` and `password-file`");
+            None
+        }
+    }
+}
+
+fn network(node: Node<'_>) -> Option<IpNet> {
+    match node.text()?.parse() {
+        Ok(network) => Some(network),
+        Err(_) => node.report("must be a network, as in 127.0.0.0/8"),
+    }
 }

@@ -142,6 +142,9 @@ impl<'r> Node<'r> {
     }
 }
 
+/// The values of a `type` key, and how the keys of each are read.
+pub(super) type Variants<'v, T> = &'v [(&'v str, fn(&Section<'_>) -> Option<T>)];
+
 /// A mapping whose keys are words of the configuration.
 #[derive(Debug)]
 pub(super) struct Section<'r> {
@@ -195,6 +198,12 @@ impl<'r> Section<'r> {
                 None
             }
         }
+    }
+
+    /// The key `type`, and the keys that come with its value.
+    pub(super) fn variant<T>(&self, variants: Variants<'_, T>) -> Option<T> {
+        let read = self.required("type", |node| node.word(variants))?;
+        read(self)
     }
 
     /// A list; empty when absent. Items that can't be read are reported and left out.

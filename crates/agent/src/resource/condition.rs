@@ -73,7 +73,8 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Whether `generation` is settled: made true, or failed for good.
+    /// Whether `generation` is settled: made true, or failed for good. Whoever changes a spec
+    /// clears the failure, so that one that is there is always the latest word.
     #[must_use]
     pub(crate) fn is_settled(&self, generation: u64) -> bool {
         self.ready >= generation
@@ -124,5 +125,47 @@ impl From<RuntimeError> for Failure {
             return Self::backend(error);
         }
         Self::refused(Code::Argument, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(ready: u64, failure: Option<Failure>) -> Condition {
+        Condition { ready, failure }
+    }
+
+    #[test]
+    fn a_generation_is_settled_by_success_or_a_final_failure() {
+        let passing = Some(Failure::backend("away"));
+        let lasting = Some(Failure::refused(Code::Revoked, "ended"));
+        assert!(!condition(0, None).is_settled(1));
+        assert!(!condition(0, passing.clone()).is_settled(1));
+        assert!(condition(0, lasting).is_settled(1));
+        assert!(condition(1, None).is_settled(1));
+        assert!(condition(1, passing).is_settled(1));
+        assert!(!condition(1, None).is_settled(2));
+    }
+
+    #[test]
+    fn success_forgets_the_failure() {
+        let mut condition = condition(0, Some(Failure::backend("away")));
+        condition.succeed(3);
+        assert_eq!(
+            condition,
+            Condition {
+                ready: 3,
+                failure: None
+            }
+        );
+    }
+
+    #[test]
+    fn a_failure_tells_its_status_again() {
+        let status = Status::revoked("the owner has ended it");
+        let failure = Failure::from_status(&status);
+        assert!(!failure.is_transient());
+        assert_eq!(failure.to_status(), status);
     }
 }

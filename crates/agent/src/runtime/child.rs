@@ -44,6 +44,8 @@ impl Child {
         command
             .args(["--listen", &address, "--exit-with-stdin"])
             .args(&options.arguments)
+            // Its log goes into ours.
+            .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -92,39 +92,28 @@ fn processors(page: &mut Exposition, participant: &Participant) {
         .iter()
         .flat_map(|status| status.legs.iter().map(|leg| (status.id.as_str(), leg)))
         .collect();
-    let metrics: [(&str, MetricType, &str, fn(&LegStatus) -> u64); 5] = [
-        (
-            "fnaad_leg_records_total",
-            MetricType::Counter,
-            "Records moved.",
-            |leg| leg.records,
-        ),
-        (
-            "fnaad_leg_bytes_total",
-            MetricType::Counter,
-            "Bytes moved.",
-            |leg| leg.bytes,
-        ),
+    let counters: [(_, _, fn(&LegStatus) -> u64); 3] = [
+        ("fnaad_leg_records_total", "Records moved.", |leg| {
+            leg.records
+        }),
+        ("fnaad_leg_bytes_total", "Bytes moved.", |leg| leg.bytes),
         (
             "fnaad_leg_lost_total",
-            MetricType::Counter,
             "Records lost at the source.",
             |leg| leg.lost,
         ),
-        (
-            "fnaad_leg_lag",
-            MetricType::Gauge,
-            "Records still to be moved.",
-            |leg| leg.lag,
-        ),
+    ];
+    let gauges: [(_, _, fn(&LegStatus) -> u64); 2] = [
+        ("fnaad_leg_lag", "Records still to be moved.", |leg| leg.lag),
         (
             "fnaad_leg_running",
-            MetricType::Gauge,
             "Whether the leg moves events.",
             |leg| u64::from(leg.state() == State::Running),
         ),
     ];
-    for (name, kind, help, value) in metrics {
+    let counters = counters.map(|metric| (MetricType::Counter, metric));
+    let gauges = gauges.map(|metric| (MetricType::Gauge, metric));
+    for (kind, (name, help, value)) in counters.into_iter().chain(gauges) {
         let mut samples = page.metric(name, kind, help);
         for (instance, leg) in &legs {
             samples.sample(&[("instance", instance), ("leg", &leg.id)], value(leg));
