@@ -127,6 +127,7 @@ fn start_log(config: &Config) {
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(&config.log.filter));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     match config.log.format {
         LogFormat::Text => log.init(),

@@ -1,6 +1,9 @@
 //! Logins from both ends: rsasl's client against our server, and hostile bytes.
 
-#![allow(clippy::unwrap_used, reason = "a test says what it expects by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what it expects by panicking"
+)]
 
 use std::io::Cursor;
 use std::sync::Arc;

@@ -46,7 +46,7 @@ fn odd_records() -> Vec<Record> {
         name: name.to_owned(),
         value: value.map(Bytes::from_static),
     };
-    let headers = vec![
+    let headers = [
         header("twice", Some(b"1")),
         header("twice", Some(b"2")),
         header("null", None),
