@@ -134,6 +134,11 @@ pub fn kill9(id: u32) -> bool {
     kill("KILL", &id.to_string())
 }
 
+/// Sends the named signal to any process by its id. Returns whether there was one.
+pub fn signal(id: u32, name: &str) -> bool {
+    kill(name, &id.to_string())
+}
+
 /// Runs `kill`, because a safe program has no other way to send a signal.
 fn kill(signal: &str, target: &str) -> bool {
     Command::new("kill")

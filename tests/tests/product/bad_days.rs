@@ -3,11 +3,13 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use eson_tests::process::signal;
 use eson_tests::records::{admin_client, topics};
 use eson_tests::wait::check;
-use eson_tests::{Ground, RawFnap, World, until};
+use eson_tests::{Ground, Participant, RawFnap, World, until};
 
 use crate::events::{await_numbered, write_numbered};
+use crate::stage::on_all_grounds;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -15,6 +17,50 @@ fn await_flow(session: &mut RawFnap, flow: &str) {
     until(&format!("{flow} to be ready"), PATIENCE, || {
         let answer = session.ask(&format!("CREATE FLOW {flow}"));
         check(answer.is_ok(), || format!("{answer:?}"))
+    });
+}
+
+on_all_grounds!(a_network_cut_for_longer_than_a_lease);
+
+/// For Orange, a subscriber that stands still is one that the network has cut off.
+fn a_network_cut_for_longer_than_a_lease(ground: Ground) {
+    let short = |text: String| text.replace("subscriptions:", "subscriptions:\n  lease: 2s");
+    let world = World::beside_others(ground, &["steady.example", "cut-off.example"], &short);
+    let (flow, local) = (
+        world.orange().identity.flow("source"),
+        world.blue().identity.flow("far"),
+    );
+    let mut owner = world.orange().login();
+    owner.ok(&format!("CREATE FLOW {flow} access=public"));
+    world
+        .blue()
+        .login()
+        .ok(&format!("SUBSCRIBE {flow} LOCAL {local}"));
+    write_numbered(&mut owner, &flow, 0..50);
+    await_numbered(&mut world.blue().login(), &local, 0..50);
+    freeze(world.blue(), "STOP");
+    await_subscriber(&mut owner, &flow, "lapsed");
+    write_numbered(&mut owner, &flow, 50..100);
+    freeze(world.blue(), "CONT");
+    await_subscriber(&mut owner, &flow, "active");
+    await_numbered(&mut world.blue().login(), &local, 0..100);
+    write_numbered(&mut owner, &flow, 100..150);
+    await_numbered(&mut world.blue().login(), &local, 0..150);
+}
+
+/// Sends the signal to the agent and its processors.
+fn freeze(participant: &Participant, name: &str) {
+    participant.signal(name);
+    for id in participant.processors() {
+        signal(id, name);
+    }
+}
+
+fn await_subscriber(owner: &mut RawFnap, flow: &str, state: &str) {
+    until(&format!("the subscriber to be {state}"), PATIENCE, || {
+        let listed = owner.ok(&format!("GET SUBSCRIBERS {flow}")).data;
+        let one = listed.len() == 1 && listed[0].contains(&format!("state={state}"));
+        check(one, || format!("{listed:?}"))
     });
 }
 
