@@ -362,6 +362,7 @@ fn a_followed_read_ends_with_an_empty_line() {
     let (_, turn) = command(&mut session);
     let data = session.begin_data(turn);
     session.event_line(&data, "{\n}");
+    session.event_line(&data, "220 is no status here");
     assert_eq!(session.next_event(), None);
     session.receive(b"\r");
     assert_eq!(session.next_event(), None);
@@ -369,7 +370,10 @@ fn a_followed_read_ends_with_an_empty_line() {
     assert_eq!(session.next_event(), Some(ServerEvent::EndOfRead));
     assert_eq!(session.next_event(), None, "only once");
     session.end_data(data, &Status::done());
-    assert_eq!(output(&mut session), "220 DATA\r\n{ }\r\n220 OK\r\n");
+    assert_eq!(
+        output(&mut session),
+        "220 DATA\r\n{ }\r\n=220 is no status here\r\n220 OK\r\n"
+    );
     assert_eq!(command(&mut session).0, Command::Noop);
 }
 
