@@ -90,6 +90,19 @@ impl Change {
         })
     }
 
+    /// The same change with the flow left out of its namespace's catalogue; none when it isn't to
+    /// be in it anyway.
+    pub(crate) fn unlisted(&self) -> Option<Self> {
+        let catalogue = self.groups.get(1).filter(|group| group.is_wanted())?;
+        let mut change = self.clone();
+        change.groups[1] = Group {
+            wanted: Vec::new(),
+            expected: false,
+            ..catalogue.clone()
+        };
+        Some(change)
+    }
+
     /// Gives each record to the group that it belongs to.
     fn want(&mut self, records: Vec<Record>) {
         for record in records {

@@ -7,6 +7,7 @@ mod signed;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use eson_protocol::Name;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name as WireName, RData, RecordType};
+use tracing::warn;
 
 pub use self::key::{TsigKey, TsigKeyError};
 use self::message::Premise;
@@ -23,6 +25,9 @@ use crate::change::{Change, Group, Holder};
 use crate::publish::{FlowRecords, NamespaceRecords};
 use crate::registrar::{RegisterError, Registrar, ZoneCheck};
 use crate::wire;
+
+/// What a server says that has failed or is at a limit of its own.
+const SERVFAIL: &str = "SERVFAIL";
 
 /// A primary name server that is changed by dynamic updates, such as BIND.
 ///
@@ -36,6 +41,9 @@ pub struct DynamicUpdate {
     queue: Queue,
     /// The zone of each namespace, as the server said.
     zones: Mutex<HashMap<Name, Zone>>,
+    /// Whether the last registration was one of many that were there already, as after a restart:
+    /// then that is what is tried first.
+    renewing: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,15 +66,46 @@ impl DynamicUpdate {
             queue: Queue::new(Arc::clone(&server)),
             server,
             zones: Mutex::default(),
+            renewing: AtomicBool::new(false),
         }
     }
 
+    /// A catalogue is one record set, and servers bound its size (BIND since 9.18.28 by
+    /// `max-records-per-type`, 100 unless configured) and say no more than SERVFAIL: what does not
+    /// go with its listing may go without.
     async fn apply(&self, namespace: &Name, change: &Change) -> Result<(), RegisterError> {
+        let applied = self.apply_whole(namespace, change).await;
+        match (&applied, change.unlisted()) {
+            (Err(RegisterError::Refused { rcode, .. }), Some(unlisted)) if rcode == SERVFAIL => {
+                self.apply_whole(namespace, &unlisted).await?;
+                let name = &change.groups[0].guard;
+                warn!(
+                    name,
+                    %namespace,
+                    "registered, but the name server takes no more entries in the catalogue; \
+                     raise its limit of records per type"
+                );
+                Ok(())
+            }
+            _ => applied,
+        }
+    }
+
+    async fn apply_whole(&self, namespace: &Name, change: &Change) -> Result<(), RegisterError> {
         let zone = self.zone(namespace).await?;
-        for premises in message::premises(change)? {
+        let subject = &change.groups[0].guard;
+        let wanted = change.groups[0].is_wanted();
+        let mut all = message::premises(change)?;
+        if wanted && self.renewing.load(Ordering::Relaxed) {
+            all.rotate_left(1);
+        }
+        for premises in all {
             let update = message::update(&zone.name, change, &premises)?;
-            let subject = &change.groups[0].guard;
             if self.send(namespace, &zone.name, subject, update).await? {
+                if wanted {
+                    let renewed = premises[0] != Premise::Absent;
+                    self.renewing.store(renewed, Ordering::Relaxed);
+                }
                 return Ok(());
             }
         }

@@ -6,8 +6,10 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
+use hickory_proto::ProtoError;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::Name;
+use hickory_proto::serialize::binary::BinEncodable;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use super::signed::SignedServer;
@@ -17,7 +19,7 @@ use crate::registrar::RegisterError;
 const MAX_JOBS: usize = 250;
 
 /// How long a message of several updates may become, in octets; TCP takes 65,535.
-const MAX_LENGTH: usize = 48 * 1024;
+const MAX_LENGTH: usize = 60_000;
 
 /// What became of an update: the server's code, or why there is none.
 type Outcome = Result<ResponseCode, RegisterError>;
@@ -54,15 +56,13 @@ impl Queue {
 
     /// Makes an update, alone or together with others; its outcome is its own.
     pub(super) async fn submit(&self, zone: &Name, subject: &str, update: Message) -> Outcome {
-        let length = update
-            .to_vec()
-            .map_err(|error| self.server.nonsense(error))?;
+        let length = length(&update).map_err(|error| self.server.nonsense(error))?;
         let (done, mut outcome) = oneshot::channel();
         self.waiting().push(Job {
             zone: zone.clone(),
             subject: subject.to_owned(),
             update,
-            length: length.len(),
+            length,
             done,
         });
         let _turn = self.turn.lock().await;
@@ -138,6 +138,15 @@ fn next_batch(waiting: &mut Vec<Job>) -> Vec<Job> {
         goes
     };
     waiting.extract_if(.., goes_along).collect()
+}
+
+/// How long an update is with every name written out: names are only compressed to what stands in
+/// a message's first 16 KiB (RFC 1035, section 4.1.4).
+fn length(update: &Message) -> Result<usize, ProtoError> {
+    let records = update.answers.iter().chain(&update.authorities);
+    records
+        .map(|record| record.to_bytes().map(|octets| octets.len()))
+        .sum()
 }
 
 /// One message with the prerequisites and the changes of all.

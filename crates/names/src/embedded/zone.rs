@@ -11,6 +11,10 @@ use crate::change::{Change, Group, Holder};
 use crate::registrar::RegisterError;
 use crate::wire::{self, BadName};
 
+/// How many flows a namespace's catalogue lists: it is one answer, and that takes 65,535 octets.
+/// The others are listed by GET FLOWS.
+const MAX_CATALOGUE: usize = 400;
+
 /// The sets at one name.
 type Node = BTreeMap<RecordType, Vec<WireRecord>>;
 
@@ -132,6 +136,27 @@ impl Zone {
     /// # Errors
     /// [`RegisterError::Taken`] when a stranger's records are in the way.
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), RegisterError> {
+        match change.unlisted() {
+            Some(unlisted) if self.catalogue_is_full(change)? => self.apply_whole(&unlisted),
+            _ => self.apply_whole(change),
+        }
+    }
+
+    /// Whether a flow that is not in its catalogue yet has no room there.
+    fn catalogue_is_full(&self, change: &Change) -> Result<bool, BadName> {
+        let pointers = change.groups.iter().skip(1).flat_map(|group| &group.shared);
+        for pointer in pointers {
+            let pointer = wire::record(pointer)?;
+            let set = self.set(&LowerName::new(&pointer.name), RecordType::PTR);
+            let listed = set.iter().any(|member| member.data == pointer.data);
+            if !listed && set.len() >= MAX_CATALOGUE {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn apply_whole(&mut self, change: &Change) -> Result<(), RegisterError> {
         let mut ours = Vec::new();
         for group in &change.groups {
             let holder = self.holder(change, group)?;
@@ -277,7 +302,36 @@ mod tests {
         changeable.map(wire::line).collect()
     }
 
+    #[test]
+    fn a_full_catalogue_leaves_flows_unlisted() {
+        let mut zone = zone();
+        let catalogue = lower("_flow._tcp.flows.orange.example.");
+        let apply = |zone: &mut Zone, number: u16| {
+            let flow = FlowRecords {
+                flow: eson_protocol::Name::parse(&format!("n{number}.flows.orange.example"))
+                    .expect("a name"),
+                ..flow(0, 0, true)
+            };
+            let change = Change::register(&flow).expect("a change");
+            zone.apply(&change).expect("registered");
+            zone.set(&lower(&format!("{}.", flow.flow)), RecordType::SRV)
+                .len()
+        };
+        for number in 0..=400 {
+            assert_eq!(apply(&mut zone, number), 1);
+        }
+        assert_eq!(zone.set(&catalogue, RecordType::PTR).len(), 400);
+        apply(&mut zone, 0);
+        assert_eq!(
+            zone.set(&catalogue, RecordType::PTR).len(),
+            400,
+            "who is listed stays"
+        );
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         /// Any sequence of registrations and removals leaves the records of those that are
         /// registered, each its first owner's, and nothing else.
         #[test]

@@ -8,7 +8,6 @@ use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use eson_names::dynamic::TsigKey;
 use hickory_proto::dnssec::rdata::DNSSECRData;
@@ -227,7 +226,7 @@ impl Lab {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> String {
-        let done = Command::new(program)
+        let done = named::command(program)
             .args(arguments)
             .current_dir(&self.directory)
             .output()

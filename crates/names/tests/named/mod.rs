@@ -27,7 +27,7 @@ impl Named {
     /// Runs named on the named.conf in `directory`, and removes `temporary` when it has ended.
     pub(crate) fn start(directory: &Path, temporary: Option<&Path>) -> Self {
         require("named", "bind9");
-        let keeper = Command::new("sh")
+        let keeper = command("sh")
             .args(["-c", KEEPER, "sh"])
             .arg(directory)
             .arg(temporary.map_or(Path::new(""), |path| path))
@@ -61,9 +61,17 @@ impl Drop for Named {
     }
 }
 
+/// A program, also from where Debian keeps those for administrators: not every user's path has it.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
 /// Fails with the package's name when a program is missing.
 pub(crate) fn require(program: &str, package: &str) {
-    let found = Command::new("sh")
+    let found = command("sh")
         .args(["-c", "command -v \"$1\" >/dev/null", "sh", program])
         .status()
         .expect("sh runs");

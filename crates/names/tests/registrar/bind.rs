@@ -17,7 +17,7 @@ use crate::named::{self, Named};
 use crate::question;
 
 /// Zones that the key `updates` may change, one for each test that needs one.
-const ZONES: [&str; 14] = [
+const ZONES: [&str; 15] = [
     "registers-again-and-unregisters",
     "replaces",
     "lists-and-unlists",
@@ -27,6 +27,7 @@ const ZONES: [&str; 14] = [
     "takes-the-longest-names",
     "refuses-one-of-many",
     "lost-answers",
+    "small-catalogue",
     "registers-namespaces",
     "checks-and-refuses",
     "proof-of-concept",
@@ -35,6 +36,9 @@ const ZONES: [&str; 14] = [
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many records the sets of `small-catalogue.test` may have.
+const SMALL: usize = 3;
 
 /// A server that forwards no question and takes three keys.
 static BIND: OnceCell<(SocketAddr, Named)> = OnceCell::const_new();
@@ -99,10 +103,16 @@ controls {{ }};
     .expect("written");
     let grants = "grant updates zonesub ANY; grant 384 zonesub ANY; grant 512 zonesub ANY;";
     for zone in ZONES {
+        let most = if zone == "small-catalogue" {
+            SMALL
+        } else {
+            100
+        };
         write!(
             conf,
             "zone \"{zone}.test\" {{ type primary; file \"{path}/{zone}\"; dnssec-policy default;
-  inline-signing no; key-directory \"{path}\"; update-policy {{ {grants} }}; }};
+  inline-signing no; key-directory \"{path}\"; max-records-per-type {most};
+  update-policy {{ {grants} }}; }};
 "
         )
         .expect("written");
@@ -312,6 +322,28 @@ async fn an_unsigned_success_is_not_believed() {
     assert!(matches!(&error, RegisterError::BadAnswer { .. }), "{error}");
 }
 
+/// A server that bounds a set's size refuses the listing; the flow itself is registered.
+#[tokio::test]
+async fn a_full_catalogue_leaves_flows_unlisted() {
+    let (fixture, ()) = fixture("small-catalogue").await;
+    let flows: Vec<_> = (0..SMALL + 2)
+        .map(|number| fixture.flow(&format!("f{number}")))
+        .collect();
+    for flow in flows.iter().chain(&flows) {
+        fixture.registrar.register(flow).await.expect("registered");
+    }
+    for flow in &flows {
+        shows(fixture.server, flow.flow.as_str(), RecordType::SRV, 1).await;
+    }
+    shows(
+        fixture.server,
+        "_flow._tcp.small-catalogue.test.",
+        RecordType::PTR,
+        SMALL,
+    )
+    .await;
+}
+
 /// Waits until the set has so many members.
 async fn shows(server: SocketAddr, name: &str, kind: RecordType, members: usize) {
     let deadline = std::time::Instant::now() + TIMEOUT;
@@ -335,7 +367,7 @@ fn nsupdate(server: SocketAddr, command: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     named::write(directory.path(), "key", &updates_key());
     named::write(directory.path(), "script", &script);
-    let done = std::process::Command::new("nsupdate")
+    let done = named::command("nsupdate")
         .arg("-k")
         .arg(directory.path().join("key"))
         .arg(directory.path().join("script"))
