@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use generate::{command, name, reply};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn commands(command in command()) {

@@ -494,7 +494,7 @@ fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn however_the_bytes_are_split_the_events_are_the_same(
