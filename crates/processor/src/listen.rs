@@ -156,9 +156,8 @@ fn clear(path: &Path, address: &SocketAddress) -> Result<(), ListenError> {
 /// Binds under another name and moves the socket into place once its mode is set, so that nobody
 /// else can connect in between.
 fn bind_private(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
+    // Short, because the system takes no more than a hundred bytes.
+    let temporary = path.with_file_name(format!(".{}", std::process::id()));
     let listener = UnixListener::bind(&temporary)?;
     let place = || {
         std::fs::set_permissions(&temporary, Permissions::from_mode(0o600))?;

@@ -111,6 +111,32 @@ async fn specs_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test]
+async fn more_legs_than_there_is_memory_for_are_refused() {
+    let ground = ground_for_fan_out().await;
+    let client = ground.client().await;
+    let many = Spec {
+        legs: (0..40)
+            .map(|number| leg(&number.to_string(), &number.to_string()))
+            .collect(),
+        ..fan_out()
+    };
+    let error = client.create(many).await.expect_err("too many");
+    let ClientError::Exhausted(text) = &error else {
+        panic!("{error}");
+    };
+    assert!(text.contains("--memory-limit"), "{text}");
+    assert_eq!(
+        client.describe("").await,
+        Ok(Vec::new()),
+        "none of it is left"
+    );
+    client
+        .create(fan_out())
+        .await
+        .expect("there is room for two");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_not_found_but_may_be_destroyed() {
     let ground = Ground::new().await;
     let client = ground.client().await;

@@ -108,7 +108,8 @@ impl Task {
             Ok(ends) => ends,
             Err(trouble) => return Ended::Trouble(trouble),
         };
-        tracing::info!(leg = self.report.id(), from = %self.source.flow, "copying");
+        let (from, to) = (&self.source.flow, &self.destination.flow);
+        tracing::info!(leg = self.report.id(), %from, %to, "copying");
         let copying = Copying::new(ends, &self.report, &self.share, backoff);
         copying.run(&mut self.wishes).await
     }

@@ -1,5 +1,6 @@
 //! A real Kafka, and the real command.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -126,6 +127,15 @@ pub(crate) fn sasl_endpoint(topic: &str, credential: &Credential) -> Endpoint {
     }
 }
 
+/// The same over TLS.
+pub(crate) fn sasl_tls_endpoint(topic: &str, credential: &Credential) -> Endpoint {
+    Endpoint {
+        servers: vec![kafka().sasl_tls()],
+        tls: true,
+        ..sasl_endpoint(topic, credential)
+    }
+}
+
 pub(crate) fn leg(id: &str, topic: &str) -> Leg {
     Leg {
         id: id.to_owned(),
@@ -193,8 +203,12 @@ pub(crate) struct FlowProcessor {
 
 impl FlowProcessor {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(arguments: &[&OsStr]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let process = launch(&directory);
+        let process = launch(&directory, arguments);
         let mut processor = Self { directory, process };
         processor.until_ready().await;
         processor
@@ -202,7 +216,7 @@ impl FlowProcessor {
 
     /// Starts it again after it has ended.
     pub(crate) async fn restart(&mut self) {
-        self.process = launch(&self.directory);
+        self.process = launch(&self.directory, &[]);
         self.until_ready().await;
     }
 
@@ -240,11 +254,12 @@ impl FlowProcessor {
     }
 }
 
-fn launch(directory: &TempDir) -> Process {
+fn launch(directory: &TempDir, arguments: &[&OsStr]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flow-processor"));
     let socket = directory.path().join("processor.sock");
     let listen = format!("unix:{}", socket.display());
     command.args(["--log", "debug", "--listen", &listen]);
+    command.args(arguments);
     Process::start("flow-processor", command, &directory.path().join("log"))
 }
 
