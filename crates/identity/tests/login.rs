@@ -189,6 +189,90 @@ fn a_user_that_does_not_exist_looks_like_one() {
 }
 
 #[test]
+fn an_account_that_is_replaced_meanwhile_is_not_logged_in() {
+    let users = Arc::new(StaticAccounts::default());
+    let account = |password: &str| {
+        let verifier = ScramVerifier::derive(password, b"0123456789abcdef", 4096).unwrap();
+        Account {
+            identity: principal("test@orange.example"),
+            proof: Proof::Verifier(verifier),
+        }
+    };
+    users.insert("test".to_owned(), account("old"));
+    let domain = "orange.example".parse().unwrap();
+    let authenticator = Authenticator::new(domain, vec![Arc::clone(&users) as _], [7; 32]);
+    let plain = |message: &[u8]| {
+        let login = authenticator.start("PLAIN", PROTECTED).unwrap();
+        login.step(message)
+    };
+    assert_eq!(
+        identity(plain(b"\0test\0old")),
+        principal("test@orange.example")
+    );
+    users.replace([("test".to_owned(), account("new"))]);
+    assert_eq!(
+        failure(plain(b"\0test\0old")).1,
+        FailureReason::WrongPassword
+    );
+    assert_eq!(
+        identity(plain(b"\0test\0new")),
+        principal("test@orange.example")
+    );
+    users.remove("test");
+    assert_eq!(failure(plain(b"\0test\0new")).1, FailureReason::UnknownUser);
+}
+
+#[test]
+fn the_first_source_that_knows_a_user_decides() {
+    let source = |password: &str| {
+        let accounts = StaticAccounts::default();
+        let account = Account {
+            identity: principal(&format!("{password}@orange.example")),
+            proof: Proof::Password(Password::new(password.to_owned())),
+        };
+        accounts.insert("test".to_owned(), account);
+        Arc::new(accounts) as Arc<dyn eson_identity::IdentitySource>
+    };
+    let domain = "orange.example".parse().unwrap();
+    let sources = vec![source("first"), source("second")];
+    let authenticator = Authenticator::new(domain, sources, [7; 32]);
+    let login = |message: &[u8]| {
+        let login = authenticator.start("PLAIN", PROTECTED).unwrap();
+        login.step(message)
+    };
+    assert_eq!(
+        identity(login(b"\0test\0first")),
+        principal("first@orange.example")
+    );
+    assert_eq!(
+        failure(login(b"\0test\0second")).1,
+        FailureReason::WrongPassword
+    );
+}
+
+#[test]
+fn only_what_takes_time_is_costly() {
+    let start = |mechanism: &str| authenticator().start(mechanism, PROTECTED).unwrap();
+    assert!(!start("ANONYMOUS").is_costly());
+    assert!(start("PLAIN").is_costly());
+    assert!(start("SCRAM-SHA-256").is_costly());
+    let (login, _) = challenge(start("SCRAM-SHA-256").step(b"n,,n=test,r=abc"));
+    assert!(!login.is_costly());
+}
+
+#[test]
+fn nothing_that_is_printed_tells_a_secret() {
+    let account = Account {
+        identity: principal("test@orange.example"),
+        proof: Proof::Password(Password::new("pencil".to_owned())),
+    };
+    let login = authenticator().start("PLAIN", PROTECTED).unwrap();
+    let printed = format!("{account:?} {:?} {login:?}", authenticator());
+    assert!(!printed.contains("pencil"), "{printed}");
+    assert!(!printed.contains("7, 7"), "{printed}");
+}
+
+#[test]
 fn anonymous_is_nobody_in_particular() {
     for trace in [&b""[..], b"alice@blue.example"] {
         let login = authenticator().start("ANONYMOUS", ConnectionSecurity::Plaintext);
