@@ -121,6 +121,22 @@ mod tests {
     }
 
     #[test]
+    fn gzip_and_zstd_are_unpacked() {
+        let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        gzip.write_all(b"one event").expect("packs");
+        let gzip = Bytes::from(gzip.finish().expect("packs"));
+        assert_eq!(
+            Compression::Gzip.unpack(&gzip).expect("unpacks"),
+            "one event"
+        );
+        let zstd = Bytes::from(zstd::encode_all(&b"one event"[..], 1).expect("packs"));
+        assert_eq!(
+            Compression::Zstd.unpack(&zstd).expect("unpacks"),
+            "one event"
+        );
+    }
+
+    #[test]
     fn snappy_with_and_without_frames() {
         let block = |text: &[u8]| snap::raw::Encoder::new().compress_vec(text).expect("packs");
         let bare = Bytes::from(block(b"one event"));

@@ -256,10 +256,24 @@ mod tests {
             bytes.put_slice(&batch.records);
             bytes[..8].copy_from_slice(&self.next.to_be_bytes());
             bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
+            self.put(bytes, count as i64);
+        }
+
+        /// A batch as it has been compacted: of so many offsets, one record is left.
+        fn append_compacted(&mut self, offsets: i32) {
+            let before = self.bytes.len();
+            self.append(1, -1, 0, b"left");
+            let mut bytes = self.bytes.split_off(before);
+            self.next -= 1;
+            bytes[23..27].copy_from_slice(&(offsets - 1).to_be_bytes());
+            self.put(bytes, offsets.into());
+        }
+
+        fn put(&mut self, mut bytes: BytesMut, offsets: i64) {
             let crc = crc32c::crc32c(&bytes[21..]);
             bytes[17..21].copy_from_slice(&crc.to_be_bytes());
             self.bytes.put_slice(&bytes);
-            self.next += count as i64;
+            self.next += offsets;
         }
 
         fn fetched(&self, position: u64) -> Fetched {
@@ -323,6 +337,21 @@ mod tests {
             (14, 15, "records", 0),
         ];
         assert_eq!(chunks(fetched), expected);
+    }
+
+    #[test]
+    fn gaps_of_compaction_are_passed_over() {
+        let mut log = Log::default();
+        log.append(10, -1, 0, b"k");
+        log.append_compacted(5);
+        log.append(10, -1, 0, b"k");
+        assert_eq!(next_offset(&log.bytes), Some(25));
+        let expected = [
+            (0, 10, "encoded", 10),
+            (10, 15, "records", 1),
+            (15, 25, "encoded", 10),
+        ];
+        assert_eq!(chunks(log.fetched(0).with_encoded(true)), expected);
     }
 
     #[test]

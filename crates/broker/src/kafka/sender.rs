@@ -1,18 +1,20 @@
 //! The background half of a writer: batches to the leaders, several on their way to each,
 //! repeated until they are acknowledged.
 
+mod answers;
+mod recovery;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use eson_protocol::Positions;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::batch::Producer;
 use super::cluster::{Cluster, Topic};
@@ -20,9 +22,8 @@ use super::connection::Connection;
 use super::lane::{Claim, Content, Lane, Part};
 use super::positions::PositionStore;
 use super::produce::{self, Outbound};
-use super::producer::{self, Memory};
+use super::producer::Memory;
 use super::tickets::Tickets;
-use super::topics;
 use crate::BrokerError;
 use crate::backoff::Backoff;
 
@@ -260,16 +261,16 @@ impl Sender {
             return Ok(());
         }
         let mut by_leader: HashMap<BrokerId, Vec<u32>> = HashMap::new();
+        let mut look = false;
         for (partition, lane) in (0_u32..).zip(&self.lanes) {
             match self.topic.leader(partition) {
                 _ if lane.is_empty() => {}
                 Some(leader) => by_leader.entry(leader).or_default().push(partition),
-                None => self.stalled_since = self.stalled_since.or(Some(Instant::now())),
+                None => look = true,
             }
         }
-        let leaderless = self.stalled_since.is_some();
         let old = self.refreshed.elapsed() > self.cluster.config().metadata_max_age;
-        if leaderless || (old && !by_leader.is_empty()) {
+        if look || (old && !by_leader.is_empty()) {
             self.refresh();
         }
         for (leader, partitions) in by_leader {
@@ -388,244 +389,6 @@ impl Sender {
             }
         }
         Ok(())
-    }
-
-    fn produced(&mut self, produced: Produced) -> Result<(), BrokerError> {
-        let Produced {
-            leader,
-            connection,
-            batches,
-            result,
-        } = produced;
-        self.leaders.entry(leader).or_default().in_flight -= 1;
-        let response = match result {
-            Ok(response) => response,
-            Err(error) => {
-                self.fail_all(&batches);
-                return self.stumble(leader, error);
-            }
-        };
-        let mut trouble = None;
-        for topic in &response.responses {
-            for answer in &topic.partition_responses {
-                let partition = answer.index.cast_unsigned();
-                let Some((_, sequence)) = batches.iter().find(|batch| batch.0 == partition) else {
-                    continue;
-                };
-                let code = ResponseError::try_from_code(answer.error_code);
-                let message = answer.error_message.as_deref();
-                let error = self.answered(partition, *sequence, code, &connection, message)?;
-                trouble = error.or(trouble);
-            }
-        }
-        match trouble {
-            Some(error) => self.stumble(leader, error),
-            None => {
-                self.leaders.entry(leader).or_default().backoff.succeeded();
-                Ok(())
-            }
-        }
-    }
-
-    /// One batch's answer. What may pass is given back and tried again; the rest is the end.
-    fn answered(
-        &mut self,
-        partition: u32,
-        sequence: i32,
-        code: Option<ResponseError>,
-        connection: &Connection,
-        message: Option<&str>,
-    ) -> Result<Option<BrokerError>, BrokerError> {
-        use ResponseError as E;
-        let queue = self.topic.name.0.to_string();
-        let Some(lane) = self.lanes.get_mut(partition as usize) else {
-            return Ok(None);
-        };
-        match code {
-            // Of a repeated batch the broker knows that it has it.
-            None | Some(E::DuplicateSequenceNumber) => {
-                for claim in lane.acknowledge(sequence) {
-                    self.tickets.part_done(claim.ticket);
-                }
-                self.stalled_since = None;
-                Ok(None)
-            }
-            Some(E::MessageTooLarge | E::RecordListTooLarge) => {
-                let split = lane.split(sequence);
-                match split.map_err(|cause| connection.broken(cause.to_string()))? {
-                    true => Ok(None),
-                    false => Err(BrokerError::Invalid {
-                        queue,
-                        cause: "it takes only smaller events than when it was opened".to_owned(),
-                    }),
-                }
-            }
-            Some(E::OutOfOrderSequenceNumber | E::UnknownProducerId) => {
-                // Behind a batch that failed this had to be; otherwise the broker has forgotten.
-                if lane.is_first(sequence) {
-                    self.renewal = Renewal::Wanted;
-                }
-                lane.fail(sequence);
-                Ok(None)
-            }
-            Some(error) if error.is_retriable() => {
-                lane.fail(sequence);
-                Ok(Some(BrokerError::Unreachable {
-                    server: connection.server().to_owned(),
-                    cause: error.to_string(),
-                }))
-            }
-            Some(error) => Err(connection.subject(&queue).error(error, message)),
-        }
-    }
-
-    fn fail_all(&mut self, batches: &[(u32, i32)]) {
-        for (partition, sequence) in batches {
-            if let Some(lane) = self.lanes.get_mut(*partition as usize) {
-                lane.fail(*sequence);
-            }
-        }
-    }
-
-    /// A leader has failed in a way that may pass: it gets a rest, and the metadata a look.
-    fn stumble(&mut self, id: BrokerId, error: BrokerError) -> Result<(), BrokerError> {
-        self.endure(error)?;
-        let leader = self.leaders.entry(id).or_default();
-        leader.backoff.failed();
-        if !leader.resting {
-            leader.resting = true;
-            let wait = leader.backoff.wait();
-            self.work.push(Box::pin(async move {
-                sleep(wait).await;
-                Done::Rested(id)
-            }));
-        }
-        self.refresh();
-        Ok(())
-    }
-
-    /// Bears what may pass, for as long as a delivery may take.
-    fn endure(&mut self, error: BrokerError) -> Result<(), BrokerError> {
-        let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        if !error.is_transient() || since.elapsed() > self.cluster.config().delivery_timeout {
-            return Err(error);
-        }
-        tracing::debug!(%error, topic = %self.topic.name.0, "writing goes on after a failure");
-        Ok(())
-    }
-
-    fn refresh(&mut self) {
-        if self.refreshing {
-            return;
-        }
-        self.refreshing = true;
-        let wait = self.refreshes.wait();
-        self.refreshes.failed();
-        let cluster = self.cluster.clone();
-        let queue = self.topic.name.0.to_string();
-        self.work.push(Box::pin(async move {
-            sleep(wait).await;
-            Done::Refreshed(cluster.topic(&queue).await)
-        }));
-    }
-
-    fn refreshed(&mut self, result: Result<Topic, BrokerError>) -> Result<(), BrokerError> {
-        self.refreshing = false;
-        let found = match result {
-            Ok(found) => found,
-            Err(error @ BrokerError::NotFound(_)) => {
-                let since = *self.missing_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > MISSING {
-                    return Err(error);
-                }
-                self.refresh();
-                return Ok(());
-            }
-            Err(error) => {
-                self.endure(error)?;
-                self.refresh();
-                return Ok(());
-            }
-        };
-        self.missing_since = None;
-        let queue = self.topic.name.0.to_string();
-        topics::same(&queue, &self.topic.queue_id(), &found)?;
-        if found.is_ready() {
-            self.refreshes.succeeded();
-        } else {
-            let cause = format!("a partition of `{queue}` has no leader");
-            let server = self.cluster.config().server_list();
-            self.endure(BrokerError::Unreachable { server, cause })?;
-        }
-        let limit = self.limit;
-        self.lanes
-            .resize_with(found.leaders.len(), || Lane::new(limit));
-        self.shared
-            .partitions
-            .store(found.partitions(), Ordering::Relaxed);
-        self.refreshed = Instant::now();
-        self.topic = found;
-        Ok(())
-    }
-
-    /// Once nothing is on its way any more, looks what the leaders remember of it.
-    fn inspect(&mut self) {
-        let busy = self.lanes.iter().any(Lane::has_in_flight);
-        let saving = self.storing && self.store.is_none();
-        if busy || saving || self.renewal == Renewal::UnderWay {
-            return;
-        }
-        self.renewal = Renewal::UnderWay;
-        let (cluster, topic) = (self.cluster.clone(), self.topic.clone());
-        let producer = self.producer.id;
-        let patience = self.cluster.config().delivery_timeout;
-        self.work.push(Box::pin(async move {
-            let memories = || producer::memories(&cluster, &topic, producer);
-            Done::Inspected(Backoff::retry(patience, memories).await)
-        }));
-    }
-
-    /// Goes on where the leaders' memory fits what was sent; otherwise a new producer has to.
-    fn inspected(&mut self, memories: BTreeMap<u32, Memory>) {
-        let mut fits = true;
-        for (partition, lane) in (0_u32..).zip(&mut self.lanes) {
-            if !lane.is_unsettled() {
-                continue;
-            }
-            let memory = memories.get(&partition);
-            let memory = memory.filter(|memory| memory.epoch == i32::from(self.producer.epoch));
-            match memory.and_then(|memory| lane.settle(memory.last_sequence)) {
-                Some(claims) => {
-                    claims
-                        .iter()
-                        .for_each(|claim| self.tickets.part_done(claim.ticket));
-                }
-                None => fits = false,
-            }
-        }
-        if fits {
-            self.renewal = Renewal::None;
-        } else {
-            self.renew();
-        }
-    }
-
-    /// Becomes a new producer, for which all numbers begin anew. What the old one has written
-    /// without our knowing comes again.
-    fn renew(&mut self) {
-        tracing::warn!(topic = %self.topic.name.0, "the broker has lost its memory of this writer");
-        let store = self.store.take();
-        let cluster = self.cluster.clone();
-        let queue = self.topic.name.0.to_string();
-        self.work.push(Box::pin(async move {
-            match store {
-                Some(mut store) => {
-                    let producer = store.renew().await;
-                    Done::Renewed(Some(store), producer)
-                }
-                None => Done::Renewed(None, producer::anonymous(&cluster, &queue).await),
-            }
-        }));
     }
 }
 

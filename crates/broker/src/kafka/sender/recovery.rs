@@ -1,0 +1,133 @@
+//! Finding leaders again, and a producer's place in the leaders' memory.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use tokio::time::{Instant, sleep};
+
+use super::super::cluster::Topic;
+use super::super::lane::Lane;
+use super::super::producer::{self, Memory};
+use super::super::topics;
+use super::{Done, MISSING, Renewal, Sender};
+use crate::BrokerError;
+use crate::backoff::Backoff;
+
+impl Sender {
+    pub(super) fn refresh(&mut self) {
+        if self.refreshing {
+            return;
+        }
+        self.refreshing = true;
+        let wait = self.refreshes.wait();
+        self.refreshes.failed();
+        let cluster = self.cluster.clone();
+        let queue = self.topic.name.0.to_string();
+        self.work.push(Box::pin(async move {
+            sleep(wait).await;
+            Done::Refreshed(cluster.topic(&queue).await)
+        }));
+    }
+
+    pub(super) fn refreshed(
+        &mut self,
+        result: Result<Topic, BrokerError>,
+    ) -> Result<(), BrokerError> {
+        self.refreshing = false;
+        let found = match result {
+            Ok(found) => found,
+            Err(error @ BrokerError::NotFound(_)) => {
+                let since = *self.missing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > MISSING {
+                    return Err(error);
+                }
+                self.refresh();
+                return Ok(());
+            }
+            Err(error) => {
+                self.endure(error)?;
+                self.refresh();
+                return Ok(());
+            }
+        };
+        self.missing_since = None;
+        let queue = self.topic.name.0.to_string();
+        topics::same(&queue, &self.topic.queue_id(), &found)?;
+        if found.is_ready() {
+            self.refreshes.succeeded();
+        } else {
+            let cause = format!("a partition of `{queue}` has no leader");
+            let server = self.cluster.config().server_list();
+            self.endure(BrokerError::Unreachable { server, cause })?;
+        }
+        let limit = self.limit;
+        self.lanes
+            .resize_with(found.leaders.len(), || Lane::new(limit));
+        self.shared
+            .partitions
+            .store(found.partitions(), Ordering::Relaxed);
+        self.refreshed = Instant::now();
+        self.topic = found;
+        Ok(())
+    }
+
+    /// Once nothing is on its way any more, looks what the leaders remember of it.
+    pub(super) fn inspect(&mut self) {
+        let busy = self.lanes.iter().any(Lane::has_in_flight);
+        let saving = self.storing && self.store.is_none();
+        if busy || saving || self.renewal == Renewal::UnderWay {
+            return;
+        }
+        self.renewal = Renewal::UnderWay;
+        let (cluster, topic) = (self.cluster.clone(), self.topic.clone());
+        let producer = self.producer.id;
+        let patience = self.cluster.config().delivery_timeout;
+        self.work.push(Box::pin(async move {
+            let memories = || producer::memories(&cluster, &topic, producer);
+            Done::Inspected(Backoff::retry(patience, memories).await)
+        }));
+    }
+
+    /// Goes on where the leaders' memory fits what was sent; otherwise a new producer has to.
+    pub(super) fn inspected(&mut self, memories: BTreeMap<u32, Memory>) {
+        let mut fits = true;
+        for (partition, lane) in (0_u32..).zip(&mut self.lanes) {
+            if !lane.is_unsettled() {
+                continue;
+            }
+            let memory = memories.get(&partition);
+            let memory = memory.filter(|memory| memory.epoch == i32::from(self.producer.epoch));
+            match memory.and_then(|memory| lane.settle(memory.last_sequence)) {
+                Some(claims) => {
+                    claims
+                        .iter()
+                        .for_each(|claim| self.tickets.part_done(claim.ticket));
+                }
+                None => fits = false,
+            }
+        }
+        if fits {
+            self.renewal = Renewal::None;
+        } else {
+            self.renew();
+        }
+    }
+
+    /// Becomes a new producer, for which all numbers begin anew. What the old one has written
+    /// without our knowing comes again.
+    fn renew(&mut self) {
+        tracing::warn!(topic = %self.topic.name.0, "the broker has lost its memory of this writer");
+        let store = self.store.take();
+        let cluster = self.cluster.clone();
+        let queue = self.topic.name.0.to_string();
+        self.work.push(Box::pin(async move {
+            match store {
+                Some(mut store) => {
+                    let producer = store.renew().await;
+                    Done::Renewed(Some(store), producer)
+                }
+                None => Done::Renewed(None, producer::anonymous(&cluster, &queue).await),
+            }
+        }));
+    }
+}
