@@ -163,7 +163,7 @@ controls {{ }};
     for zone in zones {
         writeln!(
             text,
-            r#"zone "{zone}" {{ type primary; file "{dir}/{zone}"; dnssec-policy default; inline-signing yes; key-directory "{dir}"; update-policy {{ grant {KEY_NAME} zonesub ANY; }}; }};"#,
+            r#"zone "{zone}" {{ type primary; file "{dir}/{zone}"; dnssec-policy default; inline-signing no; key-directory "{dir}"; update-policy {{ grant {KEY_NAME} zonesub ANY; }}; }};"#,
             dir = dir.display(),
         )
         .unwrap();
