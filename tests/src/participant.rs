@@ -210,7 +210,7 @@ impl Participant {
     ///
     /// # Panics
     /// When it doesn't get ready.
-    pub fn restart_with_files_up_to(&mut self, kibibytes: u32) {
+    pub fn restart_with_files_up_to(&mut self, kibibytes: u64) {
         let server = command(&self.dir);
         let mut limited = Command::new("bash");
         // With the signal ignored, writing fails instead of ending the process.

@@ -11,3 +11,4 @@ mod proof_of_concept;
 mod scenarios;
 mod stage;
 mod transcripts;
+mod web;
