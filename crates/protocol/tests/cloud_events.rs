@@ -218,3 +218,14 @@ fn a_binary_record_that_is_no_json_shows_its_octets() {
     let pretty = encoded(&record(&BASE_HEADERS, Some(b"{\n}")));
     assert_eq!(pretty, format!(r#"{{{BASE},"data":{{ }}}}"#));
 }
+
+/// As many members as fit in a line: each is looked at, and their number costs no more than that.
+#[test]
+fn very_many_attributes_are_taken() {
+    let many: String = (0..60_000).map(|n| format!(r#","a{n}":1"#)).collect();
+    let read = decoded(&format!("{{{BASE}{many}}}")).expect("a CloudEvent");
+    assert_eq!(read.headers.len(), 60_004);
+    assert_eq!(encoded(&read).matches("\"a").count(), 60_000);
+    let twice = format!(r#"{{{BASE}{many},"a7":1}}"#);
+    assert!(matches!(decoded(&twice), Err(EventError::Json(_))));
+}

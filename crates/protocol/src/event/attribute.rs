@@ -29,6 +29,13 @@ pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(allowed) && name != "data"
 }
 
+/// Whether a name is there twice. Sorting keeps a line with very many members cheap.
+pub(super) fn repeats<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
+}
+
 /// The canonical text of a JSON value: strings, booleans and 32-bit integers can be attributes.
 pub(super) fn canonical(name: &str, value: Value) -> Result<String, EventError> {
     let expected = match value {

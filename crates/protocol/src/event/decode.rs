@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::EventError;
-use super::attribute::{REQUIRED, canonical, check, header_name, is_json, is_name};
+use super::attribute::{REQUIRED, canonical, check, header_name, is_json, is_name, repeats};
 use super::json::Base64;
 use crate::{Header, Record};
 
@@ -40,23 +40,20 @@ impl<'de> Visitor<'de> for MembersVisitor {
             data: None,
             data_base64: None,
         };
+        let mut twice = false;
         while let Some(name) = map.next_key::<String>()? {
-            let repeated = match name.as_str() {
-                "data" => members.data.replace(map.next_value()?).is_some(),
+            match name.as_str() {
+                "data" => twice |= members.data.replace(map.next_value()?).is_some(),
                 "data_base64" => {
                     let data: Option<Base64> = map.next_value()?;
                     let data = data.map(|data| data.0);
-                    std::mem::replace(&mut members.data_base64, data).is_some()
+                    twice |= std::mem::replace(&mut members.data_base64, data).is_some();
                 }
-                _ => {
-                    let repeated = members.attributes.iter().any(|(known, _)| *known == name);
-                    members.attributes.push((name, map.next_value()?));
-                    repeated
-                }
-            };
-            if repeated {
-                return Err(A::Error::custom("a member is there twice"));
+                _ => members.attributes.push((name, map.next_value()?)),
             }
+        }
+        if twice || repeats(members.attributes.iter().map(|(name, _)| name.as_str())) {
+            return Err(A::Error::custom("a member is there twice"));
         }
         Ok(members)
     }

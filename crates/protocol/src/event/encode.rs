@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::RECORD_TYPE;
-use super::attribute::{CONTENT_TYPE, PREFIX, REQUIRED, check, essence, is_json, is_name, is_text};
+use super::attribute::{
+    CONTENT_TYPE, PREFIX, REQUIRED, check, essence, is_json, is_name, is_text, repeats,
+};
 use super::decode::{Members, attributes};
 use super::json::{push_base64, push_string};
 use crate::text::format_time;
@@ -79,10 +81,10 @@ fn binary(record: &Record) -> Option<Attributes<'_>> {
         };
         let value = text(header)?;
         check(name, value).ok()?;
-        if attributes.iter().any(|(known, _)| known == name) {
-            return None;
-        }
         attributes.push((name.into(), value.into()));
+    }
+    if repeats(attributes.iter().map(|(name, _)| &**name)) {
+        return None;
     }
     let has = |name: &str| attributes.iter().any(|(known, _)| known == name);
     if !REQUIRED.into_iter().all(has) {
