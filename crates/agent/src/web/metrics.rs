@@ -92,34 +92,57 @@ fn processors(page: &mut Exposition, participant: &Participant) {
         .iter()
         .flat_map(|status| status.legs.iter().map(|leg| (status.id.as_str(), leg)))
         .collect();
-    let counters: [(_, _, fn(&LegStatus) -> u64); 3] = [
-        ("fnaad_leg_records_total", "Records moved.", |leg| {
-            leg.records
-        }),
-        ("fnaad_leg_bytes_total", "Bytes moved.", |leg| leg.bytes),
-        (
-            "fnaad_leg_lost_total",
-            "Records lost at the source.",
-            |leg| leg.lost,
-        ),
-    ];
-    let gauges: [(_, _, fn(&LegStatus) -> u64); 2] = [
-        ("fnaad_leg_lag", "Records still to be moved.", |leg| leg.lag),
-        (
-            "fnaad_leg_running",
-            "Whether the leg moves events.",
-            |leg| u64::from(leg.state() == State::Running),
-        ),
-    ];
-    let counters = counters.map(|metric| (MetricType::Counter, metric));
-    let gauges = gauges.map(|metric| (MetricType::Gauge, metric));
-    for (kind, (name, help, value)) in counters.into_iter().chain(gauges) {
-        let mut samples = page.metric(name, kind, help);
+    for metric in LEG_METRICS {
+        let mut samples = page.metric(metric.name, metric.kind, metric.help);
         for (instance, leg) in &legs {
-            samples.sample(&[("instance", instance), ("leg", &leg.id)], value(leg));
+            samples.sample(
+                &[("instance", instance), ("leg", &leg.id)],
+                (metric.value)(leg),
+            );
         }
     }
 }
+
+/// What is told of each leg.
+struct LegMetric {
+    name: &'static str,
+    kind: MetricType,
+    help: &'static str,
+    value: fn(&LegStatus) -> u64,
+}
+
+const LEG_METRICS: [LegMetric; 5] = [
+    LegMetric {
+        name: "fnaad_leg_records_total",
+        kind: MetricType::Counter,
+        help: "Records moved.",
+        value: |leg| leg.records,
+    },
+    LegMetric {
+        name: "fnaad_leg_bytes_total",
+        kind: MetricType::Counter,
+        help: "Bytes moved.",
+        value: |leg| leg.bytes,
+    },
+    LegMetric {
+        name: "fnaad_leg_lost_total",
+        kind: MetricType::Counter,
+        help: "Records lost at the source.",
+        value: |leg| leg.lost,
+    },
+    LegMetric {
+        name: "fnaad_leg_lag",
+        kind: MetricType::Gauge,
+        help: "Records still to be moved.",
+        value: |leg| leg.lag,
+    },
+    LegMetric {
+        name: "fnaad_leg_running",
+        kind: MetricType::Gauge,
+        help: "Whether the leg moves events.",
+        value: |leg| u64::from(leg.state() == State::Running),
+    },
+];
 
 /// As Linux tells it; none on other systems.
 async fn resident_memory() -> Option<u64> {

@@ -98,47 +98,52 @@ fn perform(changeset: &mut Changeset<'_>, request: &mut Request) -> Result<Outco
     let kind = request.kind;
     let name = &request.name;
     let found = changeset.entry(kind, name)?;
+    if let Some(refusal) = refusal(kind, name, &request.operation, found.as_ref()) {
+        return Ok(Outcome::Refused(refusal));
+    }
     Ok(match (&mut request.operation, found) {
-        (Operation::Create { document }, None) => {
+        (Operation::Create { document } | Operation::Update { document, .. }, found) => {
+            let deleting = found.is_some_and(|found| found.deleting);
             let document = std::mem::take(document);
-            Outcome::Wrote(Some(changeset.put(kind, name, false, document)?))
+            Outcome::Wrote(Some(changeset.put(kind, name, deleting, document)?))
         }
-        (Operation::Create { .. }, Some(_)) => Outcome::Refused(StoreError::Exists {
-            kind,
-            name: name.clone(),
-        }),
-        (Operation::Update { version, document }, Some(found)) if *version == found.version => {
-            let document = std::mem::take(document);
-            Outcome::Wrote(Some(changeset.put(kind, name, found.deleting, document)?))
+        (Operation::MarkDeleting, Some(found)) if !found.deleting => {
+            Outcome::Wrote(Some(changeset.put(kind, name, true, found.document)?))
         }
-        (Operation::Update { version, .. }, Some(found)) => {
-            Outcome::Refused(StoreError::Conflict {
+        (Operation::Remove, Some(_)) => {
+            changeset.remove(kind, name)?;
+            Outcome::Wrote(None)
+        }
+        (Operation::MarkDeleting | Operation::Remove, found) => Outcome::Unchanged(found),
+    })
+}
+
+/// Why an operation can't be done to what there is.
+fn refusal(
+    kind: Kind,
+    name: &str,
+    operation: &Operation,
+    found: Option<&Entry>,
+) -> Option<StoreError> {
+    let name = name.to_owned();
+    match (operation, found) {
+        (Operation::Create { .. }, Some(_)) => Some(StoreError::Exists { kind, name }),
+        (Operation::Update { version, .. }, Some(found)) if *version != found.version => {
+            Some(StoreError::Conflict {
                 kind,
-                name: name.clone(),
+                name,
                 expected: *version,
                 found: found.version,
             })
         }
-        (Operation::MarkDeleting, Some(found)) if found.deleting => Outcome::Unchanged(Some(found)),
-        (Operation::MarkDeleting, Some(found)) => {
-            Outcome::Wrote(Some(changeset.put(kind, name, true, found.document)?))
+        (Operation::Remove, Some(found)) if !found.deleting => {
+            Some(StoreError::NotMarked { kind, name })
         }
-        (Operation::Remove, Some(found)) if found.deleting => {
-            changeset.remove(kind, name)?;
-            Outcome::Wrote(None)
-        }
-        (Operation::Remove, Some(_)) => Outcome::Refused(StoreError::NotMarked {
-            kind,
-            name: name.clone(),
-        }),
-        (Operation::Remove, None) => Outcome::Unchanged(None),
         (Operation::Update { .. } | Operation::MarkDeleting, None) => {
-            Outcome::Refused(StoreError::NotFound {
-                kind,
-                name: name.clone(),
-            })
+            Some(StoreError::NotFound { kind, name })
         }
-    })
+        _ => None,
+    }
 }
 
 fn written(batch: &[Request], outcomes: &[Outcome]) -> Vec<(Kind, String, Option<Entry>)> {
