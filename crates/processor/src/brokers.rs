@@ -54,6 +54,7 @@ struct Reach {
     kind: BrokerKind,
     servers: Vec<SocketAddress>,
     tls: Tls,
+    tls_ca: Option<PathBuf>,
     login: Option<Login>,
     policy: AddressPolicy,
 }
@@ -90,7 +91,7 @@ impl Brokers {
                 .collect::<Result<_, BadTlsName>>()
                 .map_err(|bad| unsupported(endpoint, format!("be reached: {bad}")))?,
             connect: ConnectOptions {
-                roots: self.fnap_roots.clone(),
+                roots: self.roots(endpoint),
                 ..ConnectOptions::new(self.dialer(endpoint))
             },
             credentials: login
@@ -107,7 +108,7 @@ impl Brokers {
             delivery_timeout: DELIVERY,
             ..KafkaConfig::new(servers.collect(), self.dialer(endpoint))
         };
-        let config = match self.kafka_tls(&endpoint.tls) {
+        let config = match self.kafka_tls(endpoint) {
             Some(tls) => config.with_tls(tls),
             None => config,
         };
@@ -117,14 +118,20 @@ impl Brokers {
         })
     }
 
-    fn kafka_tls(&self, tls: &Tls) -> Option<KafkaTls> {
-        let server_name = match tls {
+    /// Those that the endpoint names, or the process's own, which are read once for all.
+    fn roots(&self, endpoint: &Endpoint) -> TlsRoots {
+        let own = endpoint.tls_ca.clone().map(TlsRoots::with_file);
+        own.unwrap_or_else(|| self.fnap_roots.clone())
+    }
+
+    fn kafka_tls(&self, endpoint: &Endpoint) -> Option<KafkaTls> {
+        let server_name = match &endpoint.tls {
             Tls::Plaintext => return None,
             Tls::OwnName => None,
             Tls::Name(name) => Some(name.to_string()),
         };
         Some(KafkaTls {
-            ca_file: self.tls_roots.clone(),
+            ca_file: endpoint.tls_ca.clone().or_else(|| self.tls_roots.clone()),
             server_name,
         })
     }
@@ -162,6 +169,7 @@ impl Reach {
             kind: endpoint.kind,
             servers,
             tls: endpoint.tls.clone(),
+            tls_ca: endpoint.tls_ca.clone(),
             login: endpoint.login.clone(),
             policy: endpoint.policy.clone(),
         }

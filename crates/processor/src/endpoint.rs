@@ -1,5 +1,7 @@
 //! A queue and how to reach it, checked.
 
+use std::path::PathBuf;
+
 use eson_broker::{QueueId, Secret};
 use eson_client::{BadTlsName, TlsName};
 use eson_protocol::{AddressPolicy, BrokerKind, UnknownBrokerKind};
@@ -18,6 +20,8 @@ pub struct Endpoint {
     pub servers: Vec<SocketAddress>,
     /// How the connection is protected.
     pub tls: Tls,
+    /// A PEM file with the only authorities to believe; none leaves that to the process.
+    pub tls_ca: Option<PathBuf>,
     /// The queue's name at the broker.
     pub queue: String,
     /// The identity that the queue must have, where the caller knows it.
@@ -111,6 +115,9 @@ impl TryFrom<proto::Endpoint> for Endpoint {
             kind,
             servers: servers(kind, &endpoint.servers)?,
             tls: tls(endpoint.tls, &endpoint.tls_name)?,
+            tls_ca: Some(endpoint.tls_ca)
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
             login: login(endpoint.mechanism, endpoint.username, endpoint.password)?,
             policy: policy(&endpoint.trusted_networks)?,
             queue_id: Some(endpoint.queue_id)

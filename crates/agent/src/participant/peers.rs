@@ -1,5 +1,7 @@
 //! How other participants are met.
 
+use std::path::PathBuf;
+
 use eson_client::{Credentials, TlsRoots};
 use eson_protocol::{AddressPolicy, Name, Principal};
 
@@ -16,6 +18,8 @@ pub(crate) struct Peer {
     pub policy: AddressPolicy,
     /// Whose certificates are believed.
     pub roots: TlsRoots,
+    /// The file that they are in, where it is not the system's.
+    pub tls_ca: Option<PathBuf>,
     /// Whether credentials may go there without TLS.
     pub allow_plaintext: bool,
 }
@@ -46,6 +50,7 @@ impl Peer {
                 .tls_ca
                 .clone()
                 .map_or_else(TlsRoots::system, TlsRoots::with_file),
+            tls_ca: peer.tls_ca.clone(),
             allow_plaintext: peer.plaintext_auth,
         })
     }

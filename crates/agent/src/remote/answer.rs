@@ -113,7 +113,12 @@ impl Copy {
             kind: self.kind.to_string(),
             servers: self.servers.iter().map(ToString::to_string).collect(),
             tls: self.tls,
-            tls_name: String::new(),
+            tls_ca: self
+                .peer
+                .tls_ca
+                .as_ref()
+                .map(|file| file.display().to_string())
+                .unwrap_or_default(),
             queue: self.queue.clone(),
             mechanism,
             username,
