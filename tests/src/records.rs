@@ -163,6 +163,19 @@ pub fn read_topic(client: &ClientConfig, topic: &str) -> Result<Vec<Sample>, Str
     drain(&consumer, partitions)
 }
 
+/// How many records the topic has: cheaper to ask than to read them.
+fn count(client: &ClientConfig, topic: &str) -> Result<i64, String> {
+    let text = |cause: KafkaError| cause.to_string();
+    let consumer: BaseConsumer = client.create().map_err(text)?;
+    let mut records = 0;
+    for partition in 0..partitions(&consumer, topic)? {
+        let ends = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10));
+        let (low, high) = ends.map_err(text)?;
+        records += high - low;
+    }
+    Ok(records)
+}
+
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32, String> {
     let metadata = consumer
         .fetch_metadata(Some(topic), Duration::from_secs(10))
@@ -218,7 +231,13 @@ pub fn await_copy(
     until(
         &format!("{} records in {topic}", source.len()),
         deadline,
-        || compare(source, &read_topic(client, topic)?),
+        || {
+            let there = count(client, topic)?;
+            if there < source.len() as i64 {
+                return Err(format!("{there} are there"));
+            }
+            compare(source, &read_topic(client, topic)?)
+        },
     )
 }
 
