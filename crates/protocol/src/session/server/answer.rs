@@ -52,8 +52,9 @@ impl ServerSession {
         }
     }
 
-    /// Asks for the events of WRITE FLOW: `354`. [`ServerEvent::EventLine`]s follow, and
-    /// [`ServerEvent::EndOfEvents`] with the turn to answer.
+    /// Asks for the events of WRITE FLOW: `354`.
+    /// [`ServerEvent::EventLine`](super::ServerEvent::EventLine) follows for each, and
+    /// [`ServerEvent::EndOfEvents`](super::ServerEvent::EndOfEvents) with the turn to answer.
     pub fn accept_events(&mut self, _write: WriteTurn) {
         if self.answering().is_some() {
             let text = "go on, one event a line; a line with only a dot ends";
@@ -63,7 +64,7 @@ impl ServerSession {
     }
 
     /// Begins a SASL exchange: takes the initial response, or asks for it by `220 OK`.
-    /// [`ServerEvent::SaslResponse`] follows.
+    /// [`ServerEvent::SaslResponse`](super::ServerEvent::SaslResponse) follows.
     pub fn start_exchange(&mut self, _start: ExchangeStart) {
         if let Some(pending) = self.answering() {
             self.state = match pending.initial {
@@ -86,7 +87,7 @@ impl ServerSession {
 
     /// Ends the exchange with success. Final data of the server, such as SCRAM's signature, goes
     /// out as one more challenge, which the client answers with an empty line.
-    /// [`ServerEvent::Authenticated`] follows in either case.
+    /// [`ServerEvent::Authenticated`](super::ServerEvent::Authenticated) follows in either case.
     pub fn succeed(&mut self, _exchange: Exchange, final_data: Option<&[u8]>) {
         if !self.exchanging() {
             return;
