@@ -2,7 +2,7 @@
 //!
 //! [`Broker`] is the draft's figure 3 (create, read, update and delete a queue, list consumers),
 //! with the credentials that figure 2 asks for and with reading and writing. Each kind is one
-//! module; every kind passes the same contract test (`tests/contract.rs`).
+//! module; every kind passes the same contract test (`tests/contract/`).
 
 mod backoff;
 mod chunk;

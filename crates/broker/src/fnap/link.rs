@@ -1,6 +1,6 @@
 //! Sessions with the FNAA, and its refusals as errors of a broker.
 
-use eson_client::{Address, Client, ClientError, DialError};
+use eson_client::{Address, Client, ClientError, Credentials, DialError};
 use eson_protocol::{Code, Command, DataLine, Reply, Status};
 
 use super::FnapOptions;
@@ -118,7 +118,6 @@ impl Link {
     }
 
     fn unauthenticated(&self, cause: String) -> BrokerError {
-        use eson_client::Credentials;
         let user = match &self.options.credentials {
             Some(
                 Credentials::Plain { user, .. }

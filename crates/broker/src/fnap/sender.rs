@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use eson_client::{Client, ClientError};
 use eson_protocol::{EventFormat, Name, Positions, StorePosition};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::describe::Limits;
 use super::link::Link;
@@ -16,6 +17,10 @@ use crate::backoff::Backoff;
 
 /// How many bytes of lines go into one WRITE FLOW, where the FNAA takes so many.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// How long a batch is sent again and again before the writer gives up, and whoever has opened it
+/// gets to know.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Some lines of one partition of the source.
 pub(super) struct Part {
@@ -168,10 +173,11 @@ impl Sender {
         Some(batch)
     }
 
-    /// Sends a batch until it is acknowledged or refused for good.
+    /// Sends a batch until it is acknowledged, refused for good, or has failed for too long.
     async fn deliver(&mut self, batch: Batch) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + PATIENCE;
         while let Err(error) = self.send(&batch).await {
-            if !error.is_transient() {
+            if !error.is_transient() || Instant::now() + self.backoff.wait() > deadline {
                 return Err(error);
             }
             tracing::debug!(flow = %self.flow, %error, "a batch goes out again");
