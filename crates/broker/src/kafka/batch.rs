@@ -8,8 +8,9 @@
 use std::io;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use crc32c::{crc32c, crc32c_combine};
+use crc32c::crc32c;
 
+use super::checksum::join;
 use super::compression::Compression;
 
 /// The bytes before the records.
@@ -41,7 +42,10 @@ pub(crate) struct Batch {
     pub(crate) producer_id: i64,
     pub(crate) count: i32,
     pub(crate) records: Bytes,
-    records_crc: u32,
+    /// The checksum of the bytes under it, and of those of them that stood before the records:
+    /// none, where only the records have been summed.
+    crc: u32,
+    header_crc: u32,
 }
 
 /// Who writes a batch, for the broker's detection of duplicates.
@@ -67,7 +71,8 @@ impl Batch {
             max_timestamp,
             producer_id: -1,
             count,
-            records_crc: crc32c(&records),
+            crc: crc32c(&records),
+            header_crc: 0,
             records,
         }
     }
@@ -112,7 +117,8 @@ impl Batch {
                 head.advance(2 + 4);
                 head.get_i32()
             },
-            records_crc: crc32c_combine(header_crc, crc, records.len()),
+            crc,
+            header_crc,
             records,
         }))
     }
@@ -166,7 +172,9 @@ impl Batch {
         head.put_i16(producer.epoch);
         head.put_i32(sequence);
         head.put_i32(self.count);
-        let crc = crc32c_combine(crc32c(&checked), self.records_crc, self.records.len());
+        // Joining is linear: this takes the old header's part out and puts the new one's in.
+        let changed = self.header_crc ^ crc32c(&checked);
+        let crc = join(changed, self.crc, self.records.len());
         let mut header = BytesMut::with_capacity(HEADER);
         header.put_i64(0);
         // A batch is far smaller than 2 GiB: it came in a response or was built by us.

@@ -14,6 +14,7 @@
 
 mod access;
 mod batch;
+mod checksum;
 mod cluster;
 mod compression;
 mod config;
