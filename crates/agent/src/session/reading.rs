@@ -46,14 +46,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     ) -> Result<Status, End> {
         self.flush().await?;
         while !progress.is_complete() {
+            // The empty line that ends a followed reading may have come with the command itself.
+            if matches!(self.session.next_event(), Some(ServerEvent::EndOfRead)) {
+                return Ok(Status::done());
+            }
             let stop = self.service.stop.clone();
             let next = tokio::select! {
                 next = reading.reader.next() => next,
                 received = self.receive(), if self.session.wants_input() => {
                     received?;
-                    if matches!(self.session.next_event(), Some(ServerEvent::EndOfRead)) {
-                        return Ok(Status::done());
-                    }
                     continue;
                 }
                 () = stop.cancelled() => {
