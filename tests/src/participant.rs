@@ -277,8 +277,13 @@ impl Participant {
 /// When it has not been built: `make build` does it.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).expect("a test lies in deps/");
+    let own = std::env::current_exe().unwrap();
+    let beside = own.parent().expect("a program lies in a directory");
+    // A test lies in deps/, a program beside the others.
+    let profile = match beside.ends_with("deps") {
+        true => beside.parent().expect("deps/ lies in a directory"),
+        false => beside,
+    };
     let path = profile.join(name);
     assert!(
         path.exists(),
