@@ -127,15 +127,6 @@ pub(crate) fn sasl_endpoint(topic: &str, credential: &Credential) -> Endpoint {
     }
 }
 
-/// The same over TLS.
-pub(crate) fn sasl_tls_endpoint(topic: &str, credential: &Credential) -> Endpoint {
-    Endpoint {
-        servers: vec![kafka().sasl_tls()],
-        tls: true,
-        ..sasl_endpoint(topic, credential)
-    }
-}
-
 pub(crate) fn leg(id: &str, topic: &str) -> Leg {
     Leg {
         id: id.to_owned(),

@@ -13,8 +13,8 @@ use eson_tests::records::await_copy;
 use eson_tests::until;
 
 use ground::{
-    DEADLINE, FlowProcessor, admin, bridge, credential, kafka, leg, librdkafka, produce, samples,
-    sasl_endpoint, sasl_tls_endpoint, source, topic, until_leg, until_state,
+    DEADLINE, FlowProcessor, admin, bridge, credential, leg, librdkafka, produce, samples,
+    sasl_endpoint, source, topic, until_leg, until_state,
 };
 
 #[tokio::test]
@@ -88,33 +88,6 @@ async fn a_revoked_reader_is_told() {
     let expected = [Kind::Denied, Kind::Unauthenticated];
     assert!(expected.contains(&error.kind()), "{error:?}");
     assert!(!processor.log().contains(alice.password.expose()));
-}
-
-#[tokio::test]
-async fn tls_is_checked_against_the_given_authorities() {
-    let (from, to) = (topic(1).await, topic(1).await);
-    let rabbit = credential("rabbit");
-    let granted = admin().grant(&from, &rabbit, Lease::Granted).await;
-    granted.expect("granted");
-    let samples = samples(100, 1);
-    produce(&from, &samples).await;
-    let mut spec = bridge(&from, &to);
-    spec.sources = vec![sasl_tls_endpoint(&from, &rabbit)];
-
-    let stranger = FlowProcessor::start().await;
-    let client = stranger.client().await;
-    client.create(spec.clone()).await.expect("created");
-    let error = until_leg(&client, "leg", |leg| leg.error.is_some())
-        .await
-        .error;
-    assert_eq!(error.expect("the reason").side(), Side::Source);
-
-    let roots = kafka().ca_file();
-    let arguments = ["--tls-roots".as_ref(), roots.as_os_str()];
-    let processor = FlowProcessor::start_with(&arguments).await;
-    let client = processor.client().await;
-    client.create(spec).await.expect("created");
-    await_copy(&librdkafka(), &to, &samples, DEADLINE);
 }
 
 #[tokio::test]
