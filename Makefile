@@ -34,7 +34,7 @@ test: setup ## everything, against real Kafka and real BIND too
 	@scripts/run-tests
 
 rounds: setup build ## the rounds of killing alone: make rounds ROUNDS=300 SEED=1
-	cargo test -p eson-tests --test rounds -- --nocapture
+	cargo test --workspace --test rounds -- --nocapture
 
 demo: ## two participants, from nothing to events arriving; KEEP=1 leaves them running
 	@scripts/demo

@@ -15,7 +15,8 @@ use crate::watchdog;
 const FAREWELL: Duration = Duration::from_secs(30);
 
 /// A running process, in a process group of its own, with its output in a file. Dropping it kills
-/// the whole group; a test process that dies takes it along.
+/// the whole group, and shows its last lines when a test fails; a test process that dies takes it
+/// along.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -119,6 +120,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}'s last lines:\n{}", self.name, self.last_lines());
+        }
         let group = self.id();
         // The group may have ended by itself: then there is nobody to signal.
         kill("KILL", &format!("-{group}"));

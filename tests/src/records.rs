@@ -1,16 +1,19 @@
 //! Records as librdkafka, a Kafka client that is not the product's, writes and reads them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::kafka::{ADMIN, Kafka};
 use crate::wait::until;
@@ -104,8 +107,12 @@ pub fn produce<'a>(
     client
         .set("enable.idempotence", "true")
         .set("linger.ms", "5")
-        .set("message.timeout.ms", "300000");
-    let producer: BaseProducer = client.create().unwrap();
+        .set("message.timeout.ms", "300000")
+        .set("debug", "eos,broker,security")
+        .set_log_level(RDKafkaLogLevel::Debug);
+    let deliveries = Deliveries::default();
+    let producer: BaseProducer<Deliveries> =
+        client.create_with_context(deliveries.clone()).unwrap();
     for sample in samples {
         let mut record = Some(record(topic, sample));
         while let Some(unsent) = record.take() {
@@ -121,7 +128,53 @@ pub fn produce<'a>(
     }
     producer
         .flush(Duration::from_secs(300))
-        .unwrap_or_else(|cause| panic!("{topic}: not all acknowledged: {cause}"));
+        .unwrap_or_else(|cause| panic!("{topic}: not all acknowledged: {cause}\n{deliveries}"));
+    assert!(!deliveries.any_failed(), "{topic}: {deliveries}");
+}
+
+/// What became of a producer's records, and what the producer last said of its work.
+#[derive(Clone, Default)]
+struct Deliveries(Arc<Mutex<(VecDeque<String>, Option<String>)>>);
+
+impl Deliveries {
+    const LINES: usize = 300;
+
+    fn any_failed(&self) -> bool {
+        self.0.lock().unwrap().1.is_some()
+    }
+}
+
+impl fmt::Display for Deliveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (lines, failure) = &*self.0.lock().unwrap();
+        let failure = failure.as_deref().unwrap_or("none");
+        writeln!(
+            f,
+            "first failed delivery: {failure}; the client's last lines:"
+        )?;
+        lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let lines = &mut self.0.lock().unwrap().0;
+        if lines.len() == Self::LINES {
+            lines.pop_front();
+        }
+        lines.push_back(format!("{facility} {message}"));
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((cause, _)) = result {
+            let failure = &mut self.0.lock().unwrap().1;
+            failure.get_or_insert_with(|| cause.to_string());
+        }
+    }
 }
 
 fn record<'a>(topic: &'a str, sample: &'a Sample) -> BaseRecord<'a, [u8], [u8]> {

@@ -89,7 +89,7 @@ async fn a_failed_leg_stays_failed_until_it_is_resumed_or_updated() {
     client.create(bridge()).await.expect("created");
     until_state(&client, "bridge", State::Running).await;
     for again in ["resume", "update"] {
-        faults.fail_reading(denied());
+        faults.fail_reading(BrokerError::Fenced(FLOW.to_owned()));
         until_state(&client, "bridge", State::Failed).await;
         client.create(bridge()).await.expect("created already");
         let status = client.describe("bridge").await.expect("a status");
@@ -120,6 +120,24 @@ async fn a_right_that_arrives_late_is_waited_for_and_one_that_does_not_fails() {
     client.destroy("bridge").await.expect("destroyed");
     client.create(bridge()).await.expect("created");
     until_state(&client, "bridge", State::Failed).await;
+}
+
+#[tokio::test]
+async fn a_right_that_is_given_back_is_found_by_itself() {
+    let ground = Ground::with_queues(1, 1).await;
+    let faults = ground.inject(ORANGE, Faults::default());
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    until_state(&client, "bridge", State::Running).await;
+    *faults.open_error.lock().expect("no panic") = Some(denied());
+    faults.fail_reading(denied());
+    until_state(&client, "bridge", State::Failed).await;
+
+    *faults.open_error.lock().expect("no panic") = None;
+    let status = until_state(&client, "bridge", State::Running).await;
+    assert_eq!(status.error, None, "what is over is no longer told");
+    ground.produce(0..10).await;
+    ground.until_count(BLUE, COPY, 10).await;
 }
 
 #[tokio::test]

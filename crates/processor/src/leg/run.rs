@@ -49,8 +49,9 @@ impl Task {
     }
 
     async fn live(&mut self) {
-        let mut backoff = Backoff::default();
-        let mut settling = Backoff::default();
+        let mut backoff = Backoff::soon();
+        let mut settling = Backoff::soon();
+        let mut mending = Backoff::seldom();
         while self.wait_to_run().await.is_continue() {
             let trouble = match self.attempt(&mut backoff).await {
                 Ended::Wish => continue,
@@ -67,7 +68,7 @@ impl Task {
             } else if self.may_settle(&trouble) && settling.attempts() < SETTLING_ATTEMPTS {
                 self.wait_to_retry(trouble, settling.next()).await;
             } else {
-                self.fail(trouble).await;
+                self.fail(trouble, &mut mending).await;
             }
         }
     }
@@ -85,7 +86,8 @@ impl Task {
     }
 
     async fn attempt(&mut self, backoff: &mut Backoff) -> Ended {
-        if self.report.state() != State::Retrying {
+        // What was wrong last is told until it is seen to be over.
+        if !matches!(self.report.state(), State::Retrying | State::Failed) {
             self.report.enter(State::Starting);
         }
         let opening = Opening {
@@ -117,7 +119,7 @@ impl Task {
     /// Whether the trouble may be that a cluster has not told all its members yet.
     fn may_settle(&self, trouble: &Trouble) -> bool {
         let opening = matches!(self.report.state(), State::Starting | State::Retrying);
-        opening && trouble.may_be_too_early()
+        opening && trouble.may_be_given_back()
     }
 
     async fn wait_to_retry(&mut self, trouble: Trouble, wait: Duration) {
@@ -139,11 +141,20 @@ impl Task {
         }
     }
 
-    /// Stays failed until somebody stops the leg.
-    async fn fail(&mut self, trouble: Trouble) {
-        tracing::error!(leg = self.report.id(), error = trouble.text(), "giving up");
+    /// Stays failed until somebody stops the leg; a right, user or queue that is missing is
+    /// looked for again from time to time, since somebody may give it back.
+    async fn fail(&mut self, trouble: Trouble, mending: &mut Backoff) {
+        if self.report.state() == State::Running {
+            mending.reset();
+        }
+        let error = trouble.text().to_owned();
+        let again = trouble.may_be_given_back().then(|| mending.next());
+        tracing::error!(leg = self.report.id(), error, ?again, "failed");
         self.report.enter_with(State::Failed, trouble);
-        self.wishes.until(|wish| wish == Wish::Stop).await;
+        match again {
+            Some(wait) => self.rest(wait).await,
+            None => self.wishes.until(|wish| wish == Wish::Stop).await,
+        }
     }
 }
 

@@ -58,9 +58,9 @@ impl Trouble {
         self.transient
     }
 
-    /// Whether it is what a broker says of a queue, right or user that it has not yet heard of:
-    /// clusters tell their members a moment later.
-    pub(crate) fn may_be_too_early(&self) -> bool {
+    /// Whether a queue, right or user is missing: not there yet, since clusters tell their members
+    /// a moment later, or until somebody gives it back.
+    pub(crate) fn may_be_given_back(&self) -> bool {
         use proto::error::Kind::{Denied, NotFound, Unauthenticated};
         matches!(self.kind, Denied | NotFound | Unauthenticated)
     }
@@ -122,7 +122,7 @@ mod tests {
             cause: "connection refused".into(),
         };
         let trouble = Trouble::at_destination(&unreachable);
-        assert!(trouble.is_transient() && !trouble.may_be_too_early());
+        assert!(trouble.is_transient() && !trouble.may_be_given_back());
         let message = trouble.to_proto();
         assert_eq!(message.side(), proto::error::Side::Destination);
         assert_eq!(message.kind(), proto::error::Kind::Unreachable);
