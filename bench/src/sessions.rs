@@ -4,8 +4,7 @@ use eson_tests::participant::{Identity, Names, Queues};
 use eson_tests::process::resident_kib;
 use eson_tests::{Participant, RawFnap};
 
-/// As many as 20,000 descriptors, a common hard limit, allow: the client needs two for each.
-const SESSIONS: usize = 9_000;
+const SESSIONS: usize = 10_000;
 
 pub(crate) fn measure() {
     let identity = Identity::new("orange.example");

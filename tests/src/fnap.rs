@@ -13,8 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// One connection to an FNAA.
 #[derive(Debug)]
 pub struct RawFnap {
-    reader: BufReader<TcpStream>,
-    writer: TcpStream,
+    stream: BufReader<TcpStream>,
 }
 
 /// A reply: the data lines, if any, and the status line, all without line ends.
@@ -71,11 +70,12 @@ impl RawFnap {
     /// # Errors
     /// What the system says.
     pub fn try_connect(server: SocketAddr) -> io::Result<Self> {
-        let writer = TcpStream::connect(server)?;
-        writer.set_read_timeout(Some(PATIENCE))?;
-        writer.set_nodelay(true)?;
-        let reader = BufReader::new(writer.try_clone()?);
-        Ok(Self { reader, writer })
+        let stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
     }
 
     /// Connects, reads the greeting and authenticates with PLAIN.
@@ -108,7 +108,7 @@ impl RawFnap {
     /// # Panics
     /// When the connection is gone.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.writer.write_all(bytes).unwrap();
+        self.stream.get_ref().write_all(bytes).unwrap();
     }
 
     /// Sends one line, ended by CRLF.
@@ -121,7 +121,8 @@ impl RawFnap {
     }
 
     fn try_send(&mut self, line: &str) -> Result<(), String> {
-        self.writer
+        self.stream
+            .get_ref()
             .write_all(format!("{line}\r\n").as_bytes())
             .map_err(|cause| cause.to_string())
     }
@@ -140,7 +141,7 @@ impl RawFnap {
     /// When the connection ends or nothing comes for a minute and a half.
     pub fn try_line(&mut self) -> Result<String, String> {
         let mut line = String::new();
-        match self.reader.read_line(&mut line) {
+        match self.stream.read_line(&mut line) {
             Ok(0) => Err("the server has closed the connection".to_owned()),
             Ok(_) => line
                 .strip_suffix("\r\n")
@@ -243,7 +244,7 @@ impl RawFnap {
 
     /// Whether the server has closed the connection; waits for it, and drops what comes before.
     pub fn closes(&mut self) -> bool {
-        io::copy(&mut self.reader, &mut io::sink()).is_ok()
+        io::copy(&mut self.stream, &mut io::sink()).is_ok()
     }
 }
 

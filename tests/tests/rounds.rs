@@ -19,7 +19,6 @@ use rdkafka::ClientConfig;
 
 const RECORDS: usize = 50_000;
 const PARTITIONS: i32 = 3;
-const BATCH: usize = 250;
 const FLOW: &str = "numbers.flows.orange.example";
 const LOCAL: &str = "numbers.flows.blue.example";
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -64,14 +63,16 @@ fn nothing_is_lost_in_any_round() {
 
     let source = Arc::new(numbered());
     let progress = Progress::default();
-    let producing = start_producing(admin_client(&world.kafkas[0]), &source, &progress);
+    // Several in each round, so that what a round waits for is never more than it allows.
+    let batch = (RECORDS / rounds / 3).clamp(1, 250);
+    let producing = start_producing(admin_client(&world.kafkas[0]), &source, batch, &progress);
     let mut guests = Guests::default();
     for round in 1..=rounds {
         progress.allow(RECORDS * round / rounds);
         let victim = *seed.choose(&VICTIMS);
         println!("round {round}: {victim:?}, {} written", progress.written());
         guests.come_and_go(&world, &mut seed);
-        progress.wait_for(RECORDS * (round - 1) / rounds + seed.below(BATCH as u64) as usize);
+        progress.wait_for(RECORDS * (round - 1) / rounds + seed.below(batch as u64) as usize);
         kill(&mut world, victim);
     }
     producing.join().expect("the producer failed");
@@ -129,11 +130,12 @@ impl Progress {
 fn start_producing(
     client: ClientConfig,
     source: &Arc<Vec<Sample>>,
+    batch: usize,
     progress: &Progress,
 ) -> thread::JoinHandle<()> {
     let (source, progress) = (Arc::clone(source), progress.clone());
     thread::spawn(move || {
-        for batch in source.chunks(BATCH) {
+        for batch in source.chunks(batch) {
             let next = progress.written() + batch.len();
             until("leave to go on", PATIENCE * 4, || {
                 let allowed = progress.allowed.load(Ordering::Relaxed);

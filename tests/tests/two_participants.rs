@@ -39,7 +39,7 @@ fn every_record_arrives_through_a_kill_of_every_process() {
     let source = Arc::new(samples(&mut seed));
     let progress = Progress::default();
     let producing = start_producing(producer, &source, &progress);
-    kill_each_once(&mut world, &progress);
+    kill_each_once(&mut world, &copy, &progress);
     producing.join().expect("the producer failed");
 
     let blue = admin_client(&world.kafkas[1]);
@@ -176,13 +176,23 @@ fn start_producing(
     })
 }
 
-/// Each process is killed while records are being written, and comes back.
-fn kill_each_once(world: &mut World, progress: &Progress) {
+/// Each process is killed while records are being written, and comes back. When Blue's processor
+/// logs in again, Orange's Kafka has forgotten its user, as Kafkas do that lose their metadata:
+/// the participants mend that between themselves.
+fn kill_each_once(world: &mut World, copy: &str, progress: &Progress) {
     let step = RECORDS / 10;
     progress.go_on(step);
     kill_processors(world.orange());
     progress.go_on(step);
+    let user = copy.split('.').next().unwrap();
+    world.kafkas[0].forget_user(user);
     kill_processors(world.blue());
+    until("Blue's user to be back", PATIENCE, || {
+        let users = world.kafkas[0].users();
+        check(users.iter().any(|line| line.contains(user)), || {
+            format!("{users:?}")
+        })
+    });
     progress.go_on(step);
     restart_agent(&mut world.participants[0]);
     progress.go_on(step);

@@ -19,6 +19,7 @@ const MAX_ITERATIONS: u32 = 1_000_000;
 /// One login on its way.
 pub(crate) struct SaslExchange {
     session: Session,
+    is_scram: bool,
     running: bool,
 }
 
@@ -35,6 +36,7 @@ impl SaslExchange {
             .map_err(|_| format!("this client can't do {mechanism}"))?;
         Ok(Self {
             session,
+            is_scram: mechanism.to_ascii_uppercase().starts_with("SCRAM-"),
             running: true,
         })
     }
@@ -46,6 +48,9 @@ impl SaslExchange {
                 Some([]) => Ok(Vec::new()),
                 _ => Err("the server goes on with a login that is complete".to_owned()),
             };
+        }
+        if self.is_scram && challenge.is_some_and(|message| !is_scram_message(message)) {
+            return Err("the server's challenge is no SCRAM message".to_owned());
         }
         let mut response = Cursor::new(Vec::new());
         let state = self
@@ -68,6 +73,13 @@ impl SaslExchange {
             _ => Err("the server accepted the login without proving that it knows the user".into()),
         }
     }
+}
+
+/// Whether each part can be an attribute of a SCRAM message (RFC 5802, section 5.1). rsasl's parser
+/// takes the length of each for granted, and panics on shorter ones.
+fn is_scram_message(message: &[u8]) -> bool {
+    let mut parts = message.split(|octet| *octet == b',');
+    parts.all(|part| matches!(part, [letter, b'=', ..] if letter.is_ascii_alphabetic()))
 }
 
 fn explain(cause: &SessionError) -> String {
@@ -197,6 +209,39 @@ mod tests {
             .respond(Some(challenge.as_bytes()))
             .expect_err("refused");
         assert!(error.contains("4000000000"), "{error}");
+    }
+
+    #[test]
+    fn a_malformed_scram_challenge_is_an_error() {
+        for challenge in [
+            "",
+            ",",
+            "r",
+            "r=x",
+            "r=x,",
+            "r=x,s",
+            "r=x,s=eA==,",
+            "r=x,s=eA==,i",
+            "r=,,",
+            "e",
+            "v",
+        ] {
+            let mut exchange = scram();
+            exchange.respond(None).expect("client first");
+            let answer = exchange.respond(Some(challenge.as_bytes()));
+            answer.expect_err(challenge);
+        }
+        let mut exchange = scram();
+        let first = exchange.respond(None).expect("client first");
+        let nonce = nonce(&first);
+        let challenge = format!("r={nonce}server,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
+        let answer = exchange.respond(Some(challenge.as_bytes()));
+        answer.expect("client final");
+        for proof in ["", "v", "e", ",", "v=,"] {
+            exchange
+                .respond(Some(proof.as_bytes()))
+                .expect_err("no proof");
+        }
     }
 
     #[test]

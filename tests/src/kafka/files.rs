@@ -42,7 +42,12 @@ Configuration:
 ";
 
 /// One replica of everything, because there is one broker; few partitions of the internal topics,
-/// because each costs time at the start; no wait for further group members.
+/// because each costs time at the start; no wait for further group members; a short session, since a
+/// broker that was killed is let in again only when its last session has ended.
+///
+/// Snapshots of the metadata early and often: where a broker starts from the log alone and the log
+/// tells of a deleted SCRAM user, Kafka 4.3 may forget every SCRAM user, the administrator included
+/// (`ScramDelta.apply` drops the whole mechanism when it meets the deletion first).
 fn common_properties(dir: &Path, ports: &Ports) -> String {
     format!(
         "\
@@ -62,6 +67,9 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
+metadata.log.max.record.bytes.between.snapshots=1024
 auto.create.topics.enable=false
 ",
         controller = ports.controller,

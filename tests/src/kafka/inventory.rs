@@ -22,6 +22,22 @@ impl Kafka {
             .collect()
     }
 
+    /// Deletes a user's SCRAM credential behind everybody's back.
+    pub fn forget_user(&self, name: &str) {
+        self.tool(&[
+            "kafka.admin.ConfigCommand",
+            "--bootstrap-server",
+            &self.plaintext(),
+            "--alter",
+            "--delete-config",
+            "SCRAM-SHA-256",
+            "--entity-type",
+            "users",
+            "--entity-name",
+            name,
+        ]);
+    }
+
     /// The access rules, each in a line of Kafka's with the resource that it is about.
     #[must_use]
     pub fn access_rules(&self) -> Vec<String> {

@@ -168,6 +168,10 @@ impl Request<'_> {
                 spec.generation += 1;
                 subscriber.status.condition.failure = None;
                 handed_over = true;
+            } else if options.credential_again {
+                // Who asks again may have been turned down by the broker: it is granted anew.
+                spec.generation += 1;
+                subscriber.status.credential = Some((0, spec.lease));
             }
         };
         let stored = self

@@ -10,7 +10,7 @@ use eson_protocol::{BrokerKind, Name, Server, Status, TransportSecurity};
 
 use super::Participant;
 use crate::config;
-use crate::resource::{Failure, FlowSpec, Subscriber};
+use crate::resource::{Failure, Flow, QueueState, Subscriber};
 
 /// A broker and what the configuration says of it.
 pub(crate) struct BrokerEntry {
@@ -152,14 +152,16 @@ impl Brokers {
 }
 
 impl Participant {
-    /// How a processor of ours reaches a flow of ours.
+    /// How a processor of ours reaches a flow of ours, and no other queue of that name.
     ///
     /// # Errors
     /// When the configuration has lost the flow's broker.
-    pub(crate) fn flow_endpoint(&self, spec: &FlowSpec) -> Result<proto::Endpoint, Failure> {
-        Ok(self
+    pub(crate) fn flow_endpoint(&self, flow: &Flow) -> Result<proto::Endpoint, Failure> {
+        let spec = &flow.spec;
+        let endpoint = self
             .entry(&spec.broker)?
-            .endpoint(&spec.name, spec.queue.clone()))
+            .endpoint(&spec.name, spec.queue.clone());
+        Ok(with_identity(endpoint, &flow.status.queue))
     }
 
     /// How a processor of ours reaches a subscriber's copy.
@@ -173,7 +175,8 @@ impl Participant {
         let entry = self.entry(&subscriber.status.broker)?;
         let copy = subscriber.copy();
         let copy = copy.map_err(|error| Failure::refused(eson_protocol::Code::Name, error))?;
-        Ok(entry.endpoint(&copy, entry.copy_queue(subscriber)?))
+        let endpoint = entry.endpoint(&copy, entry.copy_queue(subscriber)?);
+        Ok(with_identity(endpoint, &subscriber.status.queue))
     }
 
     /// Lets a subscriber's credential log in here, where its copy is in the embedded queues. What
@@ -199,5 +202,13 @@ impl Participant {
         self.brokers.get(broker).ok_or_else(|| {
             Failure::backend(format!("the configuration has no broker {broker} any more"))
         })
+    }
+}
+
+/// A queue of that name that was created again by somebody else is not taken for ours.
+fn with_identity(endpoint: proto::Endpoint, queue: &QueueState) -> proto::Endpoint {
+    proto::Endpoint {
+        queue_id: queue.id().map(ToString::to_string).unwrap_or_default(),
+        ..endpoint
     }
 }

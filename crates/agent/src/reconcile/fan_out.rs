@@ -75,7 +75,7 @@ async fn apply(participant: &Participant, name: &Name) -> Result<(), Failure> {
     let spec = proto::Spec {
         id: instance(name),
         r#type: proto::ProcessorType::Distributor.into(),
-        sources: vec![participant.flow_endpoint(&flow.resource.spec)?],
+        sources: vec![participant.flow_endpoint(&flow.resource)?],
         legs,
     };
     Ok(participant.runtime.ensure(SHARD, spec).await?)

@@ -65,7 +65,7 @@ impl ProcessorReconciler {
             let Some(flow) = self.flow(source).await? else {
                 return Ok(None);
             };
-            sources.push(self.0.flow_endpoint(&flow.spec)?);
+            sources.push(self.0.flow_endpoint(&flow)?);
         }
         let mut legs = Vec::new();
         for destination in &spec.destinations {
@@ -74,7 +74,7 @@ impl ProcessorReconciler {
             };
             legs.push(proto::Leg {
                 id: leg_id(spec),
-                destination: Some(self.0.flow_endpoint(&flow.spec)?),
+                destination: Some(self.0.flow_endpoint(&flow)?),
                 start: Some(start(spec.start)),
                 paused: spec.activity == Activity::Paused,
             });

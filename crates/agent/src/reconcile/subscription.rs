@@ -204,7 +204,7 @@ impl SubscriptionReconciler {
         let spec = &stored.resource.spec;
         let leg = proto::Leg {
             id: leg_id(spec),
-            destination: Some(self.participant.flow_endpoint(&local.spec)?),
+            destination: Some(self.participant.flow_endpoint(local)?),
             // The copy begins where the subscription does.
             start: Some(start(eson_protocol::Start::Earliest)),
             paused: spec.activity == Activity::Paused,
