@@ -1,12 +1,12 @@
 //! The load of the bridge: a topic of JSON records, and whether a copy of it is the same.
 
 use std::fmt::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use eson_tests::records::{create_topic, plain_client};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sha2::{Digest, Sha256};
@@ -90,6 +90,17 @@ pub(crate) fn hashes(server: &str, topic: &str) -> Vec<String> {
         .collect()
 }
 
+/// The consumer's poll may also end early, after an event that is no message.
+fn next_message<'a>(consumer: &'a BaseConsumer, topic: &str) -> BorrowedMessage<'a> {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if let Some(message) = consumer.poll(PATIENCE) {
+            return message.unwrap();
+        }
+    }
+    panic!("{topic} does not go on")
+}
+
 fn hash(consumer: &BaseConsumer, topic: &str, partition: i32) -> String {
     let (_, end) = consumer
         .fetch_watermarks(topic, partition, PATIENCE)
@@ -101,10 +112,7 @@ fn hash(consumer: &BaseConsumer, topic: &str, partition: i32) -> String {
     let mut hash = Sha256::new();
     let mut next = 0;
     while next < end {
-        let Some(message) = consumer.poll(PATIENCE) else {
-            panic!("{topic} does not go on")
-        };
-        let message = message.unwrap();
+        let message = next_message(consumer, topic);
         for part in [message.key(), message.payload()] {
             let part = part.unwrap_or_default();
             hash.update((part.len() as u64).to_be_bytes());

@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, reason = "a harness panics where a test fails")]
 
 pub mod bind;
+pub mod certificates;
 pub mod discovery;
 pub mod fnap;
 pub mod kafka;
@@ -25,6 +26,7 @@ mod watchdog;
 pub mod world;
 
 pub use bind::Bind;
+pub use certificates::Certificates;
 pub use fnap::RawFnap;
 pub use kafka::Kafka;
 pub use participant::Participant;

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use super::{ADMIN, Authorization, Ports};
+use crate::certificates::Certificates;
 use crate::seed::{Seed, entropy};
 
 /// Writes everything into `dir`.
@@ -118,20 +118,9 @@ ssl.keystore.location={dir}/server.pem
     text
 }
 
-/// A certificate authority and a certificate for 127.0.0.1: `ca.pem` to trust, `server.pem` with
-/// key and chain for the broker.
+/// `ca.pem` to trust, and `server.pem` with key and chain for the broker.
 fn write_certificates(dir: &Path) {
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let server = CertificateParams::new(names).unwrap();
-    let server = server.signed_by(&key, &authority).unwrap();
-    fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
-    fs::write(
-        dir.join("server.pem"),
-        key.serialize_pem() + &server.pem() + &authority.pem(),
-    )
-    .unwrap();
+    let made = Certificates::make(dir, &["127.0.0.1", "localhost"]);
+    let read = |path| fs::read_to_string(path).unwrap();
+    fs::write(dir.join("server.pem"), read(made.key) + &read(made.chain)).unwrap();
 }

@@ -10,5 +10,6 @@ mod events;
 mod proof_of_concept;
 mod scenarios;
 mod stage;
+mod tls;
 mod transcripts;
 mod web;
