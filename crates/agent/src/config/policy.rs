@@ -43,7 +43,7 @@ pub struct Limits {
     pub unauthenticated_time: Duration,
     /// `idle-time`: how long a session may say nothing (30m).
     pub idle_time: Duration,
-    /// `event`: the longest event line of WRITE FLOW and READ FLOW (1MiB).
+    /// `event`: the longest event line of WRITE FLOW and READ FLOW (2MiB).
     pub event: usize,
     /// `write`: the most bytes of one WRITE FLOW (64MiB).
     pub write: usize,
@@ -58,7 +58,7 @@ impl Default for Limits {
             sessions_per_address: 100,
             unauthenticated_time: Duration::from_secs(60),
             idle_time: Duration::from_secs(30 * 60),
-            event: 1 << 20,
+            event: 2 << 20,
             write: 64 << 20,
             logins: 2,
         }

@@ -64,7 +64,7 @@ fn the_examples_are_what_the_tour_says() {
 fn everything_can_be_said() {
     let config = load(EVERYTHING).unwrap();
     assert_eq!(config.listen[0].advertised_port, 443);
-    assert_eq!(config.limits.event, 2 << 20);
+    assert_eq!(config.limits.event, 4 << 20);
     assert_eq!(config.subscriptions.lapse_keep.as_secs(), 86_400);
     assert!(config.brokers[1].may_adopt("orders_v1"));
     let flow = "a.flows.orange.example".parse().unwrap();

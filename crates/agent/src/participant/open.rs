@@ -270,7 +270,9 @@ fn open_local(
     let path = config.state_dir.join("queues.redb");
     let options = LocalOptions {
         security,
-        max_event: config.limits.event,
+        // Whatever is taken in has to fit a line when it is read: base64 adds a third, and names
+        // and headers something.
+        max_event: config.limits.event / 2,
         ..LocalOptions::new(path, server.clone())
     };
     let local = LocalBroker::open(&options)?;

@@ -28,7 +28,7 @@ impl Default for Limits {
         Self {
             command: MAX_COMMAND_LENGTH,
             sasl: MAX_SASL_LENGTH,
-            event: 1024 * 1024,
+            event: 2 * 1024 * 1024,
             data: 8 * 1024 * 1024,
             errors: 20,
             pipeline: 1024,
