@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eson_identity::{Account, Authenticator, Identity, Password, Proof, StaticAccounts};
+use eson_identity::{Account, Authenticator, Identity, Proof, StaticAccounts};
 use eson_names::RegisterError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -102,12 +102,12 @@ fn service(
 }
 
 fn processor_account(participant: &Participant) -> Account {
-    let password = participant.processor_password.expose().to_owned();
+    let password = participant.processor_password.clone();
     Account {
         identity: Identity::Processor {
             username: PROCESSOR_USER.to_owned(),
         },
-        proof: Proof::Password(Password::new(password)),
+        proof: Proof::Password(password),
     }
 }
 

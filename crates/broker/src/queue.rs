@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use eson_protocol::Connection;
+use eson_protocol::{Connection, Secret};
 use serde::{Deserialize, Serialize};
 
 /// What makes a queue this one and no other of the same name: a Kafka topic's id, for one.
@@ -66,30 +66,6 @@ pub struct Consumer {
     pub name: String,
     /// How many records it has not yet read; none where the broker does not say.
     pub lag: Option<u64>,
-}
-
-/// A password. Never printed, never logged.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a password.
-    #[must_use]
-    pub fn new(password: String) -> Self {
-        Self(password)
-    }
-
-    /// The password itself, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 /// A broker user that may read exactly one queue.

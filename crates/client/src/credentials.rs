@@ -1,40 +1,6 @@
 //! Who a client is.
 
-use std::fmt;
-
-/// A password. Neither printed nor logged.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Wraps a password.
-    #[must_use]
-    pub fn new(password: String) -> Self {
-        Self(password)
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Password {
-    fn from(password: String) -> Self {
-        Self(password)
-    }
-}
-
-impl From<&str> for Password {
-    fn from(password: &str) -> Self {
-        Self(password.to_owned())
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
+use eson_protocol::Secret;
 
 /// Who a client is, and how it shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,21 +15,21 @@ pub enum Credentials {
         /// The user's name.
         user: String,
         /// The password.
-        password: Password,
+        password: Secret,
     },
     /// SASL SCRAM-SHA-256 (RFC 7677): the server proves that it knows the user.
     ScramSha256 {
         /// The user's name.
         user: String,
         /// The password.
-        password: Password,
+        password: Secret,
     },
     /// The best mechanism that the server offers for a password: SCRAM-SHA-256, else PLAIN.
     Best {
         /// The user's name.
         user: String,
         /// The password.
-        password: Password,
+        password: Secret,
     },
 }
 

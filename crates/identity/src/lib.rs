@@ -16,5 +16,5 @@ pub use authentication::{Authentication, Authenticator, FailureReason, StartErro
 pub use grants::{Decision, may};
 pub use mechanism::{ConnectionSecurity, Mechanism};
 pub use slowdown::{Slowdown, SlowdownPolicy};
-pub use source::{Account, Identity, IdentitySource, Password, Proof, StaticAccounts};
+pub use source::{Account, Identity, IdentitySource, Proof, StaticAccounts};
 pub use verifier::{ScramVerifier, VerifierError};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
-use eson_protocol::Principal;
+use eson_protocol::{Principal, Secret};
 
 use crate::ScramVerifier;
 
@@ -46,35 +46,13 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A password in memory. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// Wraps a password.
-    #[must_use]
-    pub fn new(password: String) -> Self {
-        Self(password)
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
-
 /// What a login is checked against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// What is kept of a password that a person chose.
     Verifier(ScramVerifier),
     /// A password that the agent made itself, with enough randomness that nobody guesses it.
-    Password(Password),
+    Password(Secret),
 }
 
 /// Somebody who may log in.

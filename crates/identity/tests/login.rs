@@ -9,10 +9,10 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use eson_identity::{
-    Account, Authenticator, ConnectionSecurity, FailureReason, Identity, Mechanism, Password,
-    Proof, ScramVerifier, StartError, StaticAccounts, Step,
+    Account, Authenticator, ConnectionSecurity, FailureReason, Identity, Mechanism, Proof,
+    ScramVerifier, StartError, StaticAccounts, Step,
 };
-use eson_protocol::Principal;
+use eson_protocol::{Principal, Secret};
 use proptest::prelude::*;
 use rsasl::config::SASLConfig;
 use rsasl::mechname::Mechname;
@@ -37,7 +37,7 @@ fn authenticator() -> Authenticator {
         identity: Identity::Subscriber {
             username: "sub-1".to_owned(),
         },
-        proof: Proof::Password(Password::new("derived".to_owned())),
+        proof: Proof::Password(Secret::new("derived".to_owned())),
     };
     subscribers.insert("sub-1".to_owned(), account);
     let domain = "orange.example".parse().unwrap();
@@ -228,7 +228,7 @@ fn the_first_source_that_knows_a_user_decides() {
         let accounts = StaticAccounts::default();
         let account = Account {
             identity: principal(&format!("{password}@orange.example")),
-            proof: Proof::Password(Password::new(password.to_owned())),
+            proof: Proof::Password(Secret::new(password.to_owned())),
         };
         accounts.insert("test".to_owned(), account);
         Arc::new(accounts) as Arc<dyn eson_identity::IdentitySource>
@@ -264,7 +264,7 @@ fn only_what_takes_time_is_costly() {
 fn nothing_that_is_printed_tells_a_secret() {
     let account = Account {
         identity: principal("test@orange.example"),
-        proof: Proof::Password(Password::new("pencil".to_owned())),
+        proof: Proof::Password(Secret::new("pencil".to_owned())),
     };
     let login = authenticator().start("PLAIN", PROTECTED).unwrap();
     let printed = format!("{account:?} {:?} {login:?}", authenticator());

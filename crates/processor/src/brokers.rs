@@ -10,7 +10,7 @@ use eson_broker::{
     SaslMechanism,
 };
 use eson_client::{
-    Address, BadTlsName, ConnectOptions, Credentials, Dialer, Lookup, Password, TlsName, TlsRoots,
+    Address, BadTlsName, ConnectOptions, Credentials, Dialer, Lookup, TlsName, TlsRoots,
 };
 use eson_protocol::{AddressPolicy, BrokerKind, Server};
 
@@ -200,7 +200,7 @@ fn fnap_address(server: &SocketAddress, tls: &Tls) -> Result<Address, BadTlsName
 
 fn fnap_credentials(endpoint: &Endpoint, login: &Login) -> Result<Credentials, BrokerError> {
     let user = login.username.clone();
-    let password = Password::from(login.password.expose());
+    let password = login.password.clone();
     match login.mechanism {
         Mechanism::Anonymous => Ok(Credentials::Anonymous { trace: user }),
         Mechanism::Plain => Ok(Credentials::Plain { user, password }),

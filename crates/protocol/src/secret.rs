@@ -1,8 +1,8 @@
-//! A password on its way.
+//! Passwords in memory and on their way.
 
 use std::fmt;
 
-/// A password that was made for somebody and is handed over. Never printed, never logged.
+/// A password, one that a person chose or that was made for somebody. Never printed, never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -13,10 +13,22 @@ impl Secret {
         Self(password)
     }
 
-    /// The password itself, for the one place that sends it.
+    /// The password itself, for the one place that sends or checks it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(password: String) -> Self {
+        Self(password)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(password: &str) -> Self {
+        Self(password.to_owned())
     }
 }
 

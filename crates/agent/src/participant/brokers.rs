@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eson_broker::{Broker, LocalBroker};
-use eson_identity::{Account, Identity, Password, Proof};
+use eson_identity::{Account, Identity, Proof};
 use eson_processor::proto;
 use eson_protocol::{BrokerKind, Name, Server, Status, TransportSecurity};
 
@@ -187,13 +187,12 @@ impl Participant {
             return;
         }
         let credential = self.keys.credential(&subscriber.spec);
-        let password = Password::new(credential.password.expose().to_owned());
         let identity = Identity::Subscriber {
             username: credential.username.clone(),
         };
         let account = Account {
             identity,
-            proof: Proof::Password(password),
+            proof: Proof::Password(credential.password),
         };
         self.readers.insert(credential.username, account);
     }

@@ -8,7 +8,7 @@ mod section;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use eson_client::Password;
+use eson_client::Secret;
 use eson_protocol::{Name, Server};
 
 pub(crate) use current_agent::set_current_agent;
@@ -70,7 +70,7 @@ pub(crate) struct Account {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PasswordSource {
     /// In the configuration.
-    Inline(Password),
+    Inline(Secret),
     /// In a file of its own; one line end after it is dropped.
     File(PathBuf),
 }
@@ -207,7 +207,7 @@ impl PasswordSource {
     ///
     /// # Errors
     /// When its file can't be read.
-    pub(crate) fn read(&self) -> Result<Password, Failure> {
+    pub(crate) fn read(&self) -> Result<Secret, Failure> {
         match self {
             Self::Inline(password) => Ok(password.clone()),
             Self::File(path) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use eson_client::Password;
+use eson_client::Secret;
 use eson_protocol::{Name, Server};
 use serde_yaml_ng::Value;
 
@@ -104,7 +104,7 @@ fn account(section: &mut Section<'_>) -> Option<Option<Account>> {
             section.complain("password-file", "can't be there together with `password`");
             return None;
         }
-        (Some(password), None) => Some(PasswordSource::Inline(Password::new(password))),
+        (Some(password), None) => Some(PasswordSource::Inline(Secret::new(password))),
         (None, Some(file)) => Some(PasswordSource::File(file.into())),
         (None, None) => None,
     };
