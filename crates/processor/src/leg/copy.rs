@@ -131,6 +131,10 @@ impl<'a> Copying<'a> {
         if mapping != self.ends.mapping || self.share.bytes() < self.ends.buffer {
             return Err(Ended::Reopen);
         }
+        let chunk = match &self.ends.annotation {
+            Some(annotation) => annotation.put_on(chunk),
+            None => chunk,
+        };
         let (partition, high_watermark) = (chunk.partition, chunk.high_watermark);
         let Measure { records, bytes } = measure(&chunk.payload);
         match mapping {

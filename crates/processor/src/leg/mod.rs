@@ -1,5 +1,6 @@
 //! A leg: one way from the source queue to a destination queue, as a task of its own.
 
+mod annotation;
 mod copy;
 mod open;
 mod run;
@@ -7,12 +8,12 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use annotation::SOURCE_FLOW;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::brokers::BrokerFactory;
 use crate::budget::{MemoryBudget, OutOfMemory};
-use crate::endpoint::Endpoint;
 use crate::report::{InstanceReport, LegReport, State};
 use crate::source::SharedReads;
 use crate::spec::LegSpec;
@@ -54,13 +55,6 @@ impl Wishes {
     }
 }
 
-/// What all legs of an instance share.
-#[derive(Clone)]
-pub(crate) struct Source {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) reads: Arc<SharedReads>,
-}
-
 /// What all legs of a process share.
 #[derive(Clone)]
 pub(crate) struct Resources {
@@ -92,7 +86,7 @@ impl Leg {
     pub(crate) fn start(
         id: &str,
         spec: LegSpec,
-        source: &Source,
+        reads: Arc<SharedReads>,
         wish: Wish,
         resources: &Resources,
         instance: &InstanceReport,
@@ -105,10 +99,8 @@ impl Leg {
         let report = instance.add_leg(id, state);
         let wish = watch::Sender::new(wish);
         let task = run::Task {
-            source: source.endpoint.clone(),
-            reads: source.reads.clone(),
-            destination: spec.destination.clone(),
-            start: spec.start,
+            spec: spec.clone(),
+            reads,
             brokers: resources.brokers.clone(),
             share,
             wishes: Wishes(wish.subscribe()),
