@@ -117,7 +117,7 @@ fn spec(source: &Kafka, destination: &Kafka, topic: &str, copy: &str) -> Spec {
         r#type: ProcessorType::Bridge.into(),
         sources: vec![endpoint(source, topic)],
         legs: vec![leg],
-        annotate: false,
+        ..Spec::default()
     }
 }
 

@@ -7,11 +7,12 @@ use futures::future::join_all;
 use tokio::sync::Mutex;
 
 use crate::budget::OutOfMemory;
-use crate::leg::{Drained, Leg, Resources, Wish};
+use crate::leg::{Drained, Leg, Resources, Shared, Wish};
 use crate::processors::ProcessorError;
 use crate::report::{Changes, InstanceReport};
 use crate::source::SharedReads;
 use crate::spec::{InstanceSpec, LegSpec};
+use crate::turns::Turns;
 
 /// An instance. What is done with it is done one after the other.
 pub(crate) struct Instance {
@@ -25,6 +26,8 @@ struct Work {
     paused: bool,
     /// Of the source that the legs read together, where they do.
     reads: Arc<SharedReads>,
+    /// At the destination that the legs write together, where they do.
+    turns: Arc<Turns>,
     legs: BTreeMap<String, Leg>,
 }
 
@@ -46,6 +49,7 @@ impl Instance {
                 spec: None,
                 paused: false,
                 reads: Arc::default(),
+                turns: Arc::default(),
                 legs: BTreeMap::new(),
             }),
         }
@@ -173,11 +177,14 @@ impl Instance {
                 continue;
             }
             let wish = work.wish(wanted);
-            let reads = match &spec.shared_source {
-                Some(_) => work.reads.clone(),
-                None => Arc::default(),
+            let shared = Shared {
+                reads: match &spec.shared_source {
+                    Some(_) => work.reads.clone(),
+                    None => Arc::default(),
+                },
+                place: wanted.fair.then(|| work.turns.place()),
             };
-            let leg = Leg::start(id, wanted.clone(), reads, wish, resources, &self.report)?;
+            let leg = Leg::start(id, wanted.clone(), shared, wish, resources, &self.report)?;
             work.legs.insert(id.clone(), leg);
         }
         Ok(())

@@ -27,6 +27,7 @@ mod report;
 mod service;
 mod source;
 mod spec;
+mod turns;
 
 pub use address::{BadAddress, SocketAddress};
 pub use brokers::{BrokerFactory, Brokers};

@@ -41,6 +41,8 @@ pub struct LegSpec {
     pub start: Start,
     /// Whether each event is told where it came from.
     pub annotate: bool,
+    /// Whether the leg takes turns with the others of its instance.
+    pub fair: bool,
     /// Whether the leg is held still.
     pub paused: bool,
 }
@@ -90,9 +92,9 @@ pub enum SpecError {
     /// A collector of two destinations.
     #[error("the legs `{0}` and `{1}` of a collector have to write the same queue")]
     Destinations(String, String),
-    /// Only collectors tell where an event came from.
-    #[error("only a collector annotates its events")]
-    Annotate,
+    /// Only collectors have sources to tell apart.
+    #[error("only a collector can annotate its events or be fair to its sources")]
+    NoCollector,
     /// No destination.
     #[error("a processor needs at least one leg")]
     NoLegs,
@@ -138,15 +140,19 @@ impl TryFrom<proto::Spec> for InstanceSpec {
         check_id(&spec.id)?;
         check_counts(kind, spec.sources.len(), spec.legs.len())?;
         let collects = kind == proto::ProcessorType::Collector;
-        if spec.annotate && !collects {
-            return Err(SpecError::Annotate);
+        if (spec.annotate || spec.fair) && !collects {
+            return Err(SpecError::NoCollector);
         }
         let sources = sources(spec.sources)?;
         let mut legs = BTreeMap::new();
         let mut read = BTreeSet::new();
         for leg in spec.legs {
             let (id, index) = (leg.id.clone(), leg.source);
-            let leg = leg_spec(leg, &sources, spec.annotate)?;
+            let leg = LegSpec {
+                annotate: spec.annotate,
+                fair: spec.fair,
+                ..leg_spec(leg, &sources)?
+            };
             if legs.insert(id.clone(), leg).is_some() {
                 return Err(SpecError::LegTwice(id));
             }
@@ -196,11 +202,8 @@ fn sources(sources: Vec<proto::Endpoint>) -> Result<Vec<Arc<Endpoint>>, SpecErro
     sources.into_iter().map(source).collect()
 }
 
-fn leg_spec(
-    leg: proto::Leg,
-    sources: &[Arc<Endpoint>],
-    annotate: bool,
-) -> Result<LegSpec, SpecError> {
+/// A leg by itself; what its instance says of all legs is filled in.
+fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecError> {
     check_id(&leg.id)?;
     let source = usize::try_from(leg.source)
         .ok()
@@ -226,7 +229,8 @@ fn leg_spec(
         source,
         destination,
         start: start(leg.start),
-        annotate,
+        annotate: false,
+        fair: false,
         paused: leg.paused,
     })
 }
@@ -309,7 +313,7 @@ mod tests {
             r#type: proto::ProcessorType::Distributor.into(),
             sources: vec![endpoint("source")],
             legs: (0..legs).map(|leg_id| leg(&leg_id.to_string())).collect(),
-            annotate: false,
+            ..Default::default()
         }
     }
 
@@ -327,13 +331,14 @@ mod tests {
             sources: (0..sources).map(source).collect(),
             legs: (0..sources).map(leg).collect(),
             annotate: true,
+            fair: true,
         }
     }
 
     #[test]
     fn each_mistake_has_its_own_error() {
         type Change = fn(&mut proto::Spec);
-        let cases: [(Change, &str); 15] = [
+        let cases: [(Change, &str); 16] = [
             (|s| s.id.clear(), "can't be an id"),
             (|s| s.id = "a\nb".into(), "can't be an id"),
             (|s| s.r#type = 0, "PROCESSOR_TYPE_UNSPECIFIED"),
@@ -350,6 +355,7 @@ mod tests {
                 "reads source 1, and there are only 1",
             ),
             (|s| s.annotate = true, "only a collector"),
+            (|s| s.fair = true, "only a collector"),
             (
                 |s| s.legs[1].destination = Some(endpoint("source")),
                 "that it reads",

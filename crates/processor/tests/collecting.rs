@@ -36,6 +36,7 @@ fn collector(sources: &[String]) -> Spec {
         sources: sources.iter().map(|name| endpoint(ORANGE, name)).collect(),
         legs: (0..).zip(sources).map(leg).collect(),
         annotate: true,
+        ..Default::default()
     }
 }
 
@@ -268,6 +269,26 @@ async fn nothing_is_lost_or_doubled_when_the_processor_is_killed() {
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(0..1_500), "{source}");
     }
+}
+
+#[tokio::test]
+async fn fair_shares_lose_nothing_and_outlast_a_source_that_is_away() {
+    let sources = names(3);
+    let ground = ground(&sources, PARTITIONS).await;
+    for (source, numbers) in sources.iter().zip([0..20_000, 0..10, 0..5_000]) {
+        produce(&ground, source, numbers).await;
+    }
+    let fair = |sources: &[String]| Spec {
+        fair: true,
+        ..collector(sources)
+    };
+    let client = ground.client().await;
+    client.create(fair(&sources)).await.expect("created");
+    until(&client, "collector", &sources[2], |leg| leg.records > 0).await;
+    client.update(fair(&sources[..2])).await.expect("updated");
+    client.update(fair(&sources)).await.expect("updated");
+    ground.until_count(BLUE, COPY, 25_010).await;
+    assert_all_is_there(&ground, &sources).await;
 }
 
 #[tokio::test]

@@ -315,4 +315,6 @@ pub struct ProcessorOptions {
     pub start: Option<Start>,
     /// Whether a collector writes on each event where it came from.
     pub annotate: Option<bool>,
+    /// Whether a collector gives its sources equal shares of the destination.
+    pub fair: Option<bool>,
 }

@@ -376,14 +376,15 @@ fn processors() {
         destinations: vec![name("c.example")],
         start: Some(Start::Earliest),
         annotate: Some(false),
+        fair: Some(true),
     };
     let create = Command::CreateProcessor("p".to_owned(), options);
     assert_is(
-        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest annotate=false",
+        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest annotate=false fair=true",
         &create,
     );
     assert_reads(
-        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest annotate=FALSE",
+        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest fair=True annotate=FALSE",
         &create,
     );
     for (missing, line) in [

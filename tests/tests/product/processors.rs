@@ -111,7 +111,8 @@ fn a_collector_from_create_to_delete(ground: Ground) {
     assert_eq!(types, ["bridge", "collector", "distributor"]);
 
     write_numbered(&mut session, &one, 0..50);
-    let create = format!("CREATE PROCESSOR {name} type=collector from={one},{two} to={all}");
+    let create =
+        format!("CREATE PROCESSOR {name} type=collector from={one},{two} to={all} fair=true");
     session.ok(&create);
     session.ok(&create);
     write_numbered(&mut session, &two, 100..150);
@@ -299,7 +300,7 @@ fn what_is_no_processor_is_refused(ground: Ground) {
     ));
     let closing = format!("CREATE PROCESSOR bad type=collector from={four},{three} to={one}");
     let refused = session.refused(&closing, "555 [LOOP]");
-    let way = format!("{one} feeds {two} already, which feeds {three}");
+    let way = format!("{one} feeds {two}, which feeds {three} already");
     assert!(refused.status.contains(&way), "{refused:?}");
     let closing = format!("UPDATE PROCESSOR {second} to={three},{one}");
     session.refused(&closing, "555 [LOOP]");

@@ -57,8 +57,8 @@ impl Request<'_> {
         Err(Status::new(Code::Exists, text))
     }
 
-    /// Changes which flows a collector reads or a distributor writes, and whether events are
-    /// annotated. Legs that are not concerned go on undisturbed.
+    /// Changes which flows a collector reads or a distributor writes, and what a collector does
+    /// with its sources. Legs that are not concerned go on undisturbed.
     pub(super) async fn update_processor(&self, name: String, options: ProcessorOptions) -> Answer {
         let generation = self.store_update(&name, options).await?;
         self.await_processor(name, generation).await
@@ -79,6 +79,7 @@ impl Request<'_> {
             spec.sources.clone_from(&wanted.sources);
             spec.destinations.clone_from(&wanted.destinations);
             spec.annotate = wanted.annotate;
+            spec.fair = wanted.fair;
             spec.generation += 1;
             processor.status.condition.failure = None;
         };
@@ -170,5 +171,6 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
         return Err(Status::new(Code::Argument, text));
     }
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
+    wanted.fair = options.fair.unwrap_or(spec.fair);
     Ok(wanted)
 }

@@ -31,6 +31,7 @@ impl Request<'_> {
             destinations: options.destinations,
             start: options.start.unwrap_or_default(),
             annotate: options.annotate.unwrap_or(kind == ProcessorType::Collector),
+            fair: options.fair.unwrap_or(false),
             incarnation: crate::secrets::random_token()?,
             activity: Activity::Running,
             generation: 1,
@@ -142,8 +143,8 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
         let text = format!("{both} can't be read and written by the same processor");
         return Err(Status::new(Code::Loop, text));
     }
-    if spec.annotate && !many_sources {
-        return Err(argument("annotate= is for type=collector only"));
+    if (spec.annotate || spec.fair) && !many_sources {
+        return Err(argument("annotate= and fair= are for type=collector only"));
     }
     Ok(())
 }
@@ -204,6 +205,7 @@ mod tests {
             destinations: names(destinations),
             start: Start::Earliest,
             annotate: false,
+            fair: false,
             incarnation: "token".to_owned(),
             activity: Activity::Running,
             generation: 1,

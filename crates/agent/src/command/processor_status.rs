@@ -24,6 +24,7 @@ impl Request<'_> {
         lines.push(attribute("activity", activity_word(spec.activity)));
         if spec.kind == ProcessorType::Collector {
             lines.push(attribute("annotate", spec.annotate));
+            lines.push(attribute("fair", spec.fair));
         }
         let failure = found.resource.status.condition.failure.as_ref();
         lines.extend(optional("failure", failure.map(|failure| &failure.text)));

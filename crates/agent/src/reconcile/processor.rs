@@ -83,6 +83,7 @@ impl ProcessorReconciler {
             id: instance(&spec.name),
             r#type: wire_type(spec.kind)?.into(),
             annotate: spec.annotate,
+            fair: spec.fair,
             ..Default::default()
         };
         let mut pending = false;

@@ -34,6 +34,9 @@ pub(crate) struct ProcessorSpec {
     /// Whether each event is told where it came from.
     #[serde(default)]
     pub annotate: bool,
+    /// Whether its sources get equal shares of the destination.
+    #[serde(default)]
+    pub fair: bool,
     /// Names its positions: another incarnation begins anew.
     pub incarnation: String,
     /// Whether it is to run.
@@ -126,6 +129,7 @@ mod tests {
             destinations: destinations.iter().map(|flow| name(flow)).collect(),
             start: Start::Earliest,
             annotate: false,
+            fair: false,
             incarnation: "token".to_owned(),
             activity: Activity::Running,
             generation: 1,

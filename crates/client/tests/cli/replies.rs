@@ -142,8 +142,8 @@ fn each_command_is_one_of_fnap() {
              to=c.unix.ar",
         ),
         (
-            "collect a.unix.ar c.unix.ar --name p --no-annotation",
-            "CREATE PROCESSOR p type=collector from=a.unix.ar to=c.unix.ar annotate=false",
+            "collect a.unix.ar c.unix.ar --name p --no-annotation --fair",
+            "CREATE PROCESSOR p type=collector from=a.unix.ar to=c.unix.ar annotate=false fair=true",
         ),
         (
             "distribute a.unix.ar b.unix.ar c.unix.ar --from earliest",

@@ -17,6 +17,7 @@ use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::report::{InstanceReport, LegReport, State};
 use crate::source::SharedReads;
 use crate::spec::LegSpec;
+use crate::turns::Place;
 
 /// How long a leg that shall stop or pause waits for the destination to take what was read.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -55,6 +56,14 @@ impl Wishes {
     }
 }
 
+/// What a leg shares with the others of its instance.
+pub(crate) struct Shared {
+    /// What is read of the source.
+    pub(crate) reads: Arc<SharedReads>,
+    /// Its place among those that take turns at the destination; none writes when it can.
+    pub(crate) place: Option<Place>,
+}
+
 /// What all legs of a process share.
 #[derive(Clone)]
 pub(crate) struct Resources {
@@ -86,7 +95,7 @@ impl Leg {
     pub(crate) fn start(
         id: &str,
         spec: LegSpec,
-        reads: Arc<SharedReads>,
+        shared: Shared,
         wish: Wish,
         resources: &Resources,
         instance: &InstanceReport,
@@ -100,7 +109,7 @@ impl Leg {
         let wish = watch::Sender::new(wish);
         let task = run::Task {
             spec: spec.clone(),
-            reads,
+            shared,
             brokers: resources.brokers.clone(),
             share,
             wishes: Wishes(wish.subscribe()),

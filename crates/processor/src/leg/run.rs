@@ -10,12 +10,11 @@ use tokio::time::sleep;
 
 use super::copy::{Copying, Ended};
 use super::open::Opening;
-use super::{DRAIN, Wish, Wishes};
+use super::{DRAIN, Shared, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::brokers::BrokerFactory;
 use crate::budget::Share;
 use crate::report::{LegReport, State, Trouble};
-use crate::source::SharedReads;
 use crate::spec::LegSpec;
 
 /// How often a queue, right or user that seems not to be there is looked for again while a leg
@@ -27,7 +26,7 @@ pub(super) struct Task {
     pub(super) spec: LegSpec,
     pub(super) brokers: Arc<dyn BrokerFactory>,
     pub(super) share: Share,
-    pub(super) reads: Arc<SharedReads>,
+    pub(super) shared: Shared,
     pub(super) wishes: Wishes,
     pub(super) report: Arc<LegReport>,
 }
@@ -93,7 +92,7 @@ impl Task {
             seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &*self.brokers,
-            reads: &self.reads,
+            reads: &self.shared.reads,
         };
         let mut wishes = self.wishes.clone();
         let opened = tokio::select! {
@@ -107,7 +106,7 @@ impl Task {
         };
         let (from, to) = (&self.spec.source.flow, &self.spec.destination.flow);
         tracing::info!(leg = self.report.id(), %from, %to, "copying");
-        let copying = Copying::new(ends, &self.report, &self.share, backoff);
+        let copying = Copying::new(ends, &self.report, &self.share, &self.shared.place, backoff);
         copying.run(&mut self.wishes).await
     }
 

@@ -43,6 +43,7 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         destinations: parse_flows(arguments, "to")?,
         start: arguments.parsed("start", parse_start)?,
         annotate: arguments.parsed("annotate", bool::parse)?,
+        fair: arguments.parsed("fair", bool::parse)?,
     })
 }
 
@@ -64,6 +65,7 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
         .option("to", joined(&options.destinations))
         .option("start", options.start.map(format_start))
         .option("annotate", options.annotate)
+        .option("fair", options.fair)
 }
 
 fn joined(flows: &[Name]) -> Option<String> {

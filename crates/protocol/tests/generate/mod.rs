@@ -141,14 +141,16 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         vec(name(), least..4),
         of(start()),
         of(any::<bool>()),
+        of(any::<bool>()),
     )
         .prop_map(
-            |(kind, sources, destinations, start, annotate)| ProcessorOptions {
+            |(kind, sources, destinations, start, annotate, fair)| ProcessorOptions {
                 kind: Some(kind),
                 sources,
                 destinations,
                 start,
                 annotate,
+                fair,
             },
         )
 }

@@ -22,6 +22,9 @@ pub(crate) struct Collect {
     /// Leave the events as they are, without the header ce_sourceflow
     #[arg(long)]
     no_annotation: bool,
+    /// Give each source an equal share of the destination, whatever the others have
+    #[arg(long)]
+    fair: bool,
     /// Name of the processor [default: DESTINATION-collector]
     #[arg(long)]
     name: Option<String>,
@@ -38,6 +41,7 @@ impl Collect {
             destinations: vec![self.destination.clone()],
             start: self.from,
             annotate: self.no_annotation.then_some(false),
+            fair: self.fair.then_some(true),
         };
         Request::about(
             &self.destination,

@@ -34,7 +34,7 @@ impl Distribute {
             sources: vec![self.source.clone()],
             destinations: self.destinations,
             start: self.from,
-            annotate: None,
+            ..ProcessorOptions::default()
         };
         Request::about(
             &self.source,

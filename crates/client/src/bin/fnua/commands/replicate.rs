@@ -34,7 +34,7 @@ impl Replicate {
             sources: vec![self.source],
             destinations: vec![self.destination.clone()],
             start: self.from,
-            annotate: None,
+            ..ProcessorOptions::default()
         };
         Request::about(
             &self.destination,

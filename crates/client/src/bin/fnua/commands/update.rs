@@ -41,6 +41,9 @@ pub(crate) enum Update {
         /// Whether a collector writes on each event where it came from
         #[arg(long, value_name = "TRUE|FALSE")]
         annotate: Option<bool>,
+        /// Whether a collector gives its sources equal shares of the destination
+        #[arg(long, value_name = "TRUE|FALSE")]
+        fair: Option<bool>,
     },
 }
 
@@ -62,11 +65,13 @@ impl Update {
                 from,
                 to,
                 annotate,
+                fair,
             } => {
                 let options = ProcessorOptions {
                     sources: from,
                     destinations: to,
                     annotate,
+                    fair,
                     ..ProcessorOptions::default()
                 };
                 Request::to_default(
