@@ -1,8 +1,8 @@
 //! Equal shares of one destination for the legs that write it.
 //!
 //! Start-time fair queueing (Goyal, Vin, Cheng 1996) over bytes: each leg has a clock that goes
-//! forward by what it writes, and a leg whose clock is ahead of another one that waits for the
-//! destination too has to wait. So where the destination is what limits them, a source that
+//! forward by what it writes, and a leg whose clock is ahead of another one that writes too has to
+//! wait. So where the destination is what limits them, a source that
 //! floods gets no more than one that has less; and where it is not, nobody waits.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,10 @@ const AHEAD: u64 = 256 * 1024;
 
 /// How long a leg that gets nothing through is waited for: one that is stuck stops no other.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a leg that has written is waited for, since it may have more: without that, the others
+/// would slip in between any two of its writes.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// Equal shares of one destination for the legs that write it.
 #[derive(Debug, Default)]
@@ -37,8 +41,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Standing {
     clock: u64,
-    /// Since when it has had something to write.
-    busy_since: Option<Instant>,
+    /// Until when others that are ahead of it wait; none before it has written anything.
+    waited_for: Option<Instant>,
 }
 
 /// A leg's place among those that take turns.
@@ -64,7 +68,7 @@ impl Turns {
         let clock = state.now;
         let standing = Standing {
             clock,
-            busy_since: None,
+            waited_for: None,
         };
         state.legs.insert(id, standing);
         drop(state);
@@ -115,7 +119,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let turns = &self.place.turns;
         if let Some(standing) = turns.state().legs.get_mut(&self.place.id) {
-            standing.busy_since = None;
+            standing.waited_for = Some(Instant::now() + GRACE);
             standing.clock += self.written;
         }
         turns.moved.notify_waiters();
@@ -126,9 +130,12 @@ impl State {
     /// The leg has something to write. One that had nothing for a while is not owed for that.
     fn enter(&mut self, id: u64) {
         let now = self.now;
+        let begin = Instant::now();
         if let Some(standing) = self.legs.get_mut(&id) {
-            standing.clock = standing.clock.max(now);
-            standing.busy_since = Some(Instant::now());
+            if standing.waited_for.is_none_or(|until| until <= begin) {
+                standing.clock = standing.clock.max(now);
+            }
+            standing.waited_for = Some(begin + PATIENCE);
         }
     }
 
@@ -138,7 +145,7 @@ impl State {
         let begin = Instant::now();
         let others = self.legs.iter().filter(|(other, _)| **other != id);
         let behind = others.filter(|(_, other)| other.clock + AHEAD < clock);
-        let waited_for = behind.filter_map(|(_, other)| Some(other.busy_since? + PATIENCE));
+        let waited_for = behind.filter_map(|(_, other)| other.waited_for);
         let until = waited_for.filter(|until| *until > begin).max();
         if until.is_none() {
             self.now = self.now.max(clock);
