@@ -40,7 +40,8 @@ fn start_beside(identity: &Identity, other: &Identity, authority: Option<&Path>)
 fn events_pass_between_those_who_trust_the_authority() {
     let [orange, blue, green] =
         ["orange.example", "blue.example", "green.example"].map(Identity::new);
-    let certificates = Certificates::make(&data_dir("certificates"), &[&orange.domain, &orange.fnaa()]);
+    let certificates =
+        Certificates::make(&data_dir("certificates"), &[&orange.domain, &orange.fnaa()]);
     let flow = orange.flow("sealed");
     let orange_server = start_with_tls(&orange, &certificates);
     let mut owner = orange_server.login();
