@@ -104,6 +104,7 @@ async fn connect(address: &SocketAddress) -> Client {
 
 fn spec(source: &Kafka, destination: &Kafka, topic: &str, copy: &str) -> Spec {
     let leg = Leg {
+        source: 0,
         id: copy.to_owned(),
         destination: Some(endpoint(destination, copy)),
         start: Some(Start {
@@ -116,6 +117,7 @@ fn spec(source: &Kafka, destination: &Kafka, topic: &str, copy: &str) -> Spec {
         r#type: ProcessorType::Bridge.into(),
         sources: vec![endpoint(source, topic)],
         legs: vec![leg],
+        ..Spec::default()
     }
 }
 

@@ -55,6 +55,7 @@ pub async fn run(
     let service = service(&participant, &users, &stop);
     let config = participant.config();
     let listeners = Listeners::bind(&config.listen, &participant.socket).await?;
+    participant.runtime.learn_types().await;
     if let Some(web) = &config.web {
         crate::web::serve(web, &service, &tasks).await?;
     }

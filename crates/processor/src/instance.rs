@@ -1,4 +1,4 @@
-//! An instance: one source, its legs, and what may be done with them.
+//! An instance: its legs, what they read together, and what may be done with them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use futures::future::join_all;
 use tokio::sync::Mutex;
 
 use crate::budget::OutOfMemory;
-use crate::leg::{Drained, Leg, Resources, Source, Wish};
+use crate::leg::{Drained, Leg, Resources, Shared, Wish};
 use crate::processors::ProcessorError;
 use crate::report::{Changes, InstanceReport};
 use crate::source::SharedReads;
 use crate::spec::{InstanceSpec, LegSpec};
+use crate::turns::Turns;
 
 /// An instance. What is done with it is done one after the other.
 pub(crate) struct Instance {
@@ -23,8 +24,10 @@ struct Work {
     /// None before the instance was started and after it was destroyed.
     spec: Option<InstanceSpec>,
     paused: bool,
-    /// Of the source that the legs read now.
+    /// Of the source that the legs read together, where they do.
     reads: Arc<SharedReads>,
+    /// At the destination that the legs write together, where they do.
+    turns: Arc<Turns>,
     legs: BTreeMap<String, Leg>,
 }
 
@@ -46,6 +49,7 @@ impl Instance {
                 spec: None,
                 paused: false,
                 reads: Arc::default(),
+                turns: Arc::default(),
                 legs: BTreeMap::new(),
             }),
         }
@@ -131,10 +135,8 @@ impl Instance {
         spec: InstanceSpec,
         resources: &Resources,
     ) -> Result<(), ProcessorError> {
-        let same_source = work
-            .spec
-            .as_ref()
-            .is_some_and(|before| before.source == spec.source);
+        let before = work.spec.as_ref();
+        let same_source = before.is_some_and(|it| it.shared_source == spec.shared_source);
         let keeps = |id: &str, leg: &Leg| {
             let wanted = spec.legs.get(id);
             same_source && !leg.has_failed() && wanted.is_some_and(|to| leg.spec().is_same(to))
@@ -170,16 +172,19 @@ impl Instance {
         spec: &InstanceSpec,
         resources: &Resources,
     ) -> Result<(), OutOfMemory> {
-        let source = Source {
-            endpoint: spec.source.clone(),
-            reads: work.reads.clone(),
-        };
         for (id, wanted) in &spec.legs {
             if work.legs.contains_key(id) {
                 continue;
             }
             let wish = work.wish(wanted);
-            let leg = Leg::start(id, wanted.clone(), &source, wish, resources, &self.report)?;
+            let shared = Shared {
+                reads: match &spec.shared_source {
+                    Some(_) => work.reads.clone(),
+                    None => Arc::default(),
+                },
+                place: wanted.fair.then(|| work.turns.place()),
+            };
+            let leg = Leg::start(id, wanted.clone(), shared, wish, resources, &self.report)?;
             work.legs.insert(id.clone(), leg);
         }
         Ok(())
@@ -228,6 +233,10 @@ impl Work {
 impl LegSpec {
     /// Whether a leg with this spec may go on undisturbed under the other one.
     fn is_same(&self, other: &Self) -> bool {
-        self.destination == other.destination && self.start == other.start
+        let may_pause = Self {
+            paused: self.paused,
+            ..other.clone()
+        };
+        *self == may_pause
     }
 }

@@ -1,9 +1,9 @@
 //! FP, the Flow Processors (draft sections 4.1.4 and 4.2, figures 6 and 7).
 //!
-//! A processor runs *instances*. An instance reads one source queue and has one or more *legs*,
-//! each of which writes one destination queue: a bridge has one leg, a distributor has several.
-//! A leg stores its position in the source at its destination, so that it goes on where it was
-//! after any crash of any part.
+//! A processor runs *instances*. An instance has one or more *legs*, each of which reads one source
+//! queue and writes one destination queue: a bridge has one leg, a distributor one for each of
+//! its destinations, a collector one for each of its sources. A leg stores its position in the
+//! source at its destination, so that it goes on where it was after any crash of any part.
 //!
 //! [`Processors`] holds the instances, [`Service`] offers them over gRPC (`proto/`), the command
 //! `flow-processor` serves them on a socket, and [`client`] is how an FNAA talks to it.
@@ -27,13 +27,15 @@ mod report;
 mod service;
 mod source;
 mod spec;
+mod turns;
 
 pub use address::{BadAddress, SocketAddress};
 pub use brokers::{BrokerFactory, Brokers};
 pub use budget::{MemoryBudget, OutOfMemory};
 pub use endpoint::{Endpoint, EndpointError, Login, Mechanism, Tls};
+pub use leg::SOURCE_FLOW;
 pub use listen::{ListenError, Listener};
 pub use lookup::{BadNameserver, Nameserver, Stub, lookup};
 pub use processors::{ProcessorError, Processors};
 pub use service::Service;
-pub use spec::{InstanceSpec, LegSpec, MAX_ID, MAX_LEGS, SpecError};
+pub use spec::{InstanceSpec, LegSpec, MAX_ID, MAX_LEGS, SpecError, TYPES};

@@ -153,9 +153,9 @@ impl Processors {
             return Err(ProcessorError::Closing);
         }
         let known = self.kinds();
-        let destinations = spec.legs.values().map(|leg| &leg.destination);
-        let unknown = std::iter::once(&spec.source)
-            .chain(destinations)
+        let ends = spec.legs.values();
+        let unknown = ends
+            .flat_map(|leg| [&*leg.source, &leg.destination])
             .find(|endpoint| !known.contains(&endpoint.kind));
         unknown.map_or(Ok(()), |endpoint| {
             Err(SpecError::Unreached(endpoint.kind).into())

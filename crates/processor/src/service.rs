@@ -12,12 +12,11 @@ use tonic::{Request, Response, Status};
 use crate::proto::processor_service_server::{ProcessorService, ProcessorServiceServer};
 use crate::proto::{
     CapabilitiesRequest, CapabilitiesResponse, CreateRequest, CreateResponse, DescribeRequest,
-    DescribeResponse, DestroyRequest, DestroyResponse, PauseRequest, PauseResponse, ProcessorType,
-    ResumeRequest, ResumeResponse, Spec, Status as InstanceStatus, UpdateRequest, UpdateResponse,
-    WatchRequest,
+    DescribeResponse, DestroyRequest, DestroyResponse, PauseRequest, PauseResponse, ResumeRequest,
+    ResumeResponse, Spec, Status as InstanceStatus, UpdateRequest, UpdateResponse, WatchRequest,
 };
 use crate::report::Inbox;
-use crate::{InstanceSpec, ProcessorError, Processors, SpecError};
+use crate::{InstanceSpec, ProcessorError, Processors, SpecError, TYPES};
 
 /// The gRPC service over [`Processors`].
 ///
@@ -64,10 +63,7 @@ impl ProcessorService for Service {
     ) -> Result<Response<CapabilitiesResponse>, Status> {
         let kinds = self.processors.kinds();
         Ok(Response::new(CapabilitiesResponse {
-            types: vec![
-                ProcessorType::Bridge.into(),
-                ProcessorType::Distributor.into(),
-            ],
+            types: TYPES.map(i32::from).to_vec(),
             brokers: kinds.into_iter().map(name).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }))

@@ -1,13 +1,20 @@
 //! What an instance is to do, checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use eson_protocol::{BrokerKind, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::proto;
 
-/// The most legs of one instance.
+/// The types of processors that this program runs.
+pub const TYPES: [proto::ProcessorType; 3] = [
+    proto::ProcessorType::Bridge,
+    proto::ProcessorType::Collector,
+    proto::ProcessorType::Distributor,
+];
+/// The most legs of one instance, and so the most sources of a collector.
 pub const MAX_LEGS: usize = 1_000;
 /// The longest id of an instance or leg, in bytes.
 pub const MAX_ID: usize = 255;
@@ -17,19 +24,25 @@ pub const MAX_ID: usize = 255;
 pub struct InstanceSpec {
     /// The instance's id.
     pub id: String,
-    /// Where events come from.
-    pub source: Endpoint,
-    /// Where they go, by the leg's id; at least one.
+    /// The source that all legs read together; none in a collector, where each has its own.
+    pub shared_source: Option<Arc<Endpoint>>,
+    /// The ways that events take, by the leg's id; at least one.
     pub legs: BTreeMap<String, LegSpec>,
 }
 
-/// One destination and how to get there.
+/// One way from a source to a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegSpec {
+    /// Where events come from.
+    pub source: Arc<Endpoint>,
     /// Where events go.
     pub destination: Endpoint,
     /// Where reading begins when the destination has no position of this leg.
     pub start: Start,
+    /// Whether each event is told where it came from.
+    pub annotate: bool,
+    /// Whether the leg takes turns with the others of its instance.
+    pub fair: bool,
     /// Whether the leg is held still.
     pub paused: bool,
 }
@@ -45,11 +58,43 @@ pub enum SpecError {
     #[error("`{0}` can't be an id: 1 to {MAX_ID} bytes without control characters are")]
     Id(String),
     /// A type that this program does not run.
-    #[error("this program runs bridges and distributors, and not processors of type {0}")]
+    #[error(
+        "this program runs bridges, collectors and distributors, and not processors of type {0}"
+    )]
     Type(String),
     /// Not one source.
     #[error("a processor of this type has one source, and not {0}")]
     Sources(usize),
+    /// A collector whose sources are not read by one leg each.
+    #[error("a collector has one leg for each of its {sources} sources, and not {legs}")]
+    CollectorLegs {
+        /// The number of sources.
+        sources: usize,
+        /// The number of legs.
+        legs: usize,
+    },
+    /// A source that two legs of a collector read.
+    #[error("two legs of a collector read source {0}")]
+    ReadTwice(u32),
+    /// A leg that reads a source that is not there.
+    #[error("leg `{leg}` reads source {source_index}, and there are only {sources}")]
+    NoSource {
+        /// The leg.
+        leg: String,
+        /// What it says that it reads.
+        source_index: u32,
+        /// How many there are.
+        sources: usize,
+    },
+    /// Each event twice.
+    #[error("legs `{0}` and `{1}` would read the same queue")]
+    SourceTwice(String, String),
+    /// A collector of two destinations.
+    #[error("the legs `{0}` and `{1}` of a collector have to write the same queue")]
+    Destinations(String, String),
+    /// Only collectors have sources to tell apart.
+    #[error("only a collector can annotate its events or be fair to its sources")]
+    NoCollector,
     /// No destination.
     #[error("a processor needs at least one leg")]
     NoLegs,
@@ -91,25 +136,38 @@ impl TryFrom<proto::Spec> for InstanceSpec {
     type Error = SpecError;
 
     fn try_from(spec: proto::Spec) -> Result<Self, SpecError> {
+        let kind = spec.r#type();
         check_id(&spec.id)?;
-        check_legs(spec.r#type(), spec.legs.len())?;
-        let source = only_source(spec.sources)?;
+        check_counts(kind, spec.sources.len(), spec.legs.len())?;
+        let collects = kind == proto::ProcessorType::Collector;
+        if (spec.annotate || spec.fair) && !collects {
+            return Err(SpecError::NoCollector);
+        }
+        let sources = sources(spec.sources)?;
         let mut legs = BTreeMap::new();
+        let mut read = BTreeSet::new();
         for leg in spec.legs {
-            let id = leg.id.clone();
-            check_id(&id)?;
-            let leg = leg_spec(leg)?;
-            if source.is_same_queue(&leg.destination) {
-                return Err(SpecError::SameQueue(id));
-            }
+            let (id, index) = (leg.id.clone(), leg.source);
+            let leg = LegSpec {
+                annotate: spec.annotate,
+                fair: spec.fair,
+                ..leg_spec(leg, &sources)?
+            };
             if legs.insert(id.clone(), leg).is_some() {
                 return Err(SpecError::LegTwice(id));
             }
+            if collects && !read.insert(index) {
+                return Err(SpecError::ReadTwice(index));
+            }
         }
-        check_destinations(&legs)?;
+        if collects {
+            check_collected(&legs)?;
+        } else {
+            check_distributed(&legs)?;
+        }
         Ok(Self {
             id: spec.id,
-            source,
+            shared_source: sources.into_iter().next().filter(|_| !collects),
             legs,
         })
     }
@@ -122,33 +180,57 @@ fn check_id(id: &str) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn check_legs(kind: proto::ProcessorType, legs: usize) -> Result<(), SpecError> {
-    use proto::ProcessorType::{Bridge, Distributor};
-    match (kind, legs) {
-        (Bridge | Distributor, 0) => Err(SpecError::NoLegs),
-        (Bridge, 1) | (Distributor, 1..=MAX_LEGS) => Ok(()),
-        (Bridge, _) => Err(SpecError::BridgeLegs(legs)),
-        (Distributor, _) => Err(SpecError::TooManyLegs(legs)),
-        (other, _) => Err(SpecError::Type(other.as_str_name().to_owned())),
+fn check_counts(kind: proto::ProcessorType, sources: usize, legs: usize) -> Result<(), SpecError> {
+    use proto::ProcessorType::{Bridge, Collector, Distributor};
+    match (kind, sources, legs) {
+        (Bridge | Collector | Distributor, _, 0) => Err(SpecError::NoLegs),
+        (Bridge, _, 2..) => Err(SpecError::BridgeLegs(legs)),
+        (Collector | Distributor, _, _) if legs > MAX_LEGS => Err(SpecError::TooManyLegs(legs)),
+        (Bridge | Distributor, 1, _) => Ok(()),
+        (Bridge | Distributor, _, _) => Err(SpecError::Sources(sources)),
+        (Collector, _, _) if sources == legs => Ok(()),
+        (Collector, _, _) => Err(SpecError::CollectorLegs { sources, legs }),
+        (other, _, _) => Err(SpecError::Type(other.as_str_name().to_owned())),
     }
 }
 
-fn only_source(sources: Vec<proto::Endpoint>) -> Result<Endpoint, SpecError> {
-    let [source] =
-        <[_; 1]>::try_from(sources).map_err(|sources| SpecError::Sources(sources.len()))?;
-    source.try_into().map_err(SpecError::Source)
+fn sources(sources: Vec<proto::Endpoint>) -> Result<Vec<Arc<Endpoint>>, SpecError> {
+    let source = |source: proto::Endpoint| {
+        let source = source.try_into().map_err(SpecError::Source)?;
+        Ok(Arc::new(source))
+    };
+    sources.into_iter().map(source).collect()
 }
 
-fn leg_spec(leg: proto::Leg) -> Result<LegSpec, SpecError> {
+/// A leg by itself; what its instance says of all legs is filled in.
+fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecError> {
+    check_id(&leg.id)?;
+    let source = usize::try_from(leg.source)
+        .ok()
+        .and_then(|at| sources.get(at));
+    let Some(source) = source.cloned() else {
+        return Err(SpecError::NoSource {
+            leg: leg.id,
+            source_index: leg.source,
+            sources: sources.len(),
+        });
+    };
     let Some(destination) = leg.destination else {
         return Err(SpecError::NoDestination(leg.id));
     };
-    let destination = destination
-        .try_into()
-        .map_err(|cause| SpecError::Destination { leg: leg.id, cause })?;
+    let destination: Endpoint = match destination.try_into() {
+        Ok(destination) => destination,
+        Err(cause) => return Err(SpecError::Destination { leg: leg.id, cause }),
+    };
+    if source.is_same_queue(&destination) {
+        return Err(SpecError::SameQueue(leg.id));
+    }
     Ok(LegSpec {
+        source,
         destination,
         start: start(leg.start),
+        annotate: false,
+        fair: false,
         paused: leg.paused,
     })
 }
@@ -162,20 +244,44 @@ fn start(start: Option<proto::Start>) -> Start {
     }
 }
 
-fn check_destinations(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
+/// No two legs of a distributor write the same queue.
+fn check_distributed(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
+    match two_of_one_queue(legs, |leg| &leg.destination) {
+        Some((one, other)) => Err(SpecError::DestinationTwice(one, other)),
+        None => Ok(()),
+    }
+}
+
+/// All legs of a collector write one queue, and no two of them read the same.
+fn check_collected(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
+    if let Some((one, other)) = two_of_one_queue(legs, |leg| &leg.source) {
+        return Err(SpecError::SourceTwice(one, other));
+    }
+    let mut all = legs.iter();
+    let Some((first, leg)) = all.next() else {
+        return Err(SpecError::NoLegs);
+    };
+    match all.find(|(_, other)| !leg.destination.is_same_queue(&other.destination)) {
+        Some((other, _)) => Err(SpecError::Destinations(first.clone(), other.clone())),
+        None => Ok(()),
+    }
+}
+
+fn two_of_one_queue(
+    legs: &BTreeMap<String, LegSpec>,
+    end: impl Fn(&LegSpec) -> &Endpoint,
+) -> Option<(String, String)> {
     let mut seen: BTreeMap<_, &String> = BTreeMap::new();
     for (id, leg) in legs {
-        for server in &leg.destination.servers {
-            let queue = (leg.destination.kind, server, &leg.destination.queue);
-            match seen.insert(queue, id) {
-                Some(other) if other != id => {
-                    return Err(SpecError::DestinationTwice(other.clone(), id.clone()));
-                }
+        let end = end(leg);
+        for server in &end.servers {
+            match seen.insert((end.kind, server, &end.queue), id) {
+                Some(other) if other != id => return Some((other.clone(), id.clone())),
                 _ => {}
             }
         }
     }
-    Ok(())
+    None
 }
 
 #[cfg(test)]
@@ -207,13 +313,32 @@ mod tests {
             r#type: proto::ProcessorType::Distributor.into(),
             sources: vec![endpoint("source")],
             legs: (0..legs).map(|leg_id| leg(&leg_id.to_string())).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn collector(sources: u32) -> proto::Spec {
+        let leg = |source: u32| proto::Leg {
+            id: source.to_string(),
+            destination: Some(endpoint("all")),
+            source,
+            ..Default::default()
+        };
+        let source = |source: u32| endpoint(&format!("source-{source}"));
+        proto::Spec {
+            id: "collector".into(),
+            r#type: proto::ProcessorType::Collector.into(),
+            sources: (0..sources).map(source).collect(),
+            legs: (0..sources).map(leg).collect(),
+            annotate: true,
+            fair: true,
         }
     }
 
     #[test]
     fn each_mistake_has_its_own_error() {
         type Change = fn(&mut proto::Spec);
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 16] = [
             (|s| s.id.clear(), "can't be an id"),
             (|s| s.id = "a\nb".into(), "can't be an id"),
             (|s| s.r#type = 0, "PROCESSOR_TYPE_UNSPECIFIED"),
@@ -225,6 +350,12 @@ mod tests {
             (|s| *s = distributor(10_000), "more than the 1000"),
             (|s| s.legs[1].id = "0".into(), "two legs"),
             (|s| s.legs[1].destination = None, "has no destination"),
+            (
+                |s| s.legs[1].source = 1,
+                "reads source 1, and there are only 1",
+            ),
+            (|s| s.annotate = true, "only a collector"),
+            (|s| s.fair = true, "only a collector"),
             (
                 |s| s.legs[1].destination = Some(endpoint("source")),
                 "that it reads",
@@ -240,6 +371,47 @@ mod tests {
             let error = InstanceSpec::try_from(spec).expect_err(expected);
             assert!(error.to_string().contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn each_mistake_of_a_collector_has_its_own_error() {
+        type Change = fn(&mut proto::Spec);
+        let cases: [(Change, &str); 8] = [
+            (|s| s.legs.clear(), "at least one leg"),
+            (|s| s.sources.clear(), "each of its 0 sources, and not 3"),
+            (|s| *s = collector(10_000), "more than the 1000"),
+            (
+                |s| s.legs[1].source = 2,
+                "two legs of a collector read source 2",
+            ),
+            (|s| s.legs[1].source = 9, "there are only 3"),
+            (
+                |s| s.sources[1] = endpoint("source-0"),
+                "would read the same",
+            ),
+            (|s| s.sources[1] = endpoint("all"), "that it reads"),
+            (
+                |s| s.legs[2].destination = Some(endpoint("other")),
+                "have to write the same queue",
+            ),
+        ];
+        for (change, expected) in cases {
+            let mut spec = collector(3);
+            change(&mut spec);
+            let error = InstanceSpec::try_from(spec).expect_err(expected);
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_the_legs_of_a_distributor_read_together() {
+        let shared = |spec| {
+            InstanceSpec::try_from(spec)
+                .expect("a good spec")
+                .shared_source
+        };
+        assert!(shared(distributor(2)).is_some());
+        assert!(shared(collector(1)).is_none());
     }
 
     #[test]

@@ -23,6 +23,7 @@ fn fan_out() -> Spec {
         r#type: ProcessorType::Distributor.into(),
         sources: vec![endpoint(ORANGE, FLOW)],
         legs: vec![leg("one", "copy-one"), leg("two", "copy-two")],
+        ..Default::default()
     }
 }
 
@@ -50,7 +51,8 @@ async fn capabilities_say_what_this_program_runs() {
         .await
         .expect("an answer");
     let types: Vec<_> = capabilities.types().collect();
-    assert_eq!(types, [ProcessorType::Bridge, ProcessorType::Distributor]);
+    use ProcessorType::{Bridge, Collector, Distributor};
+    assert_eq!(types, [Bridge, Collector, Distributor]);
     assert_eq!(capabilities.brokers, ["local"]);
     assert_eq!(capabilities.version, env!("CARGO_PKG_VERSION"));
 }

@@ -204,6 +204,7 @@ async fn a_distributor_copies_to_every_leg() {
         r#type: ProcessorType::Distributor.into(),
         sources: vec![endpoint(ORANGE, FLOW)],
         legs: names.iter().map(|name| leg(name, name)).collect(),
+        ..Default::default()
     };
     let client = ground.client().await;
     client.create(spec).await.expect("created");

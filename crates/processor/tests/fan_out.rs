@@ -21,6 +21,7 @@ fn fan_out(copies: &[String]) -> Spec {
         r#type: ProcessorType::Distributor.into(),
         sources: vec![endpoint(ORANGE, FLOW)],
         legs: copies.iter().map(|copy| leg(copy, copy)).collect(),
+        ..Default::default()
     }
 }
 

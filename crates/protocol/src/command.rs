@@ -117,8 +117,10 @@ pub enum Command {
     UpdateProcessor(String, ProcessorOptions),
     /// Pause a processor.
     PauseProcessor(String),
-    /// Resume a processor.
+    /// Go on after a pause or a stop, and start again what has failed.
     ResumeProcessor(String),
+    /// Release a processor and its connections, keep its positions.
+    StopProcessor(String),
     /// Delete a processor.
     DeleteProcessor(String),
     /// Describe a processor.
@@ -311,4 +313,8 @@ pub struct ProcessorOptions {
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Option<Start>,
+    /// Whether a collector writes on each event where it came from.
+    pub annotate: Option<bool>,
+    /// Whether a collector gives its sources equal shares of the destination.
+    pub fair: Option<bool>,
 }

@@ -375,14 +375,16 @@ fn processors() {
         sources: vec![flow(), name("b.example")],
         destinations: vec![name("c.example")],
         start: Some(Start::Earliest),
+        annotate: Some(false),
+        fair: Some(true),
     };
     let create = Command::CreateProcessor("p".to_owned(), options);
     assert_is(
-        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest",
+        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest annotate=false fair=true",
         &create,
     );
     assert_reads(
-        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest",
+        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest fair=True annotate=FALSE",
         &create,
     );
     for (missing, line) in [
@@ -393,11 +395,13 @@ fn processors() {
         let status = status(&format!("CREATE PROCESSOR p {line}"));
         assert!(status.contains(&format!("needs {missing}")), "{status}");
     }
+    assert!(status("UPDATE PROCESSOR p annotate=perhaps").contains("truth value"));
     let update = Command::UpdateProcessor("a b".to_owned(), ProcessorOptions::default());
     assert_is("UPDATE PROCESSOR \"a b\"", &update);
     let p = || "p".to_owned();
     assert_is("PAUSE PROCESSOR p", &Command::PauseProcessor(p()));
     assert_is("RESUME PROCESSOR p", &Command::ResumeProcessor(p()));
+    assert_is("STOP PROCESSOR p", &Command::StopProcessor(p()));
     assert_is("DELETE PROCESSOR p", &Command::DeleteProcessor(p()));
     assert_is("DESCRIBE PROCESSOR p", &Command::DescribeProcessor(p()));
     assert_is("GET PROCESSORS", &Command::GetProcessors);

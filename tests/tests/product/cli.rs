@@ -15,6 +15,7 @@ use crate::stage::{new_flow, on_all_grounds, world};
 on_all_grounds!(
     the_drafts_use_cases,
     events_are_written_and_read,
+    processors_are_run_and_shown,
     the_exchange_is_printed_without_secrets,
 );
 
@@ -122,6 +123,42 @@ fn the_drafts_use_cases(ground: Ground) {
     assert!(!blue.ok("get subscriptions").contains(&local));
     orange.ok(&format!("delete flow {flow}"));
     assert!(!orange.ok("get flows").contains(&flow));
+}
+
+/// Collecting two flows and distributing what was collected, with nothing but `fnua`.
+fn processors_are_run_and_shown(ground: Ground) {
+    let world = world(ground);
+    let orange = User::of(world, world.orange());
+    let [one, two, all, copy] = ["one", "two", "all", "copy"].map(|name| {
+        let flow = new_flow(world.orange(), name);
+        orange.ok(&format!("create flow {flow}"));
+        flow
+    });
+    orange.ok(&format!("collect {one} {two} {all} --fair"));
+    orange.ok(&format!("distribute {all} {copy} --name {all}-spread"));
+    orange.write(
+        &one,
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/s\",\"type\":\"t\"}\n",
+    );
+    let found = orange.ok(&format!("read {copy} --follow --max 1"));
+    let event: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(event["sourceflow"], *one, "{event}");
+
+    let top = orange.ok("top -n 1");
+    for name in [format!("{all}-collector"), format!("{all}-spread")] {
+        let row = top.lines().find(|row| row.starts_with(&name));
+        assert!(row.is_some_and(|row| row.contains(" running ")), "{top}");
+    }
+    orange.ok(&format!("update processor {all}-spread --to {copy}"));
+    orange.ok(&format!("stop processor {all}-collector"));
+    let described = orange.ok(&format!("describe processor {all}-collector"));
+    assert!(described.contains("stopped"), "{described}");
+    let many = vec![&*two; 10_000].join(" ");
+    let refused = orange.fails(2, &format!("distribute {one} {many}"));
+    assert!(refused.contains("8192"), "{refused}");
+    for name in ["collector", "spread"] {
+        orange.ok(&format!("delete processor {all}-{name}"));
+    }
 }
 
 fn events_are_written_and_read(ground: Ground) {

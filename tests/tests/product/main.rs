@@ -7,6 +7,7 @@ mod bad_input;
 mod cli;
 mod crowds;
 mod events;
+mod processors;
 mod proof_of_concept;
 mod scenarios;
 mod stage;

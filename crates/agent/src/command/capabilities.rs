@@ -40,7 +40,12 @@ pub(crate) fn lines(participant: &Participant, security: ConnectionSecurity) -> 
     let limits = participant.limits();
     let mut lines = vec![attribute("version", "1")];
     lines.extend(Authenticator::mechanisms(security).map(|name| attribute("auth", name)));
-    lines.push(attribute("processors", "bridge"));
+    let types = participant.runtime.types();
+    lines.extend(
+        types
+            .iter()
+            .map(|kind| attribute("processors", kind.as_str())),
+    );
     let mut kinds: Vec<BrokerKind> = participant.brokers.iter().map(|entry| entry.kind).collect();
     kinds.sort_unstable();
     kinds.dedup();

@@ -14,10 +14,15 @@ pub(super) fn optional(key: &str, value: Option<impl ToString>) -> Option<DataLi
 
 /// A line of a list: a name, then `key=value` for what is worth knowing at a glance.
 pub(super) fn entry(name: &str, values: &[(&str, String)]) -> DataLine {
+    DataLine::Text(words(name, values))
+}
+
+/// A name, then `key=value` behind a blank each, with quotes where they are needed.
+pub(super) fn words(name: &str, values: &[(&str, String)]) -> String {
     let values = values
         .iter()
         .map(|(key, value)| format!(" {key}={}", quoted(value)));
-    DataLine::Text(std::iter::once(name.to_owned()).chain(values).collect())
+    std::iter::once(name.to_owned()).chain(values).collect()
 }
 
 fn quoted(value: &str) -> String {

@@ -11,6 +11,9 @@ mod grant;
 mod lines;
 mod namespace;
 mod processor;
+mod processor_advice;
+mod processor_check;
+mod processor_status;
 pub(crate) mod read_flow;
 mod resolve;
 mod subscribe_local;
@@ -101,6 +104,7 @@ impl Request<'_> {
             Command::UpdateProcessor(name, options) => self.update_processor(name, options).await,
             Command::PauseProcessor(name) => self.pause_processor(name).await,
             Command::ResumeProcessor(name) => self.resume_processor(name).await,
+            Command::StopProcessor(name) => self.stop_processor(name).await,
             Command::DeleteProcessor(name) => self.delete_processor(name).await,
             Command::DescribeProcessor(name) => self.describe_processor(name).await,
             Command::GetProcessors => self.list_processors().await,

@@ -1,27 +1,17 @@
-//! CREATE, UPDATE, PAUSE, RESUME, DELETE and DESCRIBE PROCESSOR, GET PROCESSORS.
+//! CREATE, UPDATE, PAUSE, RESUME, STOP and DELETE PROCESSOR.
 
-use eson_processor::proto;
-use eson_protocol::{Code, DataLine, Name, ProcessorOptions, ProcessorType, Reply, Right, Status};
+use eson_protocol::{Code, ProcessorOptions, ProcessorType, Status};
 
-use super::lines::{attribute, entry, optional};
 use super::{Answer, Request, wait};
 use crate::resource::{Activity, Processor, ProcessorSpec, ProcessorStatus};
 use crate::store::{StoreError, Stored};
 
 impl Request<'_> {
-    /// Runs a bridge between two flows that are hosted here.
+    /// Runs a processor between flows that are hosted here.
     pub(super) async fn create_processor(&self, name: String, options: ProcessorOptions) -> Answer {
-        let spec = self.processor_spec(name, options).await?;
+        let spec = self.processor_spec(name, options)?;
         let processors = &self.participant.processors;
-        let wanted = Processor {
-            spec: spec.clone(),
-            status: ProcessorStatus::default(),
-        };
-        let created = match processors.create(&spec.name, wanted).await {
-            Ok(_) => true,
-            Err(StoreError::Exists { .. }) => self.same_processor(&spec).await.map(|()| false)?,
-            Err(error) => return Err(error.into()),
-        };
+        let created = self.store_processor(&spec).await?;
         let settled = wait::settled(processors, &spec.name, 1, |it| &it.status.condition).await;
         match settled {
             Err(status) if created && !status.is_transient() => {
@@ -33,104 +23,99 @@ impl Request<'_> {
         }
     }
 
-    async fn processor_spec(
-        &self,
-        name: String,
-        options: ProcessorOptions,
-    ) -> Result<ProcessorSpec, Status> {
-        check_processor_name(&name)?;
-        match options.kind {
-            Some(ProcessorType::Bridge) => {}
-            Some(_) => {
-                let text = "this FNAA runs processors of type=bridge";
-                return Err(Status::new(Code::Unsupported, text));
-            }
-            None => return Err(Status::new(Code::Argument, "type=bridge is missing")),
+    /// Stores a new processor; false where the same one is there already.
+    async fn store_processor(&self, spec: &ProcessorSpec) -> Result<bool, Status> {
+        // Of two that would close a circle together, one has to see the other.
+        let _alone = self.participant.routing.lock().await;
+        self.check_processor_flows(spec).await?;
+        let wanted = Processor {
+            spec: spec.clone(),
+            status: ProcessorStatus::default(),
+        };
+        match self.participant.processors.create(&spec.name, wanted).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Exists { .. }) => self.same_processor(spec).await.map(|()| false),
+            Err(error) => Err(error.into()),
         }
-        let (source, destination) = one_each(&options)?;
-        self.check_processor_flows(&source, &destination).await?;
-        Ok(ProcessorSpec {
-            name,
-            owner: self.caller.principal.clone(),
-            kind: ProcessorType::Bridge,
-            sources: vec![source],
-            destinations: vec![destination],
-            start: options.start.unwrap_or_default(),
-            incarnation: crate::secrets::random_token()?,
-            activity: Activity::Running,
-            generation: 1,
-        })
-    }
-
-    async fn check_processor_flows(&self, from: &Name, to: &Name) -> Result<(), Status> {
-        let reads = self
-            .participant
-            .authorized_flow(self.caller, Right::Read, from)
-            .await?;
-        let writes = self
-            .participant
-            .authorized_flow(self.caller, Right::Write, to)
-            .await?;
-        let (source, destination) = (&reads.resource.spec, &writes.resource.spec);
-        let same_queue = source.broker == destination.broker && source.queue == destination.queue;
-        if same_queue || self.participant.feeds(to, from).await? {
-            let text = format!("{to} feeds {from}: events would go round");
-            return Err(Status::new(Code::Loop, text));
-        }
-        Ok(())
     }
 
     async fn same_processor(&self, wanted: &ProcessorSpec) -> Result<(), Status> {
         let found = self.participant.processors.get(&wanted.name).await?;
         let same = found.as_ref().is_some_and(|found| {
-            let spec = &found.resource.spec;
-            !found.deleting
-                && spec.owner == wanted.owner
-                && spec.sources == wanted.sources
-                && spec.destinations == wanted.destinations
+            let spec = ProcessorSpec {
+                incarnation: wanted.incarnation.clone(),
+                activity: wanted.activity,
+                generation: wanted.generation,
+                ..found.resource.spec.clone()
+            };
+            !found.deleting && spec == *wanted
         });
         if same {
             return Ok(());
         }
-        let text = format!("a processor {} exists already", wanted.name);
+        let text = format!("another processor {} exists already", wanted.name);
         Err(Status::new(Code::Exists, text))
     }
 
-    /// Where a processor reads and writes is what it is; another is another processor.
+    /// Changes which flows a collector reads or a distributor writes, and what a collector does
+    /// with its sources. Legs that are not concerned go on undisturbed.
     pub(super) async fn update_processor(&self, name: String, options: ProcessorOptions) -> Answer {
-        let found = self.own_processor(&name).await?;
-        let spec = &found.resource.spec;
-        let same = (options.sources.is_empty() || options.sources == spec.sources)
-            && (options.destinations.is_empty() || options.destinations == spec.destinations)
-            && options.kind.is_none_or(|kind| kind == spec.kind)
-            && options.start.is_none_or(|start| start == spec.start);
-        if same {
-            return Ok(Status::done_with(&name).into());
+        let generation = self.store_update(&name, options).await?;
+        self.await_processor(name, generation).await
+    }
+
+    /// Stores what the options change; gives the generation of the spec.
+    async fn store_update(&self, name: &str, options: ProcessorOptions) -> Result<u64, Status> {
+        let _alone = self.participant.routing.lock().await;
+        let found = self.own_processor(name).await?;
+        let wanted = changed(&found.resource.spec, options)?;
+        if wanted == found.resource.spec {
+            return Ok(wanted.generation);
         }
-        let text = format!("{name}: a bridge can't change; delete it and create another");
-        Err(Status::new(Code::Argument, text))
+        super::processor_check::check_counts(&wanted)?;
+        self.check_processor_flows(&wanted).await?;
+        let change = |processor: &mut Processor| {
+            let spec = &mut processor.spec;
+            spec.sources.clone_from(&wanted.sources);
+            spec.destinations.clone_from(&wanted.destinations);
+            spec.annotate = wanted.annotate;
+            spec.fair = wanted.fair;
+            spec.generation += 1;
+            processor.status.condition.failure = None;
+        };
+        let stored = self.participant.processors.update(name, change).await?;
+        Ok(stored.resource.spec.generation)
     }
 
     pub(super) async fn pause_processor(&self, name: String) -> Answer {
         self.set_processor_activity(name, Activity::Paused).await
     }
 
+    pub(super) async fn stop_processor(&self, name: String) -> Answer {
+        self.set_processor_activity(name, Activity::Stopped).await
+    }
+
+    /// Also one that runs already is told again, so that legs that have failed start anew.
     pub(super) async fn resume_processor(&self, name: String) -> Answer {
         self.set_processor_activity(name, Activity::Running).await
     }
 
     async fn set_processor_activity(&self, name: String, activity: Activity) -> Answer {
         self.own_processor(&name).await?;
-        let processors = &self.participant.processors;
         let change = |processor: &mut Processor| {
-            if processor.spec.activity != activity {
+            if processor.spec.activity != activity || activity == Activity::Running {
                 processor.spec.activity = activity;
                 processor.spec.generation += 1;
                 processor.status.condition.failure = None;
             }
         };
-        let stored = processors.update(&name, change).await?;
+        let stored = self.participant.processors.update(&name, change).await?;
         let generation = stored.resource.spec.generation;
+        self.await_processor(name, generation).await
+    }
+
+    async fn await_processor(&self, name: String, generation: u64) -> Answer {
+        let processors = &self.participant.processors;
         wait::settled(processors, &name, generation, |it| &it.status.condition).await?;
         Ok(Status::done_with(&name).into())
     }
@@ -143,57 +128,8 @@ impl Request<'_> {
         Ok(Status::done_with(&name).into())
     }
 
-    pub(super) async fn describe_processor(&self, name: String) -> Answer {
-        let found = self.own_processor(&name).await?;
-        let spec = &found.resource.spec;
-        let mut lines = vec![
-            attribute("processor", &spec.name),
-            attribute("type", "bridge"),
-        ];
-        lines.extend(spec.sources.iter().map(|source| attribute("from", source)));
-        lines.extend(
-            spec.destinations
-                .iter()
-                .map(|destination| attribute("to", destination)),
-        );
-        lines.push(attribute("owner", &spec.owner));
-        lines.push(attribute("activity", activity_word(spec.activity)));
-        let failure = found.resource.status.condition.failure.as_ref();
-        lines.extend(optional("failure", failure.map(|failure| &failure.text)));
-        if let Some(leg) = self.participant.processor_status(&name) {
-            lines.extend(leg_lines(&leg));
-        }
-        Ok(Reply::data(lines))
-    }
-
-    pub(super) async fn list_processors(&self) -> Answer {
-        let mut lines = Vec::new();
-        for found in self.participant.processors.list().await? {
-            if self.own_processor(&found.name).await.is_ok() {
-                lines.push(self.processor_entry(&found).await);
-            }
-        }
-        Ok(Reply::data(lines))
-    }
-
-    async fn processor_entry(&self, found: &Stored<Processor>) -> DataLine {
-        let spec = &found.resource.spec;
-        let join = |names: &[Name]| names.iter().map(Name::as_str).collect::<Vec<_>>().join(",");
-        let mut values = vec![
-            ("type", "bridge".to_owned()),
-            ("from", join(&spec.sources)),
-            ("to", join(&spec.destinations)),
-        ];
-        let leg = self.participant.processor_status(&found.name);
-        let state = leg
-            .as_ref()
-            .map_or("pending", |leg| state_word(leg.state()));
-        values.push(("state", state.to_owned()));
-        values.extend(leg.map(|leg| ("lag", leg.lag.to_string())));
-        entry(&spec.name, &values)
-    }
-
-    async fn own_processor(&self, name: &str) -> Result<Stored<Processor>, Status> {
+    /// A processor is its owner's, and nobody else may know of it.
+    pub(super) async fn own_processor(&self, name: &str) -> Result<Stored<Processor>, Status> {
         let found = self.participant.processors.get(name).await?;
         let own = found.filter(|found| found.resource.spec.owner == self.caller.principal);
         own.ok_or_else(|| {
@@ -203,64 +139,38 @@ impl Request<'_> {
     }
 }
 
-fn check_processor_name(name: &str) -> Result<(), Status> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    if !name.is_empty() && name.len() <= 128 && name.chars().all(allowed) {
-        return Ok(());
+/// The spec with what the options change.
+///
+/// What a processor is made of can't change, since its positions are kept for that: one with
+/// another type, start, or end that all its legs share is another processor.
+fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorSpec, Status> {
+    let mut wanted = spec.clone();
+    if !options.sources.is_empty() {
+        wanted.sources = options.sources;
     }
-    let text = "a processor's name has 1 to 128 letters, digits, `-`, `.` and `_`";
-    Err(Status::new(Code::Argument, text))
-}
-
-fn one_each(options: &ProcessorOptions) -> Result<(Name, Name), Status> {
-    match (options.sources.as_slice(), options.destinations.as_slice()) {
-        ([source], [destination]) => Ok((source.clone(), destination.clone())),
-        _ => Err(Status::new(
-            Code::Argument,
-            "a bridge has one from= and one to=",
-        )),
+    if !options.destinations.is_empty() {
+        wanted.destinations = options.destinations;
     }
-}
-
-fn activity_word(activity: Activity) -> &'static str {
-    match activity {
-        Activity::Running => "running",
-        Activity::Paused => "paused",
-        Activity::Stopped => "stopped",
-    }
-}
-
-/// What the runtime tells of a leg, as data lines.
-pub(super) fn leg_lines(leg: &proto::LegStatus) -> Vec<DataLine> {
-    let mut lines = vec![
-        attribute("processor-state", state_word(leg.state())),
-        attribute("lag", leg.lag),
-        attribute("records", leg.records),
-        attribute("bytes", leg.bytes),
-        attribute("lost", leg.lost),
-        attribute("rate", format!("{:.1}", leg.rate)),
+    let shares_source = spec.kind != ProcessorType::Collector;
+    let shares_destination = spec.kind != ProcessorType::Distributor;
+    let fixed = [
+        ("type=", options.kind.is_some_and(|kind| kind != spec.kind)),
+        ("start=", options.start.is_some_and(|it| it != spec.start)),
+        ("from=", shares_source && wanted.sources != spec.sources),
+        (
+            "to=",
+            shares_destination && wanted.destinations != spec.destinations,
+        ),
     ];
-    let mut stored: Vec<_> = leg.stored.iter().collect();
-    stored.sort();
-    lines.extend(
-        stored
-            .iter()
-            .map(|(partition, next)| attribute("position", format!("{partition}-{next}"))),
-    );
-    lines.extend(optional(
-        "processor-error",
-        leg.error.as_ref().map(|error| &error.text),
-    ));
-    lines
-}
-
-pub(super) fn state_word(state: proto::State) -> &'static str {
-    match state {
-        proto::State::Unspecified => "unknown",
-        proto::State::Starting => "starting",
-        proto::State::Running => "running",
-        proto::State::Paused => "paused",
-        proto::State::Retrying => "retrying",
-        proto::State::Failed => "failed",
+    if let Some((what, _)) = fixed.iter().find(|(_, changes)| *changes) {
+        let text = format!(
+            "{what} of the {} {} can't change; delete it and create another",
+            spec.kind.as_str(),
+            spec.name
+        );
+        return Err(Status::new(Code::Argument, text));
     }
+    wanted.annotate = options.annotate.unwrap_or(spec.annotate);
+    wanted.fair = options.fair.unwrap_or(spec.fair);
+    Ok(wanted)
 }

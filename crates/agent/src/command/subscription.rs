@@ -76,7 +76,7 @@ impl Request<'_> {
     async fn leg_lines(&self, found: &Stored<Subscription>) -> Vec<DataLine> {
         let bridge = self.participant.bridge_status(&found.resource.spec.local);
         bridge
-            .map(|leg| super::processor::leg_lines(&leg))
+            .map(|leg| super::processor_status::leg_lines(&leg))
             .unwrap_or_default()
     }
 

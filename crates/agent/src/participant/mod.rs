@@ -23,6 +23,7 @@ pub(crate) use brokers::{BrokerEntry, Brokers};
 pub(crate) use open::OpenError;
 pub(crate) use open::PROCESSOR_USER;
 pub(crate) use peers::Peer;
+pub(crate) use upstream::{Hop, Route};
 
 use crate::config::{Config, Limits};
 use crate::reconcile::{Controllers, FanOut};
@@ -65,6 +66,8 @@ pub(crate) struct Participant {
     pub controllers: Controllers,
     /// Applies what the subscribers of a flow add up to.
     pub fan_out: FanOut,
+    /// Held from the check that events don't go round until a processor is stored.
+    pub routing: tokio::sync::Mutex<()>,
     /// Those who may read a copy in the embedded queues.
     pub(crate) readers: Arc<StaticAccounts>,
     /// Where our processors reach us.

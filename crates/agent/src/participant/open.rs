@@ -136,6 +136,7 @@ impl Participant {
             keys,
             controllers: Controllers::default(),
             fan_out: FanOut::default(),
+            routing: tokio::sync::Mutex::default(),
             readers: Arc::new(StaticAccounts::default()),
             socket,
             processor_password: password,

@@ -26,9 +26,10 @@ impl Participant {
         self.leg_status(&fan_out::instance(flow), &subscriber.resource.leg_id())
     }
 
-    /// A processor that a user runs.
-    pub(crate) fn processor_status(&self, name: &str) -> Option<proto::LegStatus> {
-        self.only_leg(&processor::instance(name))
+    /// The legs of a processor that a user runs; none before the runtime tells of it.
+    pub(crate) fn processor_legs(&self, name: &str) -> Vec<proto::LegStatus> {
+        let status = self.runtime.status(&processor::instance(name));
+        status.map(|status| status.legs).unwrap_or_default()
     }
 
     fn only_leg(&self, instance: &str) -> Option<proto::LegStatus> {

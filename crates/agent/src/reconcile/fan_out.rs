@@ -77,6 +77,7 @@ async fn apply(participant: &Participant, name: &Name) -> Result<(), Failure> {
         r#type: proto::ProcessorType::Distributor.into(),
         sources: vec![participant.flow_endpoint(&flow.resource)?],
         legs,
+        ..Default::default()
     };
     Ok(participant.runtime.ensure(SHARD, spec).await?)
 }
@@ -104,6 +105,7 @@ fn leg(
     let paused =
         flow.spec.activity == Activity::Paused || subscriber.spec.activity == Activity::Paused;
     Ok(proto::Leg {
+        source: 0,
         id: subscriber.leg_id(),
         destination: Some(participant.copy_endpoint(subscriber)?),
         start: Some(start(subscriber.spec.start)),

@@ -1,15 +1,19 @@
 //! Flows: queue, records, and what reads them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eson_broker::{Broker, QueueDescription, QueueSpec};
-use eson_protocol::Code;
+use eson_protocol::{Code, Name};
 
 use super::queue::{self, Advance};
 use super::{Outcome, Reconciler, records, report};
 use crate::participant::Participant;
-use crate::resource::{Failure, Flow, FlowSpec, Lease, QueueState};
+use crate::resource::{Failure, Flow, FlowSpec, Lease, Processor, QueueState};
 use crate::store::Stored;
+
+/// How long until it is seen again whether processors have let go of a flow.
+const RELEASE: Duration = Duration::from_millis(200);
 
 /// Reconciles flows.
 pub(super) struct FlowReconciler(pub(super) Arc<Participant>);
@@ -79,6 +83,9 @@ impl FlowReconciler {
             // Their end is a change that wakes this up again.
             return Ok(Outcome::Settled);
         }
+        if self.is_still_in_use(spec).await? {
+            return Ok(Outcome::Again(RELEASE));
+        }
         self.0.fan_out.apply(&self.0, &spec.name).await?;
         records::converge(&self.0, &self.0.flows, &stored.name, &[], Flow::views).await?;
         if !spec.adopted {
@@ -111,14 +118,13 @@ impl FlowReconciler {
         Ok(!subscribers.is_empty())
     }
 
-    /// Whether there are still some. A subscription or a processor without its flow is no more.
+    /// Whether there are still some. A subscription without its flow is no more, and so is a
+    /// processor, unless it has other flows to go on with.
     async fn end_processors(&self, spec: &FlowSpec) -> Result<bool, Failure> {
         let mut left = false;
         for processor in self.0.processors.list().await? {
-            let own = &processor.resource.spec;
-            if own.sources.contains(&spec.name) || own.destinations.contains(&spec.name) {
-                left = true;
-                self.0.processors.mark_deleting(&processor.name).await?;
+            if processor.resource.spec.touches(&spec.name) {
+                left |= self.leave_out(&processor, &spec.name).await?;
             }
         }
         if let Some(subscription) = self.0.subscriptions.get(spec.name.as_str()).await? {
@@ -129,6 +135,37 @@ impl FlowReconciler {
                 .await?;
         }
         Ok(left)
+    }
+
+    /// Whether the processor goes with its flow.
+    async fn leave_out(&self, processor: &Stored<Processor>, flow: &Name) -> Result<bool, Failure> {
+        let mut rest = processor.resource.spec.clone();
+        rest.leave_out(flow);
+        if processor.deleting || rest.legs().next().is_none() {
+            self.0.processors.mark_deleting(&processor.name).await?;
+            return Ok(true);
+        }
+        let leave_out = |it: &mut Processor| {
+            if it.spec.touches(flow) {
+                it.spec.leave_out(flow);
+                it.spec.generation += 1;
+            }
+        };
+        self.0.processors.update(&processor.name, leave_out).await?;
+        Ok(false)
+    }
+
+    /// Whether a processor that is to leave the flow out has not yet done so.
+    async fn is_still_in_use(&self, spec: &FlowSpec) -> Result<bool, Failure> {
+        for processor in self.0.processors.list().await? {
+            let own = &processor.resource.spec;
+            let leg = own.leg_of(&spec.name);
+            let instance = super::processor::instance(&own.name);
+            if leg.is_some_and(|leg| self.0.leg_status(&instance, &leg).is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn broker(&self, spec: &FlowSpec) -> Result<&dyn Broker, Failure> {

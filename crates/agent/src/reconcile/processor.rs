@@ -1,14 +1,15 @@
 //! Processors that users run between flows of this participant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use eson_processor::proto;
-use eson_protocol::{Code, Name};
+use eson_protocol::{Code, Name, ProcessorType};
 
 use super::{Outcome, Reconciler, report, start};
 use crate::participant::Participant;
-use crate::resource::{Activity, Failure, Flow, Processor, ProcessorSpec};
+use crate::resource::{Activity, Failure, Flow, Processor, ProcessorLeg, ProcessorSpec};
 use crate::store::Stored;
 
 /// Users' processors run together.
@@ -40,78 +41,134 @@ impl ProcessorReconciler {
         if stored.deleting {
             return self.tear_down(&stored).await;
         }
-        let spec = &stored.resource.spec;
-        if spec.activity == Activity::Stopped {
-            self.0.runtime.remove(SHARD, &instance(name)).await?;
-        } else {
-            let Some(instance) = self.instance_spec(spec).await? else {
-                return Ok(Outcome::Settled);
-            };
-            self.0.runtime.ensure(SHARD, instance).await?;
-            if let Some(waiting) = self.wait_until_it_runs(&stored.resource)? {
-                return Ok(waiting);
+        let waiting = match self.instance_spec(&stored.resource.spec).await? {
+            Wanted::Legs(instance) => self.run(&stored.resource, instance).await?,
+            Wanted::Nothing => {
+                self.0.runtime.remove(SHARD, &instance(name)).await?;
+                None
             }
+            Wanted::Later => Some(Outcome::Settled),
+        };
+        if let Some(waiting) = waiting {
+            return Ok(waiting);
         }
-        let generation = spec.generation;
+        let generation = stored.resource.spec.generation;
         let succeed = |it: &mut Processor| it.status.condition.succeed(generation);
         self.0.processors.update(name, succeed).await?;
         Ok(Outcome::Settled)
     }
 
-    /// None while one of its flows is being made.
-    async fn instance_spec(&self, spec: &ProcessorSpec) -> Result<Option<proto::Spec>, Failure> {
-        let mut sources = Vec::new();
-        for source in &spec.sources {
-            let Some(flow) = self.flow(source).await? else {
-                return Ok(None);
-            };
-            sources.push(self.0.flow_endpoint(&flow)?);
+    /// Makes the runtime run this; says when to look again where that is not yet so.
+    async fn run(
+        &self,
+        processor: &Processor,
+        wanted: proto::Spec,
+    ) -> Result<Option<Outcome>, Failure> {
+        let legs: Vec<String> = wanted.legs.iter().map(|leg| leg.id.clone()).collect();
+        self.0.runtime.ensure(SHARD, wanted).await?;
+        let is_new = processor.status.condition.ready < processor.spec.generation;
+        if is_new && self.has_failed_legs(&processor.spec) {
+            let instance = instance(&processor.spec.name);
+            self.0.runtime.restart_failed(SHARD, &instance).await?;
         }
-        let mut legs = Vec::new();
-        for destination in &spec.destinations {
-            let Some(flow) = self.flow(destination).await? else {
-                return Ok(None);
-            };
-            legs.push(proto::Leg {
-                id: leg_id(spec),
-                destination: Some(self.0.flow_endpoint(&flow)?),
-                start: Some(start(spec.start)),
-                paused: spec.activity == Activity::Paused,
-            });
+        self.wait_until_it_runs(processor, &legs)
+    }
+
+    async fn instance_spec(&self, spec: &ProcessorSpec) -> Result<Wanted, Failure> {
+        if spec.activity == Activity::Stopped {
+            return Ok(Wanted::Nothing);
         }
-        Ok(Some(proto::Spec {
+        let flows = self.flows(spec).await?;
+        let mut wanted = proto::Spec {
             id: instance(&spec.name),
-            r#type: proto::ProcessorType::Bridge.into(),
-            sources,
-            legs,
-        }))
-    }
-
-    /// None while the flow is being made; its becoming ready wakes this up again.
-    async fn flow(&self, name: &Name) -> Result<Option<Flow>, Failure> {
-        let flow = self.0.flows.get(name.as_str()).await?;
-        let gone = || Failure::refused(Code::NotFound, format!("the flow {name} is gone"));
-        let flow = flow.filter(|flow| !flow.deleting).ok_or_else(gone)?;
-        if flow.resource.status.condition.ready == 0 {
-            return Ok(None);
-        }
-        Ok(Some(flow.resource))
-    }
-
-    fn wait_until_it_runs(&self, processor: &Processor) -> Result<Option<Outcome>, Failure> {
-        let spec = &processor.spec;
-        if processor.status.condition.ready > 0 || spec.activity != Activity::Running {
-            return Ok(None);
-        }
-        let leg = self.0.leg_status(&instance(&spec.name), &leg_id(spec));
-        match leg.map(|leg| (leg.state(), leg)) {
-            Some((proto::State::Running, _)) => Ok(None),
-            Some((proto::State::Failed | proto::State::Retrying, leg)) => {
-                let text = leg.error.map(|error| error.text).unwrap_or_default();
-                Err(Failure::backend(format!("events can't be moved: {text}")))
+            r#type: wire_type(spec.kind)?.into(),
+            annotate: spec.annotate,
+            fair: spec.fair,
+            ..Default::default()
+        };
+        let mut pending = false;
+        for leg in spec.legs() {
+            let (source, destination) = (&flows[leg.source], &flows[leg.destination]);
+            if !is_ready(source) || !is_ready(destination) {
+                pending = true;
+            } else if source.spec.activity != Activity::Stopped {
+                self.add_leg(&mut wanted, spec, leg, source, destination)?;
             }
-            _ => Ok(Some(Outcome::Again(Duration::from_secs(1)))),
         }
+        Ok(match (wanted.legs.is_empty(), pending) {
+            (false, _) => Wanted::Legs(wanted),
+            // Their becoming ready wakes this up again.
+            (true, true) => Wanted::Later,
+            (true, false) => Wanted::Nothing,
+        })
+    }
+
+    /// The flows that a processor touches, by name.
+    async fn flows(&self, spec: &ProcessorSpec) -> Result<BTreeMap<Name, Flow>, Failure> {
+        let mut flows = BTreeMap::new();
+        for name in spec.sources.iter().chain(&spec.destinations) {
+            let Some(flow) = self.0.flows.get(name.as_str()).await? else {
+                let text = format!("the flow {name} is gone");
+                return Err(Failure::refused(Code::NotFound, text));
+            };
+            flows.insert(name.clone(), flow.resource);
+        }
+        Ok(flows)
+    }
+
+    fn add_leg(
+        &self,
+        wanted: &mut proto::Spec,
+        spec: &ProcessorSpec,
+        leg: ProcessorLeg<'_>,
+        source: &Flow,
+        destination: &Flow,
+    ) -> Result<(), Failure> {
+        if wanted.sources.is_empty() || spec.kind == ProcessorType::Collector {
+            wanted.sources.push(self.0.flow_endpoint(source)?);
+        }
+        let paused = [spec.activity, source.spec.activity].contains(&Activity::Paused);
+        wanted.legs.push(proto::Leg {
+            id: spec.leg_id(leg),
+            source: wanted.sources.len() as u32 - 1,
+            destination: Some(self.0.flow_endpoint(destination)?),
+            start: Some(start(spec.start)),
+            paused,
+        });
+        Ok(())
+    }
+
+    fn has_failed_legs(&self, spec: &ProcessorSpec) -> bool {
+        let status = self.0.runtime.status(&instance(&spec.name));
+        let legs = status.into_iter().flat_map(|status| status.legs);
+        legs.into_iter()
+            .any(|leg| leg.state() == proto::State::Failed)
+    }
+
+    /// A new processor is ready when every leg of it has moved to running once. Later, a leg's
+    /// trouble is its own.
+    fn wait_until_it_runs(
+        &self,
+        processor: &Processor,
+        legs: &[String],
+    ) -> Result<Option<Outcome>, Failure> {
+        let spec = &processor.spec;
+        if processor.status.condition.ready > 0 {
+            return Ok(None);
+        }
+        let mut waiting = None;
+        for leg in legs {
+            let leg = self.0.leg_status(&instance(&spec.name), leg);
+            match leg.map(|leg| (leg.state(), leg)) {
+                Some((proto::State::Running | proto::State::Paused, _)) => {}
+                Some((proto::State::Failed | proto::State::Retrying, leg)) => {
+                    let text = leg.error.map(|error| error.text).unwrap_or_default();
+                    return Err(Failure::backend(format!("events can't be moved: {text}")));
+                }
+                _ => waiting = Some(Outcome::Again(Duration::from_secs(1))),
+            }
+        }
+        Ok(waiting)
     }
 
     async fn tear_down(&self, stored: &Stored<Processor>) -> Result<Outcome, Failure> {
@@ -128,7 +185,28 @@ impl ProcessorReconciler {
     }
 }
 
-/// Names the positions at the destination.
-pub(crate) fn leg_id(spec: &ProcessorSpec) -> String {
-    format!("{}.{}", spec.incarnation, spec.name)
+/// What the runtime is to do.
+enum Wanted {
+    /// Run these.
+    Legs(proto::Spec),
+    /// Run nothing of it.
+    Nothing,
+    /// What is to run is not known before its flows are ready.
+    Later,
+}
+
+fn is_ready(flow: &Flow) -> bool {
+    flow.status.condition.ready > 0
+}
+
+fn wire_type(kind: ProcessorType) -> Result<proto::ProcessorType, Failure> {
+    match kind {
+        ProcessorType::Bridge => Ok(proto::ProcessorType::Bridge),
+        ProcessorType::Collector => Ok(proto::ProcessorType::Collector),
+        ProcessorType::Distributor => Ok(proto::ProcessorType::Distributor),
+        ProcessorType::Signal => {
+            let text = "this FNAA runs no processors of type=signal";
+            Err(Failure::refused(Code::Unsupported, text))
+        }
+    }
 }

@@ -203,6 +203,7 @@ impl SubscriptionReconciler {
     ) -> Result<(), Failure> {
         let spec = &stored.resource.spec;
         let leg = proto::Leg {
+            source: 0,
             id: leg_id(spec),
             destination: Some(self.participant.flow_endpoint(local)?),
             // The copy begins where the subscription does.
@@ -214,6 +215,7 @@ impl SubscriptionReconciler {
             r#type: proto::ProcessorType::Bridge.into(),
             sources: vec![copy.endpoint()],
             legs: vec![leg],
+            ..Default::default()
         };
         Ok(self
             .participant

@@ -25,12 +25,18 @@ pub(crate) struct ProcessorSpec {
     pub owner: Principal,
     /// Its type.
     pub kind: ProcessorType,
-    /// The flows it reads, all hosted here.
+    /// The flows it reads, all hosted here; one, but for a collector.
     pub sources: Vec<Name>,
-    /// The flows it writes, all hosted here.
+    /// The flows it writes, all hosted here; one, but for a distributor.
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Start,
+    /// Whether each event is told where it came from.
+    #[serde(default)]
+    pub annotate: bool,
+    /// Whether its sources get equal shares of the destination.
+    #[serde(default)]
+    pub fair: bool,
     /// Names its positions: another incarnation begins anew.
     pub incarnation: String,
     /// Whether it is to run.
@@ -38,6 +44,61 @@ pub(crate) struct ProcessorSpec {
     pub activity: Activity,
     /// Counts changes of this spec.
     pub generation: u64,
+}
+
+/// One way that events take through a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leg<'a> {
+    /// Where they come from.
+    pub source: &'a Name,
+    /// Where they go.
+    pub destination: &'a Name,
+}
+
+impl ProcessorSpec {
+    /// Its legs: one for each source and destination.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = Leg<'_>> {
+        self.sources.iter().flat_map(|source| {
+            let leg = move |destination| Leg {
+                source,
+                destination,
+            };
+            self.destinations.iter().map(leg)
+        })
+    }
+
+    /// Whether it reads or writes the flow.
+    pub(crate) fn touches(&self, flow: &Name) -> bool {
+        self.sources.contains(flow) || self.destinations.contains(flow)
+    }
+
+    /// Leaves a flow out.
+    pub(crate) fn leave_out(&mut self, flow: &Name) {
+        self.sources.retain(|source| source != flow);
+        self.destinations.retain(|destination| destination != flow);
+    }
+
+    /// The end of a leg that no other leg of this processor has.
+    pub(crate) fn own_end<'a>(&self, leg: Leg<'a>) -> &'a Name {
+        match self.kind {
+            ProcessorType::Collector => leg.source,
+            _ => leg.destination,
+        }
+    }
+
+    /// Names the leg's positions at its destination. It stays when other legs come and go, so that
+    /// a flow that is taken out and in again goes on where it was.
+    pub(crate) fn leg_id(&self, leg: Leg<'_>) -> String {
+        let own = self.leg_of(self.own_end(leg));
+        own.unwrap_or_else(|| format!("{}.{}", self.incarnation, self.name))
+    }
+
+    /// The id of the leg whose own end the flow is, or was. None for a bridge, which has one leg
+    /// for good.
+    pub(crate) fn leg_of(&self, flow: &Name) -> Option<String> {
+        let has_many = self.kind != ProcessorType::Bridge;
+        has_many.then(|| format!("{}.{flow}", self.incarnation))
+    }
 }
 
 /// What a processor does. Its counters live in the runtime.
@@ -49,4 +110,59 @@ pub(crate) struct ProcessorStatus {
 
 impl Resource for Processor {
     const KIND: Kind = Kind::Processor;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
+    }
+
+    fn spec(kind: ProcessorType, sources: &[&str], destinations: &[&str]) -> ProcessorSpec {
+        ProcessorSpec {
+            name: "p".to_owned(),
+            owner: Principal::parse("alice@example").expect("a principal"),
+            kind,
+            sources: sources.iter().map(|flow| name(flow)).collect(),
+            destinations: destinations.iter().map(|flow| name(flow)).collect(),
+            start: Start::Earliest,
+            annotate: false,
+            fair: false,
+            incarnation: "token".to_owned(),
+            activity: Activity::Running,
+            generation: 1,
+        }
+    }
+
+    fn leg_ids(spec: &ProcessorSpec) -> Vec<String> {
+        spec.legs().map(|leg| spec.leg_id(leg)).collect()
+    }
+
+    #[test]
+    fn a_leg_is_named_by_the_end_that_is_its_own() {
+        use ProcessorType::{Bridge, Collector, Distributor};
+        let bridge = spec(Bridge, &["a.example"], &["b.example"]);
+        assert_eq!(leg_ids(&bridge), ["token.p"]);
+        let collector = spec(Collector, &["a.example", "b.example"], &["c.example"]);
+        assert_eq!(leg_ids(&collector), ["token.a.example", "token.b.example"]);
+        let distributor = spec(Distributor, &["a.example"], &["b.example", "c.example"]);
+        assert_eq!(
+            leg_ids(&distributor),
+            ["token.b.example", "token.c.example"]
+        );
+    }
+
+    #[test]
+    fn a_flow_that_is_left_out_takes_its_leg_along() {
+        let flows = ["a.example", "b.example"];
+        let mut collector = spec(ProcessorType::Collector, &flows, &["c.example"]);
+        assert!(collector.touches(&name("a.example")));
+        collector.leave_out(&name("a.example"));
+        assert!(!collector.touches(&name("a.example")));
+        assert_eq!(leg_ids(&collector), ["token.b.example"]);
+        collector.leave_out(&name("c.example"));
+        assert_eq!(collector.legs().count(), 0);
+    }
 }

@@ -10,10 +10,12 @@ mod child;
 mod instance;
 mod processes;
 mod shard;
+mod types;
 
 use async_trait::async_trait;
 use eson_processor::client::ClientError;
 use eson_processor::proto::{Spec, Status};
+use eson_protocol::ProcessorType;
 
 pub(crate) use board::Statuses;
 pub(crate) use processes::{ChildProcesses, RuntimeOptions};
@@ -37,6 +39,21 @@ pub(crate) trait Runtime: Send + Sync {
     /// # Errors
     /// [`RuntimeError`]; the instance is still to go, and doesn't come back.
     async fn remove(&self, shard: &str, id: &str) -> Result<(), RuntimeError>;
+
+    /// Starts those legs of an instance again that have failed. An instance that does not run is
+    /// left alone: when it starts, all of its legs do.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Busy`].
+    async fn restart_failed(&self, shard: &str, id: &str) -> Result<(), RuntimeError>;
+
+    /// Asks the processor program what it can run, by a process that ends thereupon. What keeps
+    /// it from answering is told in the log, and it is asked again whenever a process starts.
+    async fn learn_types(&self);
+
+    /// The types of processors that can be run, as the processor program tells; none as long as
+    /// no process of it has answered.
+    fn types(&self) -> Vec<ProcessorType>;
 
     /// The last status of an instance; none before the first.
     fn status(&self, id: &str) -> Option<Status>;

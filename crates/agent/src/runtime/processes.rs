@@ -10,17 +10,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use eson_processor::client::ClientError;
 use eson_processor::proto::{Spec, Status};
+use eson_protocol::ProcessorType;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::board::Board;
+use super::child::Child;
 use super::shard::{Shard, Supervisor};
+use super::types::Types;
 use super::{Runtime, RuntimeError, Statuses};
 use crate::config::{Config, Resolver};
 
 /// The flow processor's name.
 const PROGRAM: &str = "flow-processor";
+
+/// Whose log lines those of the process are that only tells what it can run.
+const PROBE: &str = "capabilities";
 
 /// Where its sockets are, in the state directory.
 const DIRECTORY: &str = "processors";
@@ -55,6 +62,7 @@ pub(crate) struct ChildProcesses {
 struct Inner {
     options: Arc<RuntimeOptions>,
     board: Arc<Board>,
+    types: Arc<Types>,
     sockets: Arc<Sockets>,
     shards: Mutex<HashMap<String, Arc<Shard>>>,
     tasks: TaskTracker,
@@ -139,6 +147,7 @@ impl ChildProcesses {
         let inner = Inner {
             options: Arc::new(options),
             board: Arc::default(),
+            types: Arc::default(),
             sockets: Arc::new(sockets),
             shards: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -176,6 +185,7 @@ impl Inner {
             shard: Arc::clone(&shard),
             options: Arc::clone(&self.options),
             board: Arc::clone(&self.board),
+            types: Arc::clone(&self.types),
             sockets: Arc::clone(&self.sockets),
             stop: self.stop.clone(),
         };
@@ -187,6 +197,17 @@ impl Inner {
                 return;
             }
         }
+    }
+
+    async fn learn_types(&self) -> Result<(), String> {
+        let (_, socket) = self.sockets.next();
+        let mut child = Child::spawn(&self.options, PROBE, socket)?;
+        let learnt = match child.connect().await {
+            Ok(client) => self.types.learn(&client).await,
+            Err(cause) => Err(ClientError::Unavailable(cause)),
+        };
+        child.stop().await;
+        learnt.map_err(|error| error.to_string())
     }
 
     async fn apply(self: Arc<Self>, shard: Arc<Shard>, id: String) -> Result<(), RuntimeError> {
@@ -238,6 +259,27 @@ impl Runtime for ChildProcesses {
         self.inner
             .apply_whatever_happens(shard, id.to_owned())
             .await
+    }
+
+    async fn restart_failed(&self, shard: &str, id: &str) -> Result<(), RuntimeError> {
+        let known = self.inner.shards().get(shard).cloned();
+        let Some(running) = known.and_then(|shard| shard.running()) else {
+            return Ok(());
+        };
+        match running.client.resume(id).await {
+            Err(ClientError::NotFound(_) | ClientError::Unavailable(_)) => Ok(()),
+            result => result.map_err(|error| RuntimeError::of_call(id, &error)),
+        }
+    }
+
+    async fn learn_types(&self) {
+        if let Err(cause) = self.inner.learn_types().await {
+            tracing::warn!(cause, "the flow processor does not tell what it can run");
+        }
+    }
+
+    fn types(&self) -> Vec<ProcessorType> {
+        self.inner.types.get()
     }
 
     fn status(&self, id: &str) -> Option<Status> {

@@ -15,6 +15,7 @@ use super::board::Board;
 use super::child::Child;
 use super::instance::Instance;
 use super::processes::Sockets;
+use super::types::Types;
 use super::{RuntimeError, RuntimeOptions};
 
 /// How many instances are told to a new process at once.
@@ -174,6 +175,7 @@ pub(super) struct Supervisor {
     pub(super) shard: Arc<Shard>,
     pub(super) options: Arc<RuntimeOptions>,
     pub(super) board: Arc<Board>,
+    pub(super) types: Arc<Types>,
     pub(super) sockets: Arc<Sockets>,
     pub(super) stop: CancellationToken,
 }
@@ -295,6 +297,8 @@ impl Supervisor {
         String,
     > {
         let client = child.connect().await?;
+        let learnt = self.types.learn(&client).await;
+        learnt.map_err(|error| error.to_string())?;
         let statuses = client.watch().await.map_err(|error| error.to_string())?;
         Ok((client, statuses))
     }

@@ -87,6 +87,7 @@ fn bridge(id: &str, queue: &str) -> Spec {
             destination: Some(endpoint("destination")),
             ..Leg::default()
         }],
+        ..Spec::default()
     }
 }
 

@@ -136,6 +136,29 @@ fn each_command_is_one_of_fnap() {
             "CREATE PROCESSOR a.unix.ar-to-b.unix.ar type=bridge from=a.unix.ar to=b.unix.ar \
              start=latest",
         ),
+        (
+            "collect a.unix.ar b.unix.ar c.unix.ar",
+            "CREATE PROCESSOR c.unix.ar-collector type=collector from=a.unix.ar,b.unix.ar \
+             to=c.unix.ar",
+        ),
+        (
+            "collect a.unix.ar c.unix.ar --name p --no-annotation --fair",
+            "CREATE PROCESSOR p type=collector from=a.unix.ar to=c.unix.ar annotate=false fair=true",
+        ),
+        (
+            "distribute a.unix.ar b.unix.ar c.unix.ar --from earliest",
+            "CREATE PROCESSOR a.unix.ar-distributor type=distributor from=a.unix.ar \
+             to=b.unix.ar,c.unix.ar start=earliest",
+        ),
+        (
+            "update processor p --from a.unix.ar,b.unix.ar --annotate false",
+            "UPDATE PROCESSOR p from=a.unix.ar,b.unix.ar annotate=false",
+        ),
+        (
+            "update processor p --to a.unix.ar --to b.unix.ar",
+            "UPDATE PROCESSOR p to=a.unix.ar,b.unix.ar",
+        ),
+        ("stop processor p", "STOP PROCESSOR p"),
         ("unsubscribe a.unix.ar", "UNSUBSCRIBE a.unix.ar"),
         (
             "grant read a.unix.ar *@blue.example",
@@ -172,6 +195,27 @@ fn each_command_is_one_of_fnap() {
         script.end();
         assert_eq!(out, "OK\n", "{arguments:?}");
     }
+}
+
+#[test]
+fn top_shows_processors_as_often_as_wanted() {
+    let exchange = "
+        C: GET PROCESSORS
+        S: 220 DATA
+        S: p type=bridge from=a.unix.ar to=b.unix.ar state=running lag=7 rate=1.5
+        S: q type=collector state=failed error=\"the queue is gone\"
+        S: 220 OK
+    ";
+    let script = Script::logged_in(&exchange.repeat(2));
+    let arguments = ["top", "-n", "2", "--interval", "0.01"];
+    let out = Home::at(script.port).run(&arguments).success();
+    script.end();
+    let expected = "\
+PROCESSOR  TYPE       STATE    LAG  RATE  ERROR
+p          bridge     running  7    1.5   -
+q          collector  failed   -    -     the queue is gone
+";
+    assert_eq!(out, expected.repeat(2));
 }
 
 #[test]

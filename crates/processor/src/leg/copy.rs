@@ -15,6 +15,7 @@ use crate::budget::Share;
 use crate::measure::{Measure, measure};
 use crate::partition::{Mapping, StillEncoded, split};
 use crate::report::{LegReport, State, Trouble};
+use crate::turns::Place;
 
 /// How long after the last record everything is flushed, so that positions are stored and a
 /// broken destination is noticed.
@@ -38,6 +39,7 @@ pub(super) struct Copying<'a> {
     ends: Ends,
     report: &'a LegReport,
     share: &'a Share,
+    place: &'a Option<Place>,
     backoff: &'a mut Backoff,
     /// Whether anything was written since the last flush.
     dirty: bool,
@@ -58,6 +60,7 @@ impl<'a> Copying<'a> {
         ends: Ends,
         report: &'a LegReport,
         share: &'a Share,
+        place: &'a Option<Place>,
         backoff: &'a mut Backoff,
     ) -> Self {
         let stored = ends.writer.stored();
@@ -65,6 +68,7 @@ impl<'a> Copying<'a> {
             ends,
             report,
             share,
+            place,
             backoff,
             dirty: false,
             tracked: Instant::now(),
@@ -131,6 +135,10 @@ impl<'a> Copying<'a> {
         if mapping != self.ends.mapping || self.share.bytes() < self.ends.buffer {
             return Err(Ended::Reopen);
         }
+        let chunk = match &self.ends.annotation {
+            Some(annotation) => annotation.put_on(chunk),
+            None => chunk,
+        };
         let (partition, high_watermark) = (chunk.partition, chunk.high_watermark);
         let Measure { records, bytes } = measure(&chunk.payload);
         match mapping {
@@ -165,9 +173,17 @@ impl<'a> Copying<'a> {
 
     async fn write(&mut self, partition: u32, chunk: Chunk, wishes: &Wishes) -> Result<(), Ended> {
         self.dirty = true;
+        let (place, writer) = (self.place, &mut self.ends.writer);
+        let write_in_turn = async {
+            let _turn = match place {
+                Some(place) => Some(place.turn(measure(&chunk.payload).bytes).await),
+                None => None,
+            };
+            writer.write(partition, chunk).await
+        };
         let written = tokio::select! {
             biased;
-            written = self.ends.writer.write(partition, chunk) => written,
+            written = write_in_turn => written,
             () = overdue(wishes) => return Err(self.cut_short()),
         };
         written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))

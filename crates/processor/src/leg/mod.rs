@@ -1,5 +1,6 @@
 //! A leg: one way from the source queue to a destination queue, as a task of its own.
 
+mod annotation;
 mod copy;
 mod open;
 mod run;
@@ -7,15 +8,16 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use annotation::SOURCE_FLOW;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::brokers::BrokerFactory;
 use crate::budget::{MemoryBudget, OutOfMemory};
-use crate::endpoint::Endpoint;
 use crate::report::{InstanceReport, LegReport, State};
 use crate::source::SharedReads;
 use crate::spec::LegSpec;
+use crate::turns::Place;
 
 /// How long a leg that shall stop or pause waits for the destination to take what was read.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -54,11 +56,12 @@ impl Wishes {
     }
 }
 
-/// What all legs of an instance share.
-#[derive(Clone)]
-pub(crate) struct Source {
-    pub(crate) endpoint: Endpoint,
+/// What a leg shares with the others of its instance.
+pub(crate) struct Shared {
+    /// What is read of the source.
     pub(crate) reads: Arc<SharedReads>,
+    /// Its place among those that take turns at the destination; none writes when it can.
+    pub(crate) place: Option<Place>,
 }
 
 /// What all legs of a process share.
@@ -92,7 +95,7 @@ impl Leg {
     pub(crate) fn start(
         id: &str,
         spec: LegSpec,
-        source: &Source,
+        shared: Shared,
         wish: Wish,
         resources: &Resources,
         instance: &InstanceReport,
@@ -105,10 +108,8 @@ impl Leg {
         let report = instance.add_leg(id, state);
         let wish = watch::Sender::new(wish);
         let task = run::Task {
-            source: source.endpoint.clone(),
-            reads: source.reads.clone(),
-            destination: spec.destination.clone(),
-            start: spec.start,
+            spec: spec.clone(),
+            shared,
             brokers: resources.brokers.clone(),
             share,
             wishes: Wishes(wish.subscribe()),

@@ -9,18 +9,18 @@ use eson_broker::{
 };
 use eson_protocol::{Positions, Start};
 
+use super::annotation::Annotation;
 use crate::brokers::BrokerFactory;
 use crate::endpoint::Endpoint;
 use crate::partition::Mapping;
 use crate::report::{Progress, Trouble};
 use crate::source::{Feed, SharedReads};
+use crate::spec::LegSpec;
 
 /// What is needed to open both ends.
 pub(super) struct Opening<'a> {
     pub(super) leg: &'a str,
-    pub(super) source: &'a Endpoint,
-    pub(super) destination: &'a Endpoint,
-    pub(super) start: Start,
+    pub(super) spec: &'a LegSpec,
     /// The identity that the source had when this leg saw it last.
     pub(super) seen: Option<QueueId>,
     /// How many bytes the reader, and as many the writer, may hold.
@@ -35,6 +35,8 @@ pub(super) struct Ends {
     pub(super) writer: Box<dyn QueueWriter>,
     pub(super) mapping: Mapping,
     pub(super) buffer: usize,
+    /// What is written on each record.
+    pub(super) annotation: Option<Annotation>,
     pub(super) source: QueueId,
     /// What the destination has stored by now.
     pub(super) stored: Positions,
@@ -53,14 +55,18 @@ impl Opening<'_> {
         let mut writer = self.open_writer(&*to, &description.id).await?;
         let positions = self.begin(&description, &mut *writer).await?;
         let mapping = Mapping::between(description.partitions.len() as u32, writer.partitions());
+        let annotation = self
+            .spec
+            .annotate
+            .then(|| Annotation::of(&self.spec.source));
         let options = ReaderOptions {
-            start: match self.start {
+            start: match self.spec.start {
                 // Resolved by now; a partition without position is a new one.
                 Start::Latest => Start::Earliest,
                 other => other,
             },
             positions,
-            encoded: mapping.keeps_batches() && writer.takes_encoded(),
+            encoded: mapping.keeps_batches() && writer.takes_encoded() && annotation.is_none(),
             buffer: self.buffer,
         };
         let stored = options.positions.clone();
@@ -69,7 +75,7 @@ impl Opening<'_> {
         let feed = Feed::open(
             reads,
             from.clone(),
-            &self.source.queue,
+            &self.spec.source.queue,
             options,
             &description,
         );
@@ -78,6 +84,7 @@ impl Opening<'_> {
             writer,
             mapping,
             buffer: self.buffer,
+            annotation,
             source: description.id,
             stored,
             progress,
@@ -86,33 +93,34 @@ impl Opening<'_> {
     }
 
     async fn source_broker(&self) -> Result<Arc<dyn Broker>, Trouble> {
-        let broker = self.brokers.broker(self.source).await;
+        let broker = self.brokers.broker(&self.spec.source).await;
         broker.map_err(|e| Trouble::at_source(&e))
     }
 
     async fn describe_source(&self, broker: &dyn Broker) -> Result<QueueDescription, Trouble> {
         let description = broker
-            .describe_queue(&self.source.queue)
+            .describe_queue(&self.spec.source.queue)
             .await
             .map_err(|e| Trouble::at_source(&e))?;
-        let expected = self.source.queue_id.as_ref().or(self.seen.as_ref());
-        check_identity(self.source, expected, &description).map_err(|e| Trouble::at_source(&e))?;
+        let expected = self.spec.source.queue_id.as_ref().or(self.seen.as_ref());
+        check_identity(&self.spec.source, expected, &description)
+            .map_err(|e| Trouble::at_source(&e))?;
         Ok(description)
     }
 
     /// The destination's broker, once it is clear that the queue is the one that is meant.
     async fn destination_broker(&self, source: &QueueId) -> Result<Arc<dyn Broker>, Trouble> {
         let find = async {
-            let broker = self.brokers.broker(self.destination).await?;
-            let queue = broker.describe_queue(&self.destination.queue).await?;
-            let expected = self.destination.queue_id.as_ref();
-            check_identity(self.destination, expected, &queue)?;
+            let broker = self.brokers.broker(&self.spec.destination).await?;
+            let queue = broker.describe_queue(&self.spec.destination.queue).await?;
+            let expected = self.spec.destination.queue_id.as_ref();
+            check_identity(&self.spec.destination, expected, &queue)?;
             Ok((broker, queue))
         };
         let found: Result<_, BrokerError> = find.await;
         let (broker, queue) = found.map_err(|e| Trouble::at_destination(&e))?;
         if queue.id == *source {
-            let name = &self.source.queue;
+            let name = &self.spec.source.queue;
             let text = format!("`{name}` is source and destination under two addresses");
             return Err(Trouble::own(text));
         }
@@ -131,7 +139,7 @@ impl Opening<'_> {
             }),
             buffer: self.buffer,
         };
-        let writer = broker.open_writer(&self.destination.queue, options);
+        let writer = broker.open_writer(&self.spec.destination.queue, options);
         writer.await.map_err(|e| Trouble::at_destination(&e))
     }
 
@@ -147,7 +155,7 @@ impl Opening<'_> {
             return Ok(positions);
         };
         // The first partition is stored last: with it, all were.
-        if self.start != Start::Latest || positions.contains_key(first) {
+        if self.spec.start != Start::Latest || positions.contains_key(first) {
             return Ok(positions);
         }
         let missing = source

@@ -5,19 +5,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_protocol::Start;
 use futures::FutureExt;
 use tokio::time::sleep;
 
 use super::copy::{Copying, Ended};
 use super::open::Opening;
-use super::{DRAIN, Wish, Wishes};
+use super::{DRAIN, Shared, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::brokers::BrokerFactory;
 use crate::budget::Share;
-use crate::endpoint::Endpoint;
 use crate::report::{LegReport, State, Trouble};
-use crate::source::SharedReads;
+use crate::spec::LegSpec;
 
 /// How often a queue, right or user that seems not to be there is looked for again while a leg
 /// opens: clusters tell their members of a new one a moment later. Together below one second.
@@ -25,12 +23,10 @@ const SETTLING_ATTEMPTS: u32 = 3;
 
 /// A leg's task.
 pub(super) struct Task {
-    pub(super) source: Endpoint,
-    pub(super) destination: Endpoint,
-    pub(super) start: Start,
+    pub(super) spec: LegSpec,
     pub(super) brokers: Arc<dyn BrokerFactory>,
     pub(super) share: Share,
-    pub(super) reads: Arc<SharedReads>,
+    pub(super) shared: Shared,
     pub(super) wishes: Wishes,
     pub(super) report: Arc<LegReport>,
 }
@@ -92,13 +88,11 @@ impl Task {
         }
         let opening = Opening {
             leg: self.report.id(),
-            source: &self.source,
-            destination: &self.destination,
-            start: self.start,
+            spec: &self.spec,
             seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &*self.brokers,
-            reads: &self.reads,
+            reads: &self.shared.reads,
         };
         let mut wishes = self.wishes.clone();
         let opened = tokio::select! {
@@ -110,9 +104,9 @@ impl Task {
             Ok(ends) => ends,
             Err(trouble) => return Ended::Trouble(trouble),
         };
-        let (from, to) = (&self.source.flow, &self.destination.flow);
+        let (from, to) = (&self.spec.source.flow, &self.spec.destination.flow);
         tracing::info!(leg = self.report.id(), %from, %to, "copying");
-        let copying = Copying::new(ends, &self.report, &self.share, backoff);
+        let copying = Copying::new(ends, &self.report, &self.share, &self.shared.place, backoff);
         copying.run(&mut self.wishes).await
     }
 

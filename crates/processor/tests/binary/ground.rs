@@ -142,6 +142,7 @@ pub(crate) fn bridge(from: &str, to: &str) -> Spec {
         r#type: ProcessorType::Bridge.into(),
         sources: vec![source(from)],
         legs: vec![leg("leg", to)],
+        ..Default::default()
     }
 }
 
@@ -176,6 +177,7 @@ impl OwnKafka {
             }],
             id: "instance".to_owned(),
             r#type: ProcessorType::Bridge.into(),
+            ..Default::default()
         }
     }
 

@@ -49,6 +49,7 @@ async fn a_fan_out_copies_to_topics_of_other_partition_counts() {
         r#type: ProcessorType::Distributor.into(),
         sources: vec![source(&from)],
         legs: copies.iter().map(|copy| leg(copy, copy)).collect(),
+        ..Default::default()
     };
     let processor = FlowProcessor::start().await;
     let client = processor.client().await;

@@ -300,6 +300,7 @@ pub(crate) fn bridge() -> proto::Spec {
         r#type: proto::ProcessorType::Bridge.into(),
         sources: vec![endpoint(ORANGE, FLOW)],
         legs: vec![leg("leg", COPY)],
+        ..Default::default()
     }
 }
 

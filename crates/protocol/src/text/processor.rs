@@ -42,6 +42,8 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         sources: parse_flows(arguments, "from")?,
         destinations: parse_flows(arguments, "to")?,
         start: arguments.parsed("start", parse_start)?,
+        annotate: arguments.parsed("annotate", bool::parse)?,
+        fair: arguments.parsed("fair", bool::parse)?,
     })
 }
 
@@ -62,6 +64,8 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
         .option("from", joined(&options.sources))
         .option("to", joined(&options.destinations))
         .option("start", options.start.map(format_start))
+        .option("annotate", options.annotate)
+        .option("fair", options.fair)
 }
 
 fn joined(flows: &[Name]) -> Option<String> {
@@ -75,6 +79,10 @@ pub(super) fn pause(arguments: &mut Arguments<'_>) -> Parsed {
 
 pub(super) fn resume(arguments: &mut Arguments<'_>) -> Parsed {
     name(arguments).map(Command::ResumeProcessor)
+}
+
+pub(super) fn stop(arguments: &mut Arguments<'_>) -> Parsed {
+    name(arguments).map(Command::StopProcessor)
 }
 
 pub(super) fn delete(arguments: &mut Arguments<'_>) -> Parsed {

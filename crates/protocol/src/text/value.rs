@@ -206,6 +206,14 @@ impl Right {
     }
 }
 
+impl ProcessorType {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
 impl std::str::FromStr for Right {
     type Err = ArgumentError;
 

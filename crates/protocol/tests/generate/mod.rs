@@ -140,13 +140,19 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         vec(name(), least..4),
         vec(name(), least..4),
         of(start()),
+        of(any::<bool>()),
+        of(any::<bool>()),
     )
-        .prop_map(|(kind, sources, destinations, start)| ProcessorOptions {
-            kind: Some(kind),
-            sources,
-            destinations,
-            start,
-        })
+        .prop_map(
+            |(kind, sources, destinations, start, annotate, fair)| ProcessorOptions {
+                kind: Some(kind),
+                sources,
+                destinations,
+                start,
+                annotate,
+                fair,
+            },
+        )
 }
 
 fn session_command() -> impl Strategy<Value = Command> {
@@ -247,6 +253,7 @@ fn processor_command() -> impl Strategy<Value = Command> {
         (label(), processor_options(0)).prop_map(|(n, o)| Command::UpdateProcessor(n, o)),
         label().prop_map(Command::PauseProcessor),
         label().prop_map(Command::ResumeProcessor),
+        label().prop_map(Command::StopProcessor),
         label().prop_map(Command::DeleteProcessor),
         label().prop_map(Command::DescribeProcessor),
         Just(Command::GetProcessors),

@@ -8,8 +8,9 @@ use eson_protocol::text::{parse_duration, parse_start};
 use eson_protocol::{FlowUri, Name, Principal, Start};
 
 use crate::commands::{
-    capabilities, completion, create, delete, describe, get, grant, pause, read, remove, replicate,
-    resolve, resume, revoke, set, stop, subscribe, unsubscribe, update, whoami, write,
+    capabilities, collect, completion, create, delete, describe, distribute, get, grant, pause,
+    read, remove, replicate, resolve, resume, revoke, set, stop, subscribe, top, unsubscribe,
+    update, whoami, write,
 };
 use crate::output::Form;
 
@@ -77,7 +78,7 @@ pub(crate) enum Command {
     /// Create a namespace or a flow
     #[command(subcommand)]
     Create(create::Create),
-    /// Change a namespace or a flow
+    /// Change a namespace, a flow or a processor
     #[command(subcommand)]
     Update(update::Update),
     /// Delete a namespace, a flow or a processor
@@ -95,6 +96,12 @@ pub(crate) enum Command {
     Write(write::Write),
     /// Copy every event of one flow to another, and go on doing so
     Replicate(replicate::Replicate),
+    /// Copy the events of several flows into one, and go on doing so
+    Collect(collect::Collect),
+    /// Copy every event of one flow to several, and go on doing so
+    Distribute(distribute::Distribute),
+    /// Show the processors and how they do, again and again
+    Top(top::Top),
     /// Subscribe a local flow to a remote one
     Subscribe(subscribe::Subscribe),
     /// End the subscription that feeds a local flow
@@ -109,7 +116,7 @@ pub(crate) enum Command {
     /// Stop moving events for now, keep everything
     #[command(subcommand)]
     Pause(pause::Pause),
-    /// Go on after a pause or a stop
+    /// Go on after a pause or a stop, and start again what has failed
     #[command(subcommand)]
     Resume(resume::Resume),
     /// Release processors and credentials, keep the position
@@ -151,7 +158,8 @@ pub(crate) fn retention(text: &str) -> Result<u64, String> {
     parse_duration(text).map_err(|cause| cause.to_string())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads a number of seconds above 0.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || "must be a number of seconds above 0".to_owned();
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
     match Duration::try_from_secs_f64(seconds) {

@@ -11,6 +11,7 @@ use crate::commands::read::Read;
 use crate::commands::resolve::Resolve;
 use crate::commands::set::Set;
 use crate::commands::subscribe::Subscribe;
+use crate::commands::top::Top;
 use crate::commands::write::Write;
 use crate::configuration::Configuration;
 use crate::failure::Failure;
@@ -39,6 +40,7 @@ pub(crate) async fn run(arguments: Arguments, places: &[PathBuf]) -> Result<(), 
         Command::Write(command) => write(&agents, command).await,
         Command::Resolve(command) => resolve(&agents, command).await,
         Command::Subscribe(command) => subscribe(&agents, command).await,
+        Command::Top(command) => top(&agents, command).await,
         other => match request(other) {
             Some(request) => perform(&agents, request).await,
             None => Ok(()),
@@ -55,6 +57,8 @@ fn request(command: Command) -> Option<Request> {
         Command::Get(command) => command.request(),
         Command::Describe(command) => command.request(),
         Command::Replicate(command) => command.request(),
+        Command::Collect(command) => command.request(),
+        Command::Distribute(command) => command.request(),
         Command::Unsubscribe(command) => command.request(),
         Command::Grant(command) => command.request(),
         Command::Revoke(command) => command.request(),
@@ -68,6 +72,7 @@ fn request(command: Command) -> Option<Request> {
         | Command::Write(_)
         | Command::Resolve(_)
         | Command::Subscribe(_)
+        | Command::Top(_)
         | Command::Set(_)
         | Command::Completion(_) => return None,
     })
@@ -115,6 +120,13 @@ async fn subscribe(agents: &Agents<'_>, command: Subscribe) -> Result<(), Failur
     let chosen = agents.choose(local.as_ref())?;
     let request = command.request(chosen.prefix())?;
     ask(agents, chosen, request).await
+}
+
+async fn top(agents: &Agents<'_>, command: Top) -> Result<(), Failure> {
+    let mut client = agents.connect(agents.choose(None)?).await?;
+    command.run(&mut client, agents.global).await?;
+    client.quit().await;
+    Ok(())
 }
 
 async fn perform(agents: &Agents<'_>, request: Request) -> Result<(), Failure> {

@@ -2,10 +2,12 @@
 //! beyond it.
 
 pub(crate) mod capabilities;
+pub(crate) mod collect;
 pub(crate) mod completion;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod distribute;
 pub(crate) mod flow_options;
 pub(crate) mod get;
 pub(crate) mod grant;
@@ -19,6 +21,7 @@ pub(crate) mod revoke;
 pub(crate) mod set;
 pub(crate) mod stop;
 pub(crate) mod subscribe;
+pub(crate) mod top;
 pub(crate) mod unsubscribe;
 pub(crate) mod update;
 pub(crate) mod whoami;

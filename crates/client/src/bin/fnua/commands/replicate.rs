@@ -34,6 +34,7 @@ impl Replicate {
             sources: vec![self.source],
             destinations: vec![self.destination.clone()],
             start: self.from,
+            ..ProcessorOptions::default()
         };
         Request::about(
             &self.destination,

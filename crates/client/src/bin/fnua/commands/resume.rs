@@ -22,7 +22,7 @@ pub(crate) enum Resume {
         #[arg(value_parser = flow)]
         local: Name,
     },
-    /// Resume a processor
+    /// Resume a processor, and start again what has failed of it
     Processor {
         /// The processor's name
         processor: String,

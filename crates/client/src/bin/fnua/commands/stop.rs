@@ -22,6 +22,11 @@ pub(crate) enum Stop {
         #[arg(value_parser = flow)]
         local: Name,
     },
+    /// Stop a processor
+    Processor {
+        /// The processor's name
+        processor: String,
+    },
 }
 
 impl Stop {
@@ -35,6 +40,9 @@ impl Stop {
                 Shape::One("subscription"),
                 Command::StopSubscription(local),
             ),
+            Self::Processor { processor } => {
+                Request::to_default(Shape::One("processor"), Command::StopProcessor(processor))
+            }
         }
     }
 }

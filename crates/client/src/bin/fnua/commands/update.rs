@@ -1,7 +1,7 @@
 //! `fnua update`
 
 use clap::Subcommand;
-use eson_protocol::{Command, Name, NamespaceOptions};
+use eson_protocol::{Command, Name, NamespaceOptions, ProcessorOptions};
 
 use super::flow_options::FlowArguments;
 use crate::arguments::flow;
@@ -28,6 +28,23 @@ pub(crate) enum Update {
         #[command(flatten)]
         options: FlowArguments,
     },
+    /// Change which flows a collector reads or a distributor writes
+    Processor {
+        /// The processor's name
+        processor: String,
+        /// The flows that a collector shall read from now on
+        #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
+        from: Vec<Name>,
+        /// The flows that a distributor shall write from now on
+        #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
+        to: Vec<Name>,
+        /// Whether a collector writes on each event where it came from
+        #[arg(long, value_name = "TRUE|FALSE")]
+        annotate: Option<bool>,
+        /// Whether a collector gives its sources equal shares of the destination
+        #[arg(long, value_name = "TRUE|FALSE")]
+        fair: Option<bool>,
+    },
 }
 
 impl Update {
@@ -43,6 +60,25 @@ impl Update {
                 Shape::One("flow"),
                 Command::UpdateFlow(flow, options.options()),
             ),
+            Self::Processor {
+                processor,
+                from,
+                to,
+                annotate,
+                fair,
+            } => {
+                let options = ProcessorOptions {
+                    sources: from,
+                    destinations: to,
+                    annotate,
+                    fair,
+                    ..ProcessorOptions::default()
+                };
+                Request::to_default(
+                    Shape::One("processor"),
+                    Command::UpdateProcessor(processor, options),
+                )
+            }
         }
     }
 }

@@ -1,0 +1,284 @@
+//! What CREATE and UPDATE PROCESSOR refuse.
+
+use std::collections::BTreeMap;
+
+use eson_protocol::{Code, Name, ProcessorOptions, ProcessorType, Right, Status};
+
+use super::Request;
+use crate::participant::{Hop, Route};
+use crate::resource::{Activity, FlowSpec, ProcessorSpec};
+
+/// How many flows a collector may read and a distributor write.
+const MAX_FLOWS: usize = 256;
+
+impl Request<'_> {
+    /// The spec of a new processor, as far as it can be checked without looking at its flows.
+    pub(super) fn processor_spec(
+        &self,
+        name: String,
+        options: ProcessorOptions,
+    ) -> Result<ProcessorSpec, Status> {
+        check_name(&name)?;
+        let Some(kind) = options.kind else {
+            return Err(argument("type= is missing"));
+        };
+        self.check_offered(kind)?;
+        let spec = ProcessorSpec {
+            name,
+            owner: self.caller.principal.clone(),
+            kind,
+            sources: options.sources,
+            destinations: options.destinations,
+            start: options.start.unwrap_or_default(),
+            annotate: options.annotate.unwrap_or(kind == ProcessorType::Collector),
+            fair: options.fair.unwrap_or(false),
+            incarnation: crate::secrets::random_token()?,
+            activity: Activity::Running,
+            generation: 1,
+        };
+        check_counts(&spec)?;
+        Ok(spec)
+    }
+
+    fn check_offered(&self, kind: ProcessorType) -> Result<(), Status> {
+        let offered = self.participant.runtime.types();
+        if offered.contains(&kind) {
+            return Ok(());
+        }
+        let offered: Vec<_> = offered.iter().map(|kind| kind.as_str()).collect();
+        let text = match &offered[..] {
+            [] => "the flow processor has not told yet what it runs; try again".to_owned(),
+            offered => format!(
+                "this FNAA runs no processors of type={}, only {}",
+                kind.as_str(),
+                offered.join(", ")
+            ),
+        };
+        let code = if offered.is_empty() {
+            Code::Backend
+        } else {
+            Code::Unsupported
+        };
+        Err(Status::new(code, text))
+    }
+
+    /// Whether the caller may read and write these flows, each has a queue of its own, and events
+    /// would not go round.
+    pub(super) async fn check_processor_flows(&self, spec: &ProcessorSpec) -> Result<(), Status> {
+        let mut queues = BTreeMap::new();
+        for (right, flows) in [
+            (Right::Read, &spec.sources),
+            (Right::Write, &spec.destinations),
+        ] {
+            for name in flows {
+                let flow = self
+                    .participant
+                    .authorized_flow(self.caller, right, name)
+                    .await?;
+                let FlowSpec { broker, queue, .. } = flow.resource.spec;
+                if let Some(other) = queues.insert((broker, queue), name) {
+                    return Err(one_queue(other, name));
+                }
+            }
+        }
+        let route = self.participant.route(&spec.destinations, &spec.sources);
+        match route.await? {
+            Some(route) => Err(self.circle(route).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// 555, with the flows on the way; those that the caller may not know of have no name there.
+    async fn circle(&self, route: Route) -> Result<Status, Status> {
+        let mut names = Vec::new();
+        for hop in &route {
+            let name = match hop {
+                Hop::Flow(name) if self.may_know(name).await? => name.as_str(),
+                _ => "...",
+            };
+            names.push(name);
+        }
+        let text = format!(
+            "events would go round: {} feeds {} already",
+            names.first().unwrap_or(&"..."),
+            names.get(1..).unwrap_or_default().join(", which feeds "),
+        );
+        Ok(Status::new(Code::Loop, text))
+    }
+
+    async fn may_know(&self, name: &Name) -> Result<bool, Status> {
+        let Some(flow) = self.participant.flows.get(name.as_str()).await? else {
+            // A remote flow: the caller has not said that he knows it.
+            return Ok(false);
+        };
+        let rights = self
+            .participant
+            .rights_on_flow(self.caller, &flow.resource)
+            .await?;
+        Ok([Right::Read, Right::Write]
+            .into_iter()
+            .any(|right| rights.include(right)))
+    }
+}
+
+/// Whether the numbers of flows suit the type, each flow is named once, and nothing else is said
+/// that the type does not know.
+pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
+    let many_sources = spec.kind == ProcessorType::Collector;
+    let many_destinations = spec.kind == ProcessorType::Distributor;
+    for (key, flows, many) in [
+        ("from=", &spec.sources, many_sources),
+        ("to=", &spec.destinations, many_destinations),
+    ] {
+        check_count(spec.kind, key, flows.len(), many)?;
+        if let Some(twice) = named_twice(flows) {
+            return Err(argument(format!("{key} names {twice} twice")));
+        }
+    }
+    if let Some(both) = spec
+        .sources
+        .iter()
+        .find(|it| spec.destinations.contains(it))
+    {
+        let text = format!("{both} can't be read and written by the same processor");
+        return Err(Status::new(Code::Loop, text));
+    }
+    if (spec.annotate || spec.fair) && !many_sources {
+        return Err(argument("annotate= and fair= are for type=collector only"));
+    }
+    Ok(())
+}
+
+fn check_count(kind: ProcessorType, key: &str, count: usize, many: bool) -> Result<(), Status> {
+    let most = if many { MAX_FLOWS } else { 1 };
+    if (1..=most).contains(&count) {
+        return Ok(());
+    }
+    let kind = kind.as_str();
+    Err(argument(match (count, many) {
+        (0, _) => format!("a {kind} needs a flow in {key}"),
+        (_, false) => format!("a {kind} has one flow in {key}, and not {count}"),
+        (_, true) => format!("a {kind} has at most {MAX_FLOWS} flows in {key}, and not {count}"),
+    }))
+}
+
+fn named_twice(flows: &[Name]) -> Option<&Name> {
+    let mut seen = std::collections::BTreeSet::new();
+    flows.iter().find(|flow| !seen.insert(*flow))
+}
+
+fn check_name(name: &str) -> Result<(), Status> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if !name.is_empty() && name.len() <= 128 && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(argument(
+        "a processor's name has 1 to 128 letters, digits, `-`, `.` and `_`",
+    ))
+}
+
+fn one_queue(one: &Name, other: &Name) -> Status {
+    let text = format!("{one} and {other} are the same queue; name one of them");
+    Status::new(Code::Loop, text)
+}
+
+fn argument(text: impl Into<String>) -> Status {
+    Status::new(Code::Argument, text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use eson_protocol::{Principal, Start};
+
+    use super::*;
+
+    fn spec(kind: ProcessorType, sources: &[&str], destinations: &[&str]) -> ProcessorSpec {
+        let names = |flows: &[&str]| {
+            let name = |flow: &&str| Name::parse(flow).expect("a name");
+            flows.iter().map(name).collect()
+        };
+        ProcessorSpec {
+            name: "p".to_owned(),
+            owner: Principal::parse("alice@example").expect("a principal"),
+            kind,
+            sources: names(sources),
+            destinations: names(destinations),
+            start: Start::Earliest,
+            annotate: false,
+            fair: false,
+            incarnation: "token".to_owned(),
+            activity: Activity::Running,
+            generation: 1,
+        }
+    }
+
+    fn refusal(spec: &ProcessorSpec) -> String {
+        check_counts(spec).expect_err("a mistake").text
+    }
+
+    #[test]
+    fn each_type_has_its_numbers_of_flows() {
+        use ProcessorType::{Bridge, Collector, Distributor};
+        let (one, two) = (&["a.example"], &["b.example", "c.example"]);
+        for good in [
+            spec(Bridge, one, &["b.example"]),
+            spec(Collector, two, one),
+            spec(Distributor, one, two),
+        ] {
+            assert_eq!(check_counts(&good), Ok(()));
+        }
+        for (bad, text) in [
+            (
+                spec(Bridge, two, one),
+                "a bridge has one flow in from=, and not 2",
+            ),
+            (
+                spec(Collector, one, two),
+                "a collector has one flow in to=, and not 2",
+            ),
+            (
+                spec(Distributor, one, &[]),
+                "a distributor needs a flow in to=",
+            ),
+        ] {
+            assert!(refusal(&bad).contains(text), "{}", refusal(&bad));
+        }
+    }
+
+    #[test]
+    fn there_is_a_limit() {
+        let names: Vec<String> = (0..10_000)
+            .map(|number| format!("f{number}.example"))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let kind = ProcessorType::Distributor;
+        let text = refusal(&spec(kind, &["a.example"], &names));
+        assert!(
+            text.contains("at most 256 flows in to=, and not 10000"),
+            "{text}"
+        );
+        assert_eq!(
+            check_counts(&spec(kind, &["a.example"], &names[..256])),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn no_flow_is_named_twice() {
+        let twice = ["a.example", "b.example", "a.example"];
+        let text = refusal(&spec(ProcessorType::Collector, &twice, &["c.example"]));
+        assert!(text.contains("from= names a.example twice"), "{text}");
+        let both = spec(ProcessorType::Bridge, &["a.example"], &["a.example"]);
+        assert!(refusal(&both).contains("a.example can't be read and written"));
+    }
+
+    #[test]
+    fn only_collectors_annotate() {
+        let bridge = spec(ProcessorType::Bridge, &["a.example"], &["b.example"]);
+        let annotating = ProcessorSpec {
+            annotate: true,
+            ..bridge
+        };
+        assert!(refusal(&annotating).contains("annotate="));
+    }
+}

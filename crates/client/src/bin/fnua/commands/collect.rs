@@ -1,0 +1,52 @@
+//! `fnua collect`
+
+use clap::Args;
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
+
+use crate::arguments::{flow, start};
+use crate::output::Shape;
+use crate::request::Request;
+
+/// Which flows to collect, and into which.
+#[derive(Debug, Args)]
+pub(crate) struct Collect {
+    /// The flows to read, at most 256
+    #[arg(value_parser = flow, required = true, num_args = 1.., value_name = "SOURCE")]
+    sources: Vec<Name>,
+    /// The flow to write
+    #[arg(value_parser = flow)]
+    destination: Name,
+    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
+    #[arg(long, value_parser = start)]
+    from: Option<Start>,
+    /// Leave the events as they are, without the header ce_sourceflow
+    #[arg(long)]
+    no_annotation: bool,
+    /// Give each source an equal share of the destination, whatever the others have
+    #[arg(long)]
+    fair: bool,
+    /// Name of the processor [default: DESTINATION-collector]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+impl Collect {
+    pub(crate) fn request(self) -> Request {
+        let name = self
+            .name
+            .unwrap_or_else(|| format!("{}-collector", self.destination));
+        let options = ProcessorOptions {
+            kind: Some(ProcessorType::Collector),
+            sources: self.sources,
+            destinations: vec![self.destination.clone()],
+            start: self.from,
+            annotate: self.no_annotation.then_some(false),
+            fair: self.fair.then_some(true),
+        };
+        Request::about(
+            &self.destination,
+            Shape::One("processor"),
+            Command::CreateProcessor(name, options),
+        )
+    }
+}

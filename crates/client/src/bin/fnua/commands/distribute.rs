@@ -1,0 +1,45 @@
+//! `fnua distribute`
+
+use clap::Args;
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
+
+use crate::arguments::{flow, start};
+use crate::output::Shape;
+use crate::request::Request;
+
+/// Which flow to distribute, and to which.
+#[derive(Debug, Args)]
+pub(crate) struct Distribute {
+    /// The flow to read
+    #[arg(value_parser = flow)]
+    source: Name,
+    /// The flows to write, at most 256
+    #[arg(value_parser = flow, required = true, num_args = 1.., value_name = "DESTINATION")]
+    destinations: Vec<Name>,
+    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
+    #[arg(long, value_parser = start)]
+    from: Option<Start>,
+    /// Name of the processor [default: SOURCE-distributor]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+impl Distribute {
+    pub(crate) fn request(self) -> Request {
+        let name = self
+            .name
+            .unwrap_or_else(|| format!("{}-distributor", self.source));
+        let options = ProcessorOptions {
+            kind: Some(ProcessorType::Distributor),
+            sources: vec![self.source.clone()],
+            destinations: self.destinations,
+            start: self.from,
+            ..ProcessorOptions::default()
+        };
+        Request::about(
+            &self.source,
+            Shape::One("processor"),
+            Command::CreateProcessor(name, options),
+        )
+    }
+}
