@@ -25,4 +25,6 @@ pub use partitioner::{BatchPartitioner, Partitioner, murmur2, partition_of_key};
 pub use queue::{
     Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec, QueueUpdate, Secret,
 };
-pub use traits::{Broker, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions};
+pub use traits::{
+    Broker, Delivery, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions,
+};

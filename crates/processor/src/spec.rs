@@ -1,7 +1,9 @@
 //! What an instance is to do, checked.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use eson_broker::{Delivery, WriterOptions};
 use eson_protocol::{BrokerKind, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
@@ -11,6 +13,9 @@ use crate::proto;
 pub const MAX_LEGS: usize = 1_000;
 /// The longest id of an instance or leg, in bytes.
 pub const MAX_ID: usize = 255;
+/// The longest commit interval of a leg: a transaction has to be committed well within the time
+/// after which its broker aborts it, also when that broker restarts meanwhile.
+pub const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What an instance is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,10 @@ pub struct LegSpec {
     pub start: Start,
     /// Whether the leg is held still.
     pub paused: bool,
+    /// How often an event shall arrive, whatever crashes.
+    pub delivery: Delivery,
+    /// How often a leg to Kafka commits that delivers exactly once.
+    pub commit_interval: Duration,
 }
 
 /// Why a spec can't be carried out.
@@ -68,6 +77,16 @@ pub enum SpecError {
     /// A leg without destination.
     #[error("leg `{0}` has no destination")]
     NoDestination(String),
+    /// A commit interval that transactions would not survive.
+    #[error(
+        "leg `{leg}` would commit every {interval:?}, and may wait {MAX_COMMIT_INTERVAL:?} at most"
+    )]
+    CommitInterval {
+        /// The leg.
+        leg: String,
+        /// What was asked for.
+        interval: Duration,
+    },
     /// A destination can't be used.
     #[error("the destination of leg `{leg}`: {cause}")]
     Destination {
@@ -143,6 +162,8 @@ fn leg_spec(leg: proto::Leg) -> Result<LegSpec, SpecError> {
     let Some(destination) = leg.destination else {
         return Err(SpecError::NoDestination(leg.id));
     };
+    let delivery = delivery(leg.delivery());
+    let commit_interval = commit_interval(&leg)?;
     let destination = destination
         .try_into()
         .map_err(|cause| SpecError::Destination { leg: leg.id, cause })?;
@@ -150,7 +171,28 @@ fn leg_spec(leg: proto::Leg) -> Result<LegSpec, SpecError> {
         destination,
         start: start(leg.start),
         paused: leg.paused,
+        delivery,
+        commit_interval,
     })
+}
+
+fn delivery(wanted: proto::Delivery) -> Delivery {
+    match wanted {
+        proto::Delivery::Unspecified | proto::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
+        proto::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+    }
+}
+
+fn commit_interval(leg: &proto::Leg) -> Result<Duration, SpecError> {
+    let interval = match leg.commit_interval_ms {
+        0 => WriterOptions::COMMIT_INTERVAL,
+        milliseconds => Duration::from_millis(milliseconds.into()),
+    };
+    if interval > MAX_COMMIT_INTERVAL {
+        let leg = leg.id.clone();
+        return Err(SpecError::CommitInterval { leg, interval });
+    }
+    Ok(interval)
 }
 
 fn start(start: Option<proto::Start>) -> Start {
@@ -213,7 +255,7 @@ mod tests {
     #[test]
     fn each_mistake_has_its_own_error() {
         type Change = fn(&mut proto::Spec);
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 14] = [
             (|s| s.id.clear(), "can't be an id"),
             (|s| s.id = "a\nb".into(), "can't be an id"),
             (|s| s.r#type = 0, "PROCESSOR_TYPE_UNSPECIFIED"),
@@ -225,6 +267,7 @@ mod tests {
             (|s| *s = distributor(10_000), "more than the 1000"),
             (|s| s.legs[1].id = "0".into(), "two legs"),
             (|s| s.legs[1].destination = None, "has no destination"),
+            (|s| s.legs[1].commit_interval_ms = 10_001, "10s at most"),
             (
                 |s| s.legs[1].destination = Some(endpoint("source")),
                 "that it reads",
@@ -250,6 +293,24 @@ mod tests {
         assert_eq!(from(From::Earliest(true)), Start::Earliest);
         assert_eq!(from(From::Latest(true)), Start::Latest);
         assert_eq!(from(From::Timestamp(7)), Start::Timestamp(7));
+    }
+
+    #[test]
+    fn exactly_once_is_what_is_not_said() {
+        let spec = |change: fn(&mut proto::Leg)| {
+            let mut leg = leg("0");
+            change(&mut leg);
+            leg_spec(leg).expect("a good leg")
+        };
+        let silent = spec(|_| {});
+        assert_eq!(silent.delivery, Delivery::ExactlyOnce);
+        assert_eq!(silent.commit_interval, Duration::from_millis(100));
+        let spoken = spec(|leg| {
+            leg.set_delivery(proto::Delivery::AtLeastOnce);
+            leg.commit_interval_ms = 7;
+        });
+        assert_eq!(spoken.delivery, Delivery::AtLeastOnce);
+        assert_eq!(spoken.commit_interval, Duration::from_millis(7));
     }
 
     proptest! {

@@ -75,13 +75,13 @@ pub(crate) fn from_earliest(encoded: bool) -> ReaderOptions {
 
 /// A writer that keeps positions for a processor.
 pub(crate) fn on_behalf(processor: &str) -> WriterOptions {
-    WriterOptions {
-        processor: Some(ProcessorSource {
+    WriterOptions::new(
+        Some(ProcessorSource {
             processor: processor.to_owned(),
             source: "source".to_owned(),
         }),
-        buffer: 4 << 20,
-    }
+        4 << 20,
+    )
 }
 
 /// How the records came in a copy.

@@ -77,7 +77,8 @@ impl<'a> Copying<'a> {
         let progress = std::mem::take(&mut self.ends.progress);
         let source = self.ends.source.clone();
         let stored = std::mem::take(&mut self.ends.stored);
-        self.report.opened(source, stored, progress);
+        let delivery = self.ends.writer.delivery();
+        self.report.opened(source, delivery, stored, progress);
         loop {
             let step = match self.next_event(wishes).await {
                 Event::Wish => self.follow(wishes).await,

@@ -109,6 +109,8 @@ impl Leg {
             reads: source.reads.clone(),
             destination: spec.destination.clone(),
             start: spec.start,
+            delivery: spec.delivery,
+            commit_interval: spec.commit_interval,
             brokers: resources.brokers.clone(),
             share,
             wishes: Wishes(wish.subscribe()),

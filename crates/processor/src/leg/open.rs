@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use eson_broker::{
-    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueDescription, QueueId, QueueWriter,
-    ReaderOptions, WriterOptions,
+    Broker, BrokerError, Chunk, Delivery, Payload, ProcessorSource, QueueDescription, QueueId,
+    QueueWriter, ReaderOptions, WriterOptions,
 };
 use eson_protocol::{Positions, Start};
 
@@ -21,6 +22,8 @@ pub(super) struct Opening<'a> {
     pub(super) source: &'a Endpoint,
     pub(super) destination: &'a Endpoint,
     pub(super) start: Start,
+    pub(super) delivery: Delivery,
+    pub(super) commit_interval: Duration,
     /// The identity that the source had when this leg saw it last.
     pub(super) seen: Option<QueueId>,
     /// How many bytes the reader, and as many the writer, may hold.
@@ -130,6 +133,8 @@ impl Opening<'_> {
                 source: source.0.clone(),
             }),
             buffer: self.buffer,
+            delivery: self.delivery,
+            commit_interval: self.commit_interval,
         };
         let writer = broker.open_writer(&self.destination.queue, options);
         writer.await.map_err(|e| Trouble::at_destination(&e))

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eson_broker::Delivery;
 use eson_protocol::Start;
 use futures::FutureExt;
 use tokio::time::sleep;
@@ -28,6 +29,8 @@ pub(super) struct Task {
     pub(super) source: Endpoint,
     pub(super) destination: Endpoint,
     pub(super) start: Start,
+    pub(super) delivery: Delivery,
+    pub(super) commit_interval: Duration,
     pub(super) brokers: Arc<dyn BrokerFactory>,
     pub(super) share: Share,
     pub(super) reads: Arc<SharedReads>,
@@ -95,6 +98,8 @@ impl Task {
             source: &self.source,
             destination: &self.destination,
             start: self.start,
+            delivery: self.delivery,
+            commit_interval: self.commit_interval,
             seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &*self.brokers,

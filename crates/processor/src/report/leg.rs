@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
-use eson_broker::QueueId;
+use eson_broker::{Delivery, QueueId};
 use eson_protocol::Positions;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -64,6 +64,7 @@ struct Figures {
     meter: Meter,
     trouble: Option<Trouble>,
     source: Option<QueueId>,
+    delivery: Option<Delivery>,
 }
 
 impl LegReport {
@@ -77,6 +78,7 @@ impl LegReport {
             meter: Meter::new(Instant::now()),
             trouble: None,
             source: None,
+            delivery: None,
         };
         Self {
             id,
@@ -137,11 +139,13 @@ impl LegReport {
     pub(crate) fn opened(
         &self,
         source: QueueId,
+        delivery: Delivery,
         stored: Positions,
         progress: BTreeMap<u32, Progress>,
     ) {
         let mut figures = self.figures();
         figures.source = Some(source);
+        figures.delivery = Some(delivery);
         figures.stored = stored;
         figures.progress = progress;
         figures.trouble = None;
@@ -214,6 +218,7 @@ impl LegReport {
                 .as_ref()
                 .map(|id| id.0.clone())
                 .unwrap_or_default(),
+            delivery: delivery(figures.delivery).into(),
         }
     }
 
@@ -231,6 +236,14 @@ impl LegReport {
 
     fn figures(&self) -> MutexGuard<'_, Figures> {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn delivery(in_force: Option<Delivery>) -> proto::Delivery {
+    match in_force {
+        None => proto::Delivery::Unspecified,
+        Some(Delivery::ExactlyOnce) => proto::Delivery::ExactlyOnce,
+        Some(Delivery::AtLeastOnce) => proto::Delivery::AtLeastOnce,
     }
 }
 
@@ -274,6 +287,7 @@ mod tests {
         };
         report.opened(
             QueueId("q1".into()),
+            Delivery::ExactlyOnce,
             Positions::new(),
             [(0, progress)].into(),
         );
@@ -285,6 +299,7 @@ mod tests {
         assert_eq!((status.lag, status.records, status.bytes), (20, 10, 1_000));
         assert_eq!(status.stored, [(0, 12)].into());
         assert_eq!(status.source_id, "q1");
+        assert_eq!(status.delivery(), proto::Delivery::ExactlyOnce);
     }
 
     #[test]
@@ -293,7 +308,12 @@ mod tests {
         let trouble = || Trouble::at_source(&BrokerError::NotFound("time".into()));
         report.enter_with(State::Retrying, trouble());
         assert!(report.to_proto().error.is_some());
-        report.opened(QueueId("q1".into()), Positions::new(), BTreeMap::new());
+        report.opened(
+            QueueId("q1".into()),
+            Delivery::AtLeastOnce,
+            Positions::new(),
+            BTreeMap::new(),
+        );
         assert_eq!(report.to_proto().error, None);
         report.lost(7, trouble());
         let status = report.to_proto();
