@@ -190,7 +190,9 @@ pub trait QueueReader: Send {
     ///
     /// # Errors
     /// [`BrokerError::OutOfRange`] once for each gap: the reader has then moved to the earliest
-    /// record and goes on there when called again. [`BrokerError::Denied`] and
+    /// record and goes on there when called again. [`BrokerError::Hanging`] from time to time
+    /// while a transaction that nobody ends hides records; reading goes on when called again.
+    /// [`BrokerError::Denied`] and
     /// [`BrokerError::Unauthenticated`] when the right is gone, [`BrokerError::NotFound`] and
     /// [`BrokerError::Replaced`] when the queue is; these stay.
     async fn next(&mut self) -> Result<Chunk, BrokerError>;

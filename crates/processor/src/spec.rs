@@ -15,7 +15,7 @@ pub const MAX_LEGS: usize = 1_000;
 pub const MAX_ID: usize = 255;
 /// The longest commit interval of a leg: a transaction has to be committed well within the time
 /// after which its broker aborts it, also when that broker restarts meanwhile.
-pub const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What an instance is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,11 +159,11 @@ fn only_source(sources: Vec<proto::Endpoint>) -> Result<Endpoint, SpecError> {
 }
 
 fn leg_spec(leg: proto::Leg) -> Result<LegSpec, SpecError> {
+    let delivery = delivery(leg.delivery());
+    let commit_interval = commit_interval(&leg)?;
     let Some(destination) = leg.destination else {
         return Err(SpecError::NoDestination(leg.id));
     };
-    let delivery = delivery(leg.delivery());
-    let commit_interval = commit_interval(&leg)?;
     let destination = destination
         .try_into()
         .map_err(|cause| SpecError::Destination { leg: leg.id, cause })?;

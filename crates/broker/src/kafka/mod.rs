@@ -27,6 +27,7 @@ mod fence;
 mod fetched;
 mod fetcher;
 mod frames;
+mod hanging;
 mod lane;
 mod offsets;
 mod positions;

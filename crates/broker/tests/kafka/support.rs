@@ -26,6 +26,7 @@ pub(crate) fn config(address: &str) -> KafkaConfig {
     KafkaConfig {
         metadata_max_age: Duration::from_secs(1),
         fetch_wait: Duration::from_millis(500),
+        hanging_after: Duration::from_secs(1),
         ..KafkaConfig::new(vec![address.parse().expect("an address")], dialer)
     }
 }

@@ -160,6 +160,9 @@ impl LegReport {
         figures.bytes += bytes;
         figures.meter.count(Instant::now(), records);
         figures
+            .trouble
+            .take_if(|trouble| trouble.ends_with(partition));
+        figures
             .progress
             .entry(partition)
             .or_insert(Progress {
@@ -193,6 +196,12 @@ impl LegReport {
         figures.lost += records;
         figures.trouble = Some(trouble);
         drop(figures);
+        self.tell_now();
+    }
+
+    /// Records are hidden for the time being.
+    pub(crate) fn hidden(&self, trouble: Trouble) {
+        self.figures().trouble = Some(trouble);
         self.tell_now();
     }
 
@@ -300,6 +309,28 @@ mod tests {
         assert_eq!(status.stored, [(0, 12)].into());
         assert_eq!(status.source_id, "q1");
         assert_eq!(status.delivery(), proto::Delivery::ExactlyOnce);
+    }
+
+    #[test]
+    fn what_is_hidden_is_told_until_it_arrives() {
+        let report = report();
+        let hanging = BrokerError::Hanging {
+            queue: "time".into(),
+            partition: 1,
+            offset: 5,
+            producer: Some(7),
+            seconds: 65,
+        };
+        report.hidden(Trouble::at_source(&hanging));
+        report.copied(0, 35, 10, 1_000);
+        let error = report.to_proto().error.expect("still hidden");
+        assert_eq!(error.kind(), proto::error::Kind::Hanging);
+        assert!(
+            error.text.contains("producer 7 open since 65 s"),
+            "{error:?}"
+        );
+        report.copied(1, 6, 1, 10);
+        assert_eq!(report.to_proto().error, None);
     }
 
     #[test]

@@ -145,6 +145,13 @@ pub(crate) fn bridge(from: &str, to: &str) -> Spec {
     }
 }
 
+/// The same with a destination at a broker of its own.
+pub(crate) fn bridge_into(from: &str, kafka: &OwnKafka, to: &str) -> Spec {
+    let mut spec = bridge(from, to);
+    spec.legs[0].destination = Some(endpoint(kafka.0.plaintext(), to));
+    spec
+}
+
 /// A broker of one test alone, who may kill it.
 pub(crate) struct OwnKafka(Kafka);
 
@@ -183,6 +190,15 @@ impl OwnKafka {
     pub(crate) fn restart(&mut self) {
         self.0.kill9();
         self.0.restart();
+    }
+
+    /// The same without holding up the runtime: clients go on meanwhile.
+    pub(crate) async fn restart_aside(mut self) -> Self {
+        let restarted = tokio::task::spawn_blocking(move || {
+            self.restart();
+            self
+        });
+        restarted.await.expect("restarted")
     }
 }
 
