@@ -228,6 +228,9 @@ impl Work {
 impl LegSpec {
     /// Whether a leg with this spec may go on undisturbed under the other one.
     fn is_same(&self, other: &Self) -> bool {
-        self.destination == other.destination && self.start == other.start
+        Self {
+            paused: other.paused,
+            ..self.clone()
+        } == *other
     }
 }

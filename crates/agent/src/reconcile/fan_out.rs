@@ -108,5 +108,6 @@ fn leg(
         destination: Some(participant.copy_endpoint(subscriber)?),
         start: Some(start(subscriber.spec.start)),
         paused,
+        ..Default::default()
     })
 }

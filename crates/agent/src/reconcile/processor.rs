@@ -77,6 +77,7 @@ impl ProcessorReconciler {
                 destination: Some(self.0.flow_endpoint(&flow)?),
                 start: Some(start(spec.start)),
                 paused: spec.activity == Activity::Paused,
+                ..Default::default()
             });
         }
         Ok(Some(proto::Spec {

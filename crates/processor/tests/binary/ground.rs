@@ -127,6 +127,22 @@ pub(crate) fn sasl_endpoint(topic: &str, credential: &Credential) -> Endpoint {
     }
 }
 
+/// The same over TLS.
+pub(crate) fn sasl_tls_endpoint(topic: &str, credential: &Credential) -> Endpoint {
+    // Whoever asks for the broker holds it until the end of the statement.
+    let server = kafka().sasl_tls();
+    Endpoint {
+        servers: vec![server],
+        tls: true,
+        ..sasl_endpoint(topic, credential)
+    }
+}
+
+/// The PEM file with the shared broker's own authority.
+pub(crate) fn authority() -> PathBuf {
+    kafka().ca_file()
+}
+
 pub(crate) fn leg(id: &str, topic: &str) -> Leg {
     Leg {
         id: id.to_owned(),
