@@ -110,7 +110,7 @@ fn spec(source: &Kafka, destination: &Kafka, topic: &str, copy: &str) -> Spec {
         start: Some(Start {
             from: Some(start::From::Earliest(true)),
         }),
-        paused: false,
+        ..Leg::default()
     };
     Spec {
         id: copy.to_owned(),

@@ -53,6 +53,15 @@ impl Kafka {
     /// When the jars are not there (`make setup` fetches them) or it doesn't come up.
     #[must_use]
     pub fn start(name: &str, authorization: Authorization) -> Self {
+        Self::start_with(name, authorization, &[])
+    }
+
+    /// The same with features at levels of their own, as `transaction.version=1`.
+    ///
+    /// # Panics
+    /// As for [`Kafka::start`].
+    #[must_use]
+    pub fn start_with(name: &str, authorization: Authorization, features: &[&str]) -> Self {
         let dir = data_dir(name);
         let ports = Ports {
             plaintext: free_port(),
@@ -62,7 +71,7 @@ impl Kafka {
             sasl_tls: free_port(),
         };
         files::write(&dir, &ports, authorization);
-        format_storage(&dir, authorization);
+        format_storage(&dir, authorization, features);
         let process = launch(&dir, &ports);
         Self {
             dir,
@@ -145,11 +154,14 @@ fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
-fn format_storage(dir: &Path, authorization: Authorization) {
+fn format_storage(dir: &Path, authorization: Authorization, features: &[&str]) {
     let mut command = java(dir, "128m");
     command.args(["kafka.tools.StorageTool", "format"]);
     command.args(["--cluster-id", &files::cluster_id()]);
     command.arg("--config").arg(dir.join("server.properties"));
+    for feature in features {
+        command.args(["--feature", feature]);
+    }
     if authorization == Authorization::Acls {
         let (name, password) = ADMIN;
         command.arg("--add-scram");

@@ -81,6 +81,26 @@ pub enum BrokerError {
         /// The offset behind the newest record.
         latest: u64,
     },
+    /// Somebody's transaction has been open for so long that it looks forgotten, and hides every
+    /// record behind its first. Its writer has to end it; or the broker's owner aborts it, for
+    /// Kafka with `kafka-transactions.sh abort`.
+    #[error(
+        "queue `{queue}` partition {partition}: a transaction of {} open since {seconds} s hides \
+         what is behind offset {offset}; its writer has to end it, or the broker's owner abort it",
+        producer.map_or_else(|| "an unknown producer".to_owned(), |id| format!("producer {id}"))
+    )]
+    Hanging {
+        /// The queue.
+        queue: String,
+        /// The partition.
+        partition: u32,
+        /// The first offset that can't be read.
+        offset: u64,
+        /// The producer's id, where the broker tells us.
+        producer: Option<i64>,
+        /// For how long its writer has not written, or we have waited, whichever is longer.
+        seconds: u64,
+    },
     /// One event is larger than the broker takes.
     #[error("queue `{queue}`: an event of {size} bytes is larger than the broker takes")]
     TooLarge {

@@ -24,4 +24,6 @@ pub use kafka::{
 pub use local::{AppendTo, LocalBroker, LocalOptions, OpenError};
 pub use partitioner::{BatchPartitioner, Partitioner, murmur2, partition_of_key};
 pub use queue::{Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec, QueueUpdate};
-pub use traits::{Broker, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions};
+pub use traits::{
+    Broker, Delivery, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions,
+};

@@ -1,6 +1,7 @@
 //! The trait that every kind of broker implements.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use eson_protocol::{BrokerKind, Positions, Start};
@@ -127,6 +128,38 @@ pub struct WriterOptions {
     pub processor: Option<ProcessorSource>,
     /// How many bytes the writer may hold that are not yet acknowledged, roughly.
     pub buffer: usize,
+    /// What is wanted where positions are stored; [`QueueWriter::delivery`] says what is had.
+    pub delivery: Delivery,
+    /// How often a writer of Kafka that delivers exactly once commits while records keep coming:
+    /// readers of committed records see them no sooner. After a rest the first records are
+    /// committed at once.
+    pub commit_interval: Duration,
+}
+
+impl WriterOptions {
+    /// The commit interval unless another one is asked for.
+    pub const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
+    /// Exactly once where the broker can do that.
+    #[must_use]
+    pub fn new(processor: Option<ProcessorSource>, buffer: usize) -> Self {
+        Self {
+            processor,
+            buffer,
+            delivery: Delivery::ExactlyOnce,
+            commit_interval: Self::COMMIT_INTERVAL,
+        }
+    }
+}
+
+/// How often a record arrives that is written on behalf of a processor, whatever crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// Once: the source position is stored in one transaction with the records.
+    ExactlyOnce,
+    /// Once or more: the position is stored after the records are acknowledged, so that those
+    /// between two positions come again after a crash, unchanged and in their order.
+    AtLeastOnce,
 }
 
 /// Whose positions a writer stores.
@@ -157,7 +190,9 @@ pub trait QueueReader: Send {
     ///
     /// # Errors
     /// [`BrokerError::OutOfRange`] once for each gap: the reader has then moved to the earliest
-    /// record and goes on there when called again. [`BrokerError::Denied`] and
+    /// record and goes on there when called again. [`BrokerError::Hanging`] from time to time
+    /// while a transaction that nobody ends hides records; reading goes on when called again.
+    /// [`BrokerError::Denied`] and
     /// [`BrokerError::Unauthenticated`] when the right is gone, [`BrokerError::NotFound`] and
     /// [`BrokerError::Replaced`] when the queue is; these stay.
     async fn next(&mut self) -> Result<Chunk, BrokerError>;
@@ -171,6 +206,10 @@ pub trait QueueWriter: Send {
 
     /// Whether [`crate::Payload::Encoded`] is taken.
     fn takes_encoded(&self) -> bool;
+
+    /// What is in force for this writer. A writer that stores no positions can't do better than
+    /// [`Delivery::AtLeastOnce`].
+    fn delivery(&self) -> Delivery;
 
     /// The source positions that are stored at the destination: where the reader has to begin.
     fn stored(&self) -> Positions;
@@ -188,6 +227,7 @@ pub trait QueueWriter: Send {
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError>;
 
     /// Waits until everything handed over is acknowledged and its source positions are stored.
+    /// Where that is a transaction, readers of committed records see it a moment later.
     ///
     /// # Errors
     /// As for [`QueueWriter::write`].

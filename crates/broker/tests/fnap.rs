@@ -142,13 +142,13 @@ fn from_earliest() -> ReaderOptions {
 }
 
 fn of_processor() -> WriterOptions {
-    WriterOptions {
-        processor: Some(ProcessorSource {
+    WriterOptions::new(
+        Some(ProcessorSource {
             processor: "bridge".to_owned(),
             source: "source-1".to_owned(),
         }),
-        buffer: 30_000,
-    }
+        30_000,
+    )
 }
 
 fn record(number: u64) -> Record {

@@ -10,7 +10,7 @@ use eson_broker::{Broker, KafkaBroker, QueueReader, QueueWriter, ReaderOptions};
 use eson_protocol::Positions;
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
-use eson_tests::records::{Sample, compare, plain_client, produce, read_topic};
+use eson_tests::records::{Sample, await_copy, plain_client, produce};
 use support::{config, created, end_of, from_earliest, on_behalf, samples, soon};
 
 const PARTITIONS: i32 = 4;
@@ -54,10 +54,8 @@ async fn a_killed_broker_costs_nothing() {
     soon(writer.flush()).await.expect("flushed");
     assert_eq!(writer.acknowledged(), end);
     assert_eq!(writer.stored(), end);
-    let repeats = tokio::task::spawn_blocking(move || {
-        let arrived = read_topic(&client, &to).expect("readable");
-        compare(&records, &arrived).expect("everything is there")
-    });
+    let deadline = Duration::from_secs(60);
+    let repeats = tokio::task::spawn_blocking(move || await_copy(&client, &to, &records, deadline));
     assert_eq!(
         repeats.await.expect("compared"),
         0,

@@ -460,10 +460,7 @@ async fn consumers_have_the_lag_of_their_readers() {
 #[tokio::test]
 async fn a_writer_holds_no_more_than_its_buffer() {
     let local = with_queue(1).await;
-    let options = WriterOptions {
-        processor: None,
-        buffer: 1,
-    };
+    let options = WriterOptions::new(None, 1);
     let writer = local.broker.open_writer(QUEUE, options).await;
     let mut writer = writer.expect("a writer");
     for number in 0..3 {

@@ -155,10 +155,7 @@ async fn append_batches(broker: &LocalBroker, writer: String) {
 
 /// Numbered events of one source partition, as a processor writes them.
 async fn copy(broker: &LocalBroker) {
-    let options = WriterOptions {
-        processor: Some(processor()),
-        buffer: 100_000,
-    };
+    let options = WriterOptions::new(Some(processor()), 100_000);
     let mut writer = broker.open_writer(COPY, options).await.expect("a writer");
     let mut next = position(&writer.stored());
     loop {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use eson_broker::{Delivery, WriterOptions};
 use eson_protocol::{BrokerKind, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
@@ -18,6 +20,9 @@ pub const TYPES: [proto::ProcessorType; 3] = [
 pub const MAX_LEGS: usize = 1_000;
 /// The longest id of an instance or leg, in bytes.
 pub const MAX_ID: usize = 255;
+/// The longest commit interval of a leg: a transaction has to be committed well within the time
+/// after which its broker aborts it, also when that broker restarts meanwhile.
+pub(crate) const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What an instance is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +50,10 @@ pub struct LegSpec {
     pub fair: bool,
     /// Whether the leg is held still.
     pub paused: bool,
+    /// How often an event shall arrive, whatever crashes.
+    pub delivery: Delivery,
+    /// How often a leg to Kafka commits that delivers exactly once.
+    pub commit_interval: Duration,
 }
 
 /// Why a spec can't be carried out.
@@ -113,6 +122,16 @@ pub enum SpecError {
     /// A leg without destination.
     #[error("leg `{0}` has no destination")]
     NoDestination(String),
+    /// A commit interval that transactions would not survive.
+    #[error(
+        "leg `{leg}` would commit every {interval:?}, and may wait {MAX_COMMIT_INTERVAL:?} at most"
+    )]
+    CommitInterval {
+        /// The leg.
+        leg: String,
+        /// What was asked for.
+        interval: Duration,
+    },
     /// A destination can't be used.
     #[error("the destination of leg `{leg}`: {cause}")]
     Destination {
@@ -205,6 +224,8 @@ fn sources(sources: Vec<proto::Endpoint>) -> Result<Vec<Arc<Endpoint>>, SpecErro
 /// A leg by itself; what its instance says of all legs is filled in.
 fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecError> {
     check_id(&leg.id)?;
+    let delivery = delivery(leg.delivery());
+    let commit_interval = commit_interval(&leg)?;
     let source = usize::try_from(leg.source)
         .ok()
         .and_then(|at| sources.get(at));
@@ -232,7 +253,28 @@ fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecE
         annotate: false,
         fair: false,
         paused: leg.paused,
+        delivery,
+        commit_interval,
     })
+}
+
+fn delivery(wanted: proto::Delivery) -> Delivery {
+    match wanted {
+        proto::Delivery::Unspecified | proto::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
+        proto::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+    }
+}
+
+fn commit_interval(leg: &proto::Leg) -> Result<Duration, SpecError> {
+    let interval = match leg.commit_interval_ms {
+        0 => WriterOptions::COMMIT_INTERVAL,
+        milliseconds => Duration::from_millis(milliseconds.into()),
+    };
+    if interval > MAX_COMMIT_INTERVAL {
+        let leg = leg.id.clone();
+        return Err(SpecError::CommitInterval { leg, interval });
+    }
+    Ok(interval)
 }
 
 fn start(start: Option<proto::Start>) -> Start {
@@ -338,7 +380,7 @@ mod tests {
     #[test]
     fn each_mistake_has_its_own_error() {
         type Change = fn(&mut proto::Spec);
-        let cases: [(Change, &str); 16] = [
+        let cases: [(Change, &str); 17] = [
             (|s| s.id.clear(), "can't be an id"),
             (|s| s.id = "a\nb".into(), "can't be an id"),
             (|s| s.r#type = 0, "PROCESSOR_TYPE_UNSPECIFIED"),
@@ -350,6 +392,7 @@ mod tests {
             (|s| *s = distributor(10_000), "more than the 1000"),
             (|s| s.legs[1].id = "0".into(), "two legs"),
             (|s| s.legs[1].destination = None, "has no destination"),
+            (|s| s.legs[1].commit_interval_ms = 10_001, "10s at most"),
             (
                 |s| s.legs[1].source = 1,
                 "reads source 1, and there are only 1",
@@ -422,6 +465,25 @@ mod tests {
         assert_eq!(from(From::Earliest(true)), Start::Earliest);
         assert_eq!(from(From::Latest(true)), Start::Latest);
         assert_eq!(from(From::Timestamp(7)), Start::Timestamp(7));
+    }
+
+    #[test]
+    fn exactly_once_is_what_is_not_said() {
+        let spec = |change: fn(&mut proto::Leg)| {
+            let mut wanted = distributor(1);
+            change(&mut wanted.legs[0]);
+            let mut spec = InstanceSpec::try_from(wanted).expect("a good spec");
+            spec.legs.remove("0").expect("its leg")
+        };
+        let silent = spec(|_| {});
+        assert_eq!(silent.delivery, Delivery::ExactlyOnce);
+        assert_eq!(silent.commit_interval, Duration::from_millis(100));
+        let spoken = spec(|leg| {
+            leg.set_delivery(proto::Delivery::AtLeastOnce);
+            leg.commit_interval_ms = 7;
+        });
+        assert_eq!(spoken.delivery, Delivery::AtLeastOnce);
+        assert_eq!(spoken.commit_interval, Duration::from_millis(7));
     }
 
     proptest! {

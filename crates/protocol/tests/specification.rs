@@ -105,6 +105,6 @@ fn the_limits_are_those_of_the_code() {
     assert!(limits.contains("| refused lines in a row | 20 |"));
     let default = Limits::default();
     assert_eq!(default.errors, 20);
-    assert_eq!(default.event, 1 << 20);
+    assert_eq!(default.event, 2 << 20);
     assert_eq!(default.data, 8 << 20);
 }

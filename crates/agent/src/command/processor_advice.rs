@@ -31,6 +31,9 @@ pub(super) fn advice(state: State, error: &Error) -> &'static str {
         (Kind::TooLarge, _) => {
             "let the destination take larger events (max.message.bytes in Kafka), then RESUME PROCESSOR"
         }
+        (Kind::Hanging, _) => {
+            "end that transaction at the source: start its producer again, or abort it with kafka-transactions.sh"
+        }
         (Kind::Fenced, _) => "another process moves the same events; end it, then RESUME PROCESSOR",
         (Kind::Unspecified | Kind::Other, _) if state == State::Retrying => {
             "it is tried again by itself; the log of fnaad says more"

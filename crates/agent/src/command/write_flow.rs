@@ -101,10 +101,7 @@ impl Writable<'_> {
     }
 
     async fn produce(&self, events: Vec<WrittenEvent>) -> Result<u64, Failed> {
-        let options = WriterOptions {
-            processor: None,
-            buffer: BUFFER,
-        };
+        let options = WriterOptions::new(None, BUFFER);
         let writer = self.entry.broker.open_writer(&self.queue, options).await;
         let mut writer = writer.map_err(Failed::nothing_written)?;
         let result = hand_over(writer.as_mut(), &self.queue, events).await;

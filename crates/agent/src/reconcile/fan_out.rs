@@ -110,5 +110,6 @@ fn leg(
         destination: Some(participant.copy_endpoint(subscriber)?),
         start: Some(start(subscriber.spec.start)),
         paused,
+        ..Default::default()
     })
 }

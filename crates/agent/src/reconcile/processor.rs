@@ -134,6 +134,7 @@ impl ProcessorReconciler {
             destination: Some(self.0.flow_endpoint(destination)?),
             start: Some(start(spec.start)),
             paused,
+            ..Default::default()
         });
         Ok(())
     }

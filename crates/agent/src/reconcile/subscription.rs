@@ -209,6 +209,7 @@ impl SubscriptionReconciler {
             // The copy begins where the subscription does.
             start: Some(start(eson_protocol::Start::Earliest)),
             paused: spec.activity == Activity::Paused,
+            ..Default::default()
         };
         let bridge = proto::Spec {
             id: instance(&spec.local),

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::describe::Limits;
 use super::link::Link;
 use super::sender::{Part, Progress, Sender};
-use crate::{BrokerError, Chunk, Payload, QueueWriter, WriterOptions};
+use crate::{BrokerError, Chunk, Delivery, Payload, QueueWriter, WriterOptions};
 
 /// How many parts may be on their way to the task.
 const HANDED_OVER: usize = 64;
@@ -24,6 +24,7 @@ const LEAST_BYTES: u32 = 256;
 pub(super) struct FnapWriter {
     flow: Name,
     partitions: u32,
+    delivery: Delivery,
     stored: Positions,
     limits: Limits,
     /// How many bytes of lines may wait.
@@ -56,10 +57,16 @@ impl FnapWriter {
         let buffer = buffer.min(u32::MAX >> 3);
         let (parts, waiting) = mpsc::channel(HANDED_OVER);
         let (told, progress) = watch::channel(Progress::starting_at(stored.clone()));
+        // The FNAA stores a position in one step with the events.
+        let delivery = match processor {
+            Some(_) => Delivery::ExactlyOnce,
+            None => Delivery::AtLeastOnce,
+        };
         let sender = Sender::new(link, flow.clone(), processor, session, limits, told);
         Ok(Self {
             flow,
             partitions: found.partitions.len() as u32,
+            delivery,
             stored,
             limits,
             room: Arc::new(Semaphore::new(buffer as usize)),
@@ -139,6 +146,10 @@ impl FnapWriter {
 impl QueueWriter for FnapWriter {
     fn partitions(&self) -> u32 {
         self.partitions
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.delivery
     }
 
     fn takes_encoded(&self) -> bool {

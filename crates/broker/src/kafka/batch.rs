@@ -53,6 +53,8 @@ pub(crate) struct Batch {
 pub(crate) struct Producer {
     pub(crate) id: i64,
     pub(crate) epoch: i16,
+    /// Whether what it writes belongs to a transaction.
+    pub(crate) transactional: bool,
 }
 
 impl Batch {
@@ -164,7 +166,12 @@ impl Batch {
     pub(crate) fn header(&self, producer: Producer, sequence: i32) -> Bytes {
         let mut checked = [0; HEADER - CHECKED];
         let mut head = &mut checked[..];
-        head.put_i16(self.attributes & COMPRESSION);
+        let transactional = if producer.transactional {
+            TRANSACTIONAL
+        } else {
+            0
+        };
+        head.put_i16(self.attributes & COMPRESSION | transactional);
         head.put_i32(self.last_offset_delta);
         head.put_i64(self.base_timestamp);
         head.put_i64(self.max_timestamp);
@@ -212,7 +219,11 @@ fn invalid(cause: &str) -> io::Error {
 mod tests {
     use super::*;
 
-    const PRODUCER: Producer = Producer { id: 7, epoch: 3 };
+    const PRODUCER: Producer = Producer {
+        id: 7,
+        epoch: 3,
+        transactional: false,
+    };
 
     fn wire(batch: &Batch) -> Bytes {
         let mut bytes = BytesMut::from(&batch.header(PRODUCER, 40)[..]);
@@ -239,6 +250,25 @@ mod tests {
             (taken.producer_id, &taken.records[..]),
             (7, &b"two records"[..])
         );
+    }
+
+    #[test]
+    fn a_batch_belongs_to_the_writers_transaction_and_to_no_other() {
+        let mut bytes = wire(&batch());
+        for transactional in [true, false] {
+            let taken = Batch::take(&mut bytes).expect("valid").expect("whole");
+            let producer = Producer {
+                transactional,
+                ..PRODUCER
+            };
+            let whole = [&taken.header(producer, 0)[..], &taken.records[..]].concat();
+            bytes = Bytes::from(whole);
+            let again = Batch::take(&mut bytes.clone())
+                .expect("still valid")
+                .expect("whole");
+            assert_eq!(again.is_transactional(), transactional);
+            assert_eq!(again.records, taken.records);
+        }
     }
 
     #[test]

@@ -29,6 +29,12 @@ pub struct KafkaConfig {
     pub request_timeout: Duration,
     /// How long a writer tries to get a record acknowledged before it gives up.
     pub delivery_timeout: Duration,
+    /// How long a transaction may stay open until its coordinator aborts it. Longer than
+    /// [`crate::WriterOptions::commit_interval`] and [`KafkaConfig::delivery_timeout`] together,
+    /// or a broker that restarts costs the whole transaction.
+    pub transaction_timeout: Duration,
+    /// How long a transaction of the source may hide records until a reader says so.
+    pub hanging_after: Duration,
     /// How often a reader looks for new partitions when nothing else makes it look.
     pub metadata_max_age: Duration,
     /// How long an idle fetch waits at the broker: also how late a right that was taken away is
@@ -49,6 +55,8 @@ impl KafkaConfig {
             advertised: None,
             request_timeout: Duration::from_secs(30),
             delivery_timeout: Duration::from_secs(120),
+            transaction_timeout: Duration::from_secs(60),
+            hanging_after: Duration::from_secs(10),
             metadata_max_age: Duration::from_secs(30),
             fetch_wait: Duration::from_secs(5),
         }

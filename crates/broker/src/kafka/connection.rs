@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use eson_protocol::Server;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader,
+};
 use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
 };
@@ -44,6 +46,7 @@ pub(crate) struct Connection {
     client_id: StrBytes,
     request_timeout: Duration,
     versions: HashMap<i16, VersionRange>,
+    transaction_version: i16,
     next_correlation: AtomicI32,
     outgoing: mpsc::Sender<Outgoing>,
     failure: Arc<Failure>,
@@ -81,7 +84,9 @@ impl Connection {
     ) -> Result<Self, BrokerError> {
         let transport = transport::open(config, tls, server).await?;
         let mut connection = Self::start(config, server, transport);
-        connection.versions = connection.negotiate().await?;
+        let abilities = connection.negotiate().await?;
+        connection.transaction_version = transaction_version(&abilities);
+        connection.versions = versions(&abilities);
         if let Some(login) = &config.sasl {
             sasl::log_in(&connection, login).await?;
         }
@@ -103,6 +108,7 @@ impl Connection {
             client_id: StrBytes::from_string(config.client_id.clone()),
             request_timeout: config.request_timeout,
             versions: HashMap::new(),
+            transaction_version: 0,
             next_correlation: AtomicI32::new(0),
             outgoing,
             failure,
@@ -110,19 +116,21 @@ impl Connection {
         }
     }
 
-    /// KIP-35: the ranges of versions that the broker speaks.
-    async fn negotiate(&self) -> Result<HashMap<i16, VersionRange>, BrokerError> {
+    /// KIP-35: what the broker speaks, and KIP-584: what the cluster has switched on.
+    async fn negotiate(&self) -> Result<ApiVersionsResponse, BrokerError> {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("eson"))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         let response = self.call_version(&request, 3, self.request_timeout).await?;
         self.subject("").check(response.error_code, None)?;
-        let range = |min, max| VersionRange { min, max };
-        Ok(response
-            .api_keys
-            .iter()
-            .map(|api| (api.api_key, range(api.min_version, api.max_version)))
-            .collect())
+        Ok(response)
+    }
+
+    /// The level of the cluster's feature `transaction.version`: from 2 on partitions join a
+    /// transaction when they are written to, and each transaction has an epoch of its own
+    /// (KIP-890).
+    pub(crate) fn transaction_version(&self) -> i16 {
+        self.transaction_version
     }
 
     /// Whether it has ended: another one has to be opened.
@@ -324,6 +332,20 @@ impl Failure {
                 .to_owned(),
         }
     }
+}
+
+/// The ranges of versions that the broker speaks, by the API's key.
+fn versions(abilities: &ApiVersionsResponse) -> HashMap<i16, VersionRange> {
+    let range = |min, max| VersionRange { min, max };
+    let keys = abilities.api_keys.iter();
+    keys.map(|api| (api.api_key, range(api.min_version, api.max_version)))
+        .collect()
+}
+
+fn transaction_version(abilities: &ApiVersionsResponse) -> i16 {
+    let mut features = abilities.finalized_features.iter();
+    let found = features.find(|feature| &*feature.name == "transaction.version");
+    found.map_or(0, |feature| feature.max_version_level)
 }
 
 fn spawn<R, W>(

@@ -57,6 +57,12 @@ impl Subject<'_> {
             E::ProducerFenced | E::InvalidProducerEpoch | E::TransactionCoordinatorFenced => {
                 BrokerError::Fenced(queue())
             }
+            E::InvalidTransactionTimeout => BrokerError::Invalid {
+                queue: queue(),
+                cause: "the broker's transaction.max.timeout.ms is shorter than the transaction \
+                        timeout that is configured"
+                    .to_owned(),
+            },
             E::KafkaStorageError => BrokerError::Storage {
                 queue: queue(),
                 cause,

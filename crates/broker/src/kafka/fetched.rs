@@ -249,6 +249,7 @@ mod tests {
                     Producer {
                         id: producer,
                         epoch: 0,
+                        transactional: false,
                     },
                     0,
                 )[..],

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use super::fetched::{Fetched, next_offset};
+use super::hanging::{self, Watch};
 use super::offsets::{self, READ_COMMITTED};
 use super::topics;
 use crate::backoff::Backoff;
@@ -44,8 +45,8 @@ const MISSING: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) enum Event {
     Fetched(Fetched),
-    /// Records are gone; the fetcher goes on behind them.
-    Gap(BrokerError),
+    /// Records are gone, and the fetcher goes on behind them; or a transaction hides some.
+    Notice(BrokerError),
     /// The end.
     Failed(BrokerError),
 }
@@ -64,6 +65,7 @@ pub(crate) struct Fetcher {
     refresh_at: Instant,
     refreshes: Backoff,
     missing_since: Option<Instant>,
+    watch: Watch,
     /// Moves on with each fetch, so that no partition is always served last.
     turn: usize,
 }
@@ -122,6 +124,7 @@ impl Fetcher {
             refresh_at,
             refreshes: Backoff::default(),
             missing_since: None,
+            watch: Watch::default(),
             turn: 0,
         }
     }
@@ -250,7 +253,10 @@ impl Fetcher {
         for topic in answer.response.responses {
             for data in topic.partitions {
                 match ResponseError::try_from_code(data.error_code) {
-                    None => self.pass_on(data, &answer.room).await,
+                    None => {
+                        self.look_for_hanging(&data, &answer.connection).await;
+                        self.pass_on(data, &answer.room).await;
+                    }
                     Some(ResponseError::OffsetOutOfRange) => {
                         out_of_range.insert(data.partition_index.cast_unsigned());
                     }
@@ -302,6 +308,19 @@ impl Fetcher {
         let _ = self.events.send(Event::Fetched(fetched)).await;
     }
 
+    /// Tells of a transaction that nobody seems to end.
+    async fn look_for_hanging(&mut self, data: &PartitionData, connection: &Connection) {
+        let partition = data.partition_index.cast_unsigned();
+        let cursor = self.cursors.get(&partition).copied().unwrap_or_default();
+        let patience = self.cluster.config().hanging_after;
+        let stuck = self.watch.look(data, cursor, patience, Instant::now());
+        if let Some(waited) = stuck {
+            let hanging = hanging::describe(connection, &self.topic, data, waited).await;
+            // Nobody there any more: the loop will see that.
+            let _ = self.events.send(Event::Notice(hanging)).await;
+        }
+    }
+
     /// Tells what is gone and goes on at the earliest record.
     async fn skip_gap(&mut self, partition: u32) -> Result<(), BrokerError> {
         let one = || std::iter::once(partition);
@@ -325,7 +344,7 @@ impl Fetcher {
             earliest,
             latest,
         };
-        let _ = self.events.send(Event::Gap(gap)).await;
+        let _ = self.events.send(Event::Notice(gap)).await;
         Ok(())
     }
 }

@@ -9,7 +9,8 @@
 //!      │
 //!      ├─ KafkaReader ◄─ Fetcher ◄─ one connection per leader, one long poll on each
 //!      └─ KafkaWriter ─► Sender  ─► one connection per leader, up to five requests on each
-//!                           └─ PositionStore: how far the source has been copied
+//!                           ├─ PositionStore: how far the source has been copied
+//!                           └─ Transaction, Coordinator: both at once, or neither
 //! ```
 
 mod access;
@@ -20,11 +21,13 @@ mod compression;
 mod config;
 mod connection;
 mod consumers;
+mod coordinator;
 mod error;
 mod fence;
 mod fetched;
 mod fetcher;
 mod frames;
+mod hanging;
 mod lane;
 mod offsets;
 mod positions;
@@ -36,6 +39,7 @@ mod sasl;
 mod sender;
 mod tickets;
 mod topics;
+mod transaction;
 mod transport;
 mod writer;
 

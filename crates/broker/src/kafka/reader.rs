@@ -90,7 +90,7 @@ impl QueueReader for KafkaReader {
             }
             match self.events.recv().await {
                 Some(Event::Fetched(fetched)) => self.current = Some(fetched),
-                Some(Event::Gap(gap)) => return Err(gap),
+                Some(Event::Notice(notice)) => return Err(notice),
                 Some(Event::Failed(error)) => return Err(self.fail(error)),
                 None => {
                     let server = self.server.clone();

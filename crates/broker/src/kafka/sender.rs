@@ -2,6 +2,7 @@
 //! repeated until they are acknowledged.
 
 mod answers;
+mod commits;
 mod recovery;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,12 +17,13 @@ use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+pub(super) use self::commits::Commits;
 use super::batch::Producer;
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use super::lane::{Claim, Content, Lane, Part};
 use super::positions::PositionStore;
-use super::produce::{self, Outbound};
+use super::produce::{self, Author, Outbound};
 use super::producer::Memory;
 use super::tickets::Tickets;
 use crate::BrokerError;
@@ -62,7 +64,9 @@ pub(crate) struct Shared {
 pub(crate) struct Sender {
     cluster: Arc<Cluster>,
     topic: Topic,
-    producer: Producer,
+    author: Author,
+    /// Where each chunk has to be in a transaction.
+    commits: Option<Commits>,
     /// Absent also while it is at work.
     store: Option<PositionStore>,
     storing: bool,
@@ -110,6 +114,8 @@ enum Done {
     Saved(PositionStore, Positions, Result<(), BrokerError>),
     Inspected(Result<BTreeMap<u32, Memory>, BrokerError>),
     Renewed(Option<PositionStore>, Result<Producer, BrokerError>),
+    Joined(Vec<u32>, Result<(), BrokerError>),
+    Committed(Result<Producer, BrokerError>),
 }
 
 /// A produce request and its answer.
@@ -125,8 +131,9 @@ impl Sender {
     pub(crate) fn new(
         cluster: Arc<Cluster>,
         topic: Topic,
-        producer: Producer,
+        author: Author,
         store: Option<PositionStore>,
+        commits: Option<Commits>,
         limit: usize,
         shared: Arc<Shared>,
     ) -> Self {
@@ -135,7 +142,8 @@ impl Sender {
             cluster,
             lanes: (0..topic.partitions()).map(|_| Lane::new(limit)).collect(),
             topic,
-            producer,
+            author,
+            commits,
             storing: store.is_some(),
             store,
             limit,
@@ -158,8 +166,7 @@ impl Sender {
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         if let Err(error) = self.serve(&mut commands).await {
             let error = match error {
-                // Wherever it was noticed first.
-                BrokerError::Fenced(_) => BrokerError::Fenced(self.topic.name.0.to_string()),
+                BrokerError::Fenced(_) => self.fenced().await,
                 other => other,
             };
             // The first failure is the one that is told.
@@ -172,8 +179,9 @@ impl Sender {
         loop {
             self.collect();
             self.send()?;
+            let wake_at = self.wake_at();
             tokio::select! {
-                command = commands.recv() => {
+                command = commands.recv(), if self.takes_more() => {
                     let Some(command) = command else {
                         return Ok(());
                     };
@@ -183,7 +191,7 @@ impl Sender {
                     }
                 }
                 Some(done) = self.work.next() => self.take(done)?,
-                () = sleep_until(self.save_at), if self.must_save() => {}
+                () = sleep_until(wake_at.unwrap_or(self.save_at)), if wake_at.is_some() => {}
             }
         }
     }
@@ -199,6 +207,9 @@ impl Sender {
                 room,
             } => {
                 let ticket = self.tickets.issue(source, next, contents.len());
+                if let Some(commits) = &mut self.commits {
+                    commits.wrote(source, next, room.num_permits());
+                }
                 let room = Some(Arc::new(room));
                 // The writer has checked that the partition is there.
                 if let Some(lane) = self.lanes.get_mut(partition as usize) {
@@ -217,6 +228,9 @@ impl Sender {
     /// Looks what is acknowledged, stores it when it is time, and ends the flushes that waited
     /// for it.
     fn collect(&mut self) {
+        if self.commits.is_some() {
+            return self.commit();
+        }
         let mut acknowledged = lock(&self.shared.acknowledged);
         self.tickets.collect(&mut acknowledged);
         drop(acknowledged);
@@ -224,10 +238,22 @@ impl Sender {
             self.save();
         }
         if self.tickets.is_empty() && self.is_saved() {
-            for flush in self.flushes.drain(..) {
-                // A flush that nobody waits for any more is done too.
-                let _ = flush.send(());
-            }
+            self.end_flushes();
+        }
+    }
+
+    fn end_flushes(&mut self) {
+        for flush in self.flushes.drain(..) {
+            // A flush that nobody waits for any more is done too.
+            let _ = flush.send(());
+        }
+    }
+
+    /// When there is something to do though nothing happens.
+    fn wake_at(&self) -> Option<Instant> {
+        match &self.commits {
+            Some(commits) => commits.due(),
+            None => self.must_save().then_some(self.save_at),
         }
     }
 
@@ -241,18 +267,28 @@ impl Sender {
     }
 
     fn save(&mut self) {
+        self.save_at = Instant::now() + SAVE_EVERY;
+        let mut changed = lock(&self.shared.acknowledged).clone();
+        let stored = lock(&self.shared.stored).clone();
+        changed.retain(|partition, offset| stored.get(partition) != Some(offset));
+        self.save_positions(changed);
+    }
+
+    fn save_positions(&mut self, changed: Positions) {
         let Some(mut store) = self.store.take() else {
             return;
         };
-        self.save_at = Instant::now() + SAVE_EVERY;
-        let all = lock(&self.shared.acknowledged).clone();
-        let stored = lock(&self.shared.stored).clone();
-        let mut changed = all.clone();
-        changed.retain(|partition, offset| stored.get(partition) != Some(offset));
         self.work.push(Box::pin(async move {
             let result = store.save(&changed).await;
-            Done::Saved(store, all, result)
+            Done::Saved(store, changed, result)
         }));
+    }
+
+    fn saved(&mut self, changed: Positions) {
+        match &mut self.commits {
+            Some(commits) => commits.positions_written(),
+            None => lock(&self.shared.stored).extend(changed),
+        }
     }
 
     fn send(&mut self) -> Result<(), BrokerError> {
@@ -262,13 +298,16 @@ impl Sender {
         }
         let mut by_leader: HashMap<BrokerId, Vec<u32>> = HashMap::new();
         let mut look = false;
+        let mut strangers = vec![];
         for (partition, lane) in (0_u32..).zip(&self.lanes) {
             match self.topic.leader(partition) {
                 _ if lane.is_empty() => {}
+                _ if !self.may_write(partition) => strangers.push(partition),
                 Some(leader) => by_leader.entry(leader).or_default().push(partition),
                 None => look = true,
             }
         }
+        self.join(strangers);
         let old = self.refreshed.elapsed() > self.cluster.config().metadata_max_age;
         if look || (old && !by_leader.is_empty()) {
             self.refresh();
@@ -323,7 +362,7 @@ impl Sender {
         if batches.is_empty() {
             return Ok(false);
         }
-        let version = produce::version(connection)?;
+        let version = produce::version(connection, &self.author)?;
         let outbound: Vec<_> = batches
             .iter()
             .filter_map(|(partition, sequence)| {
@@ -336,7 +375,7 @@ impl Sender {
             .collect();
         let wait = self.cluster.config().request_timeout;
         let timeout = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        let body = produce::encode(version, &self.topic, self.producer, timeout, &outbound);
+        let body = produce::encode(version, &self.topic, &self.author, timeout, &outbound);
         let pending = connection.try_send::<ProduceRequest>(version, body);
         self.leaders.entry(id).or_default().in_flight += 1;
         let connection = connection.clone();
@@ -378,12 +417,14 @@ impl Sender {
             Done::Saved(store, positions, result) => {
                 self.store = Some(store);
                 result?;
-                *lock(&self.shared.stored) = positions;
+                self.saved(positions);
             }
-            Done::Inspected(result) => self.inspected(result?),
+            Done::Joined(partitions, result) => self.joined(partitions, result)?,
+            Done::Committed(result) => self.committed(result?),
+            Done::Inspected(result) => self.inspected(result?)?,
             Done::Renewed(store, result) => {
                 self.store = store;
-                self.producer = result?;
+                self.author.producer = result?;
                 self.lanes.iter_mut().for_each(Lane::renumber);
                 self.renewal = Renewal::None;
             }

@@ -13,11 +13,12 @@ use super::batch::Batch;
 use super::cluster::{Cluster, Topic};
 use super::lane::{self, Content};
 use super::positions::PositionStore;
+use super::produce::Author;
 use super::records::{self, BatchBuilder};
-use super::sender::{Command, Sender, Shared, lock};
+use super::sender::{Command, Commits, Sender, Shared, lock};
 use super::{producer, topics};
 use crate::backoff::Backoff;
-use crate::{BrokerError, Chunk, Payload, QueueWriter, WriterOptions};
+use crate::{BrokerError, Chunk, Delivery, Payload, QueueWriter, WriterOptions};
 
 /// The largest batch that a broker takes unless it says otherwise.
 const DEFAULT_LIMIT: usize = 1_048_588;
@@ -35,6 +36,7 @@ const OVERHEAD: usize = 64;
 /// Hands chunks to a [`Sender`].
 pub(crate) struct KafkaWriter {
     queue: String,
+    delivery: Delivery,
     limit: usize,
     buffer: usize,
     shared: Arc<Shared>,
@@ -49,18 +51,18 @@ impl KafkaWriter {
         queue: &str,
         options: WriterOptions,
     ) -> Result<Self, BrokerError> {
+        check_interval(&cluster, queue, &options)?;
         let patience = cluster.config().request_timeout;
         let (topic, limit) = Backoff::retry(patience, || begin(&cluster, queue)).await?;
-        let (producer, store, stored) = match &options.processor {
-            Some(source) => {
-                let (store, stored) = PositionStore::open(cluster.clone(), source, &topic).await?;
-                (store.producer(), Some(store), stored)
-            }
-            None => (
-                producer::anonymous(&cluster, queue).await?,
-                None,
-                Positions::new(),
-            ),
+        let Opened {
+            author,
+            store,
+            commits,
+            stored,
+        } = take_over(&cluster, &topic, &options).await?;
+        let delivery = match commits {
+            Some(_) => Delivery::ExactlyOnce,
+            None => Delivery::AtLeastOnce,
         };
         // A permit for each byte; the semaphore counts in 32 bits.
         let buffer = options
@@ -74,9 +76,18 @@ impl KafkaWriter {
             room: Arc::new(Semaphore::new(buffer)),
         });
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let sender = Sender::new(cluster, topic, producer, store, limit, shared.clone());
+        let sender = Sender::new(
+            cluster,
+            topic,
+            author,
+            store,
+            commits,
+            limit,
+            shared.clone(),
+        );
         Ok(Self {
             queue: queue.to_owned(),
+            delivery,
             limit,
             buffer,
             shared,
@@ -182,6 +193,10 @@ impl QueueWriter for KafkaWriter {
         true
     }
 
+    fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
     fn stored(&self) -> Positions {
         lock(&self.shared.stored).clone()
     }
@@ -223,6 +238,63 @@ impl Drop for KafkaWriter {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// As whom a writer writes, and what it goes on from.
+struct Opened {
+    author: Author,
+    store: Option<PositionStore>,
+    commits: Option<Commits>,
+    stored: Positions,
+}
+
+async fn take_over(
+    cluster: &Arc<Cluster>,
+    topic: &Topic,
+    options: &WriterOptions,
+) -> Result<Opened, BrokerError> {
+    let Some(source) = &options.processor else {
+        let producer = producer::anonymous(cluster, &topic.name.0).await?;
+        return Ok(Opened {
+            author: Author {
+                producer,
+                transaction: None,
+            },
+            store: None,
+            commits: None,
+            stored: Positions::new(),
+        });
+    };
+    let opened = PositionStore::open(cluster.clone(), source, topic, options.delivery);
+    let (store, stored) = opened.await?;
+    Ok(Opened {
+        author: store.author(),
+        commits: (options.delivery == Delivery::ExactlyOnce)
+            .then(|| Commits::new(&store, options.commit_interval)),
+        store: Some(store),
+        stored,
+    })
+}
+
+/// A transaction that is aborted before it may be committed would never end well.
+fn check_interval(
+    cluster: &Cluster,
+    queue: &str,
+    options: &WriterOptions,
+) -> Result<(), BrokerError> {
+    let (interval, timeout) = (
+        options.commit_interval,
+        cluster.config().transaction_timeout,
+    );
+    if options.delivery == Delivery::AtLeastOnce || interval < timeout {
+        return Ok(());
+    }
+    Err(BrokerError::Invalid {
+        queue: queue.to_owned(),
+        cause: format!(
+            "a commit interval of {interval:?} needs a longer transaction timeout than {timeout:?}"
+        ),
+    })
 }
 
 async fn begin(cluster: &Cluster, queue: &str) -> Result<(Topic, usize), BrokerError> {

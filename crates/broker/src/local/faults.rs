@@ -219,12 +219,14 @@ async fn a_full_disk_is_told_loses_nothing_and_is_over_when_there_is_space() {
 #[tokio::test]
 async fn a_writer_that_met_a_broken_disk_writes_no_more() {
     let bench = bench().await;
-    let options = || WriterOptions {
-        processor: Some(ProcessorSource {
-            processor: "bridge".to_owned(),
-            source: "source-1".to_owned(),
-        }),
-        buffer: 1 << 20,
+    let options = || {
+        WriterOptions::new(
+            Some(ProcessorSource {
+                processor: "bridge".to_owned(),
+                source: "source-1".to_owned(),
+            }),
+            1 << 20,
+        )
     };
     let chunk = |number| Chunk {
         partition: 0,

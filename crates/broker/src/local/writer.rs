@@ -11,7 +11,7 @@ use super::committer::{Outcome, Subject};
 use super::group::check_session;
 use super::registry::{Queue, WriterSession};
 use super::{Shared, store::storage_error};
-use crate::{BrokerError, Chunk, Payload, QueueWriter, WriterOptions};
+use crate::{BrokerError, Chunk, Delivery, Payload, QueueWriter, WriterOptions};
 
 /// Writes a queue of this process.
 pub(super) struct LocalWriter {
@@ -102,6 +102,14 @@ async fn take_over(
 impl QueueWriter for LocalWriter {
     fn partitions(&self) -> u32 {
         self.queue.partitions()
+    }
+
+    fn delivery(&self) -> Delivery {
+        // Where positions are stored, it is in one step with the records.
+        match self.processor.is_empty() {
+            true => Delivery::AtLeastOnce,
+            false => Delivery::ExactlyOnce,
+        }
     }
 
     fn takes_encoded(&self) -> bool {

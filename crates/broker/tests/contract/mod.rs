@@ -166,13 +166,13 @@ async fn writer(
     queue: &str,
     processor: Option<&str>,
 ) -> Box<dyn QueueWriter> {
-    let options = WriterOptions {
-        processor: processor.map(|processor| ProcessorSource {
+    let options = WriterOptions::new(
+        processor.map(|processor| ProcessorSource {
             processor: processor.to_owned(),
             source: "source-1".to_owned(),
         }),
-        buffer: 1 << 20,
-    };
+        1 << 20,
+    );
     let writer = soon(fixture.broker().open_writer(queue, options)).await;
     writer.expect("a writer")
 }

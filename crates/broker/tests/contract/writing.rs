@@ -156,13 +156,13 @@ pub(crate) async fn positions_belong_to_processor_and_source(fixture: &dyn Fixtu
         writer(fixture, &name, Some("two")).await.stored(),
         [].into()
     );
-    let another_source = WriterOptions {
-        processor: Some(ProcessorSource {
+    let another_source = WriterOptions::new(
+        Some(ProcessorSource {
             processor: "one".to_owned(),
             source: "source-2".to_owned(),
         }),
-        buffer: 1 << 20,
-    };
+        1 << 20,
+    );
     let another = soon(fixture.broker().open_writer(&name, another_source)).await;
     assert_eq!(another.expect("a writer").stored(), [].into());
     let (other_queue, _) = created(fixture, 1).await;

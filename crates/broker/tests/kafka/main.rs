@@ -5,6 +5,7 @@ mod bridge;
 mod contract;
 mod security;
 mod support;
+mod transactions;
 
 use async_trait::async_trait;
 use eson_broker::{Broker, BrokerError, Credential, KafkaBroker, QueueReader, ReaderOptions};

@@ -26,6 +26,7 @@ pub(crate) fn config(address: &str) -> KafkaConfig {
     KafkaConfig {
         metadata_max_age: Duration::from_secs(1),
         fetch_wait: Duration::from_millis(500),
+        hanging_after: Duration::from_secs(1),
         ..KafkaConfig::new(vec![address.parse().expect("an address")], dialer)
     }
 }
@@ -75,13 +76,13 @@ pub(crate) fn from_earliest(encoded: bool) -> ReaderOptions {
 
 /// A writer that keeps positions for a processor.
 pub(crate) fn on_behalf(processor: &str) -> WriterOptions {
-    WriterOptions {
-        processor: Some(ProcessorSource {
+    WriterOptions::new(
+        Some(ProcessorSource {
             processor: processor.to_owned(),
             source: "source".to_owned(),
         }),
-        buffer: 4 << 20,
-    }
+        4 << 20,
+    )
 }
 
 /// How the records came in a copy.

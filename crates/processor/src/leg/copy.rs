@@ -81,7 +81,8 @@ impl<'a> Copying<'a> {
         let progress = std::mem::take(&mut self.ends.progress);
         let source = self.ends.source.clone();
         let stored = std::mem::take(&mut self.ends.stored);
-        self.report.opened(source, stored, progress);
+        let delivery = self.ends.writer.delivery();
+        self.report.opened(source, delivery, stored, progress);
         loop {
             let step = match self.next_event(wishes).await {
                 Event::Wish => self.follow(wishes).await,
@@ -189,18 +190,24 @@ impl<'a> Copying<'a> {
         written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))
     }
 
-    /// Meets an error of the reader: a gap is told and gone past.
+    /// Meets an error of the reader: a gap is told and gone past, and what is hidden is told.
     fn meet(&self, error: &BrokerError) -> Result<(), Ended> {
         let trouble = Trouble::at_source(error);
-        let BrokerError::OutOfRange {
-            wanted, earliest, ..
-        } = error
-        else {
-            return Err(Ended::Trouble(trouble));
-        };
-        tracing::warn!(leg = self.report.id(), %error, "records are gone");
-        self.report.lost(earliest.saturating_sub(*wanted), trouble);
-        Ok(())
+        match error {
+            BrokerError::OutOfRange {
+                wanted, earliest, ..
+            } => {
+                tracing::warn!(leg = self.report.id(), %error, "records are gone");
+                self.report.lost(earliest.saturating_sub(*wanted), trouble);
+                Ok(())
+            }
+            BrokerError::Hanging { .. } => {
+                tracing::warn!(leg = self.report.id(), %error, "records are hidden");
+                self.report.hidden(trouble);
+                Ok(())
+            }
+            _ => Err(Ended::Trouble(trouble)),
+        }
     }
 
     async fn flush(&mut self, wishes: &Wishes) -> Result<(), Ended> {

@@ -138,6 +138,8 @@ impl Opening<'_> {
                 source: source.0.clone(),
             }),
             buffer: self.buffer,
+            delivery: self.spec.delivery,
+            commit_interval: self.spec.commit_interval,
         };
         let writer = broker.open_writer(&self.spec.destination.queue, options);
         writer.await.map_err(|e| Trouble::at_destination(&e))

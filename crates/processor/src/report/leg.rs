@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
-use eson_broker::QueueId;
+use eson_broker::{Delivery, QueueId};
 use eson_protocol::Positions;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -64,6 +64,7 @@ struct Figures {
     meter: Meter,
     trouble: Option<Trouble>,
     source: Option<QueueId>,
+    delivery: Option<Delivery>,
 }
 
 impl LegReport {
@@ -77,6 +78,7 @@ impl LegReport {
             meter: Meter::new(Instant::now()),
             trouble: None,
             source: None,
+            delivery: None,
         };
         Self {
             id,
@@ -137,11 +139,13 @@ impl LegReport {
     pub(crate) fn opened(
         &self,
         source: QueueId,
+        delivery: Delivery,
         stored: Positions,
         progress: BTreeMap<u32, Progress>,
     ) {
         let mut figures = self.figures();
         figures.source = Some(source);
+        figures.delivery = Some(delivery);
         figures.stored = stored;
         figures.progress = progress;
         figures.trouble = None;
@@ -155,6 +159,9 @@ impl LegReport {
         figures.records += records;
         figures.bytes += bytes;
         figures.meter.count(Instant::now(), records);
+        figures
+            .trouble
+            .take_if(|trouble| trouble.ends_with(partition));
         figures
             .progress
             .entry(partition)
@@ -192,6 +199,12 @@ impl LegReport {
         self.tell_now();
     }
 
+    /// Records are hidden for the time being.
+    pub(crate) fn hidden(&self, trouble: Trouble) {
+        self.figures().trouble = Some(trouble);
+        self.tell_now();
+    }
+
     /// Events per second over the last ten seconds.
     pub(crate) fn rate(&self) -> f64 {
         self.figures().meter.rate(Instant::now())
@@ -214,6 +227,7 @@ impl LegReport {
                 .as_ref()
                 .map(|id| id.0.clone())
                 .unwrap_or_default(),
+            delivery: delivery(figures.delivery).into(),
         }
     }
 
@@ -231,6 +245,14 @@ impl LegReport {
 
     fn figures(&self) -> MutexGuard<'_, Figures> {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn delivery(in_force: Option<Delivery>) -> proto::Delivery {
+    match in_force {
+        None => proto::Delivery::Unspecified,
+        Some(Delivery::ExactlyOnce) => proto::Delivery::ExactlyOnce,
+        Some(Delivery::AtLeastOnce) => proto::Delivery::AtLeastOnce,
     }
 }
 
@@ -274,6 +296,7 @@ mod tests {
         };
         report.opened(
             QueueId("q1".into()),
+            Delivery::ExactlyOnce,
             Positions::new(),
             [(0, progress)].into(),
         );
@@ -285,6 +308,29 @@ mod tests {
         assert_eq!((status.lag, status.records, status.bytes), (20, 10, 1_000));
         assert_eq!(status.stored, [(0, 12)].into());
         assert_eq!(status.source_id, "q1");
+        assert_eq!(status.delivery(), proto::Delivery::ExactlyOnce);
+    }
+
+    #[test]
+    fn what_is_hidden_is_told_until_it_arrives() {
+        let report = report();
+        let hanging = BrokerError::Hanging {
+            queue: "time".into(),
+            partition: 1,
+            offset: 5,
+            producer: Some(7),
+            seconds: 65,
+        };
+        report.hidden(Trouble::at_source(&hanging));
+        report.copied(0, 35, 10, 1_000);
+        let error = report.to_proto().error.expect("still hidden");
+        assert_eq!(error.kind(), proto::error::Kind::Hanging);
+        assert!(
+            error.text.contains("producer 7 open since 65 s"),
+            "{error:?}"
+        );
+        report.copied(1, 6, 1, 10);
+        assert_eq!(report.to_proto().error, None);
     }
 
     #[test]
@@ -293,7 +339,12 @@ mod tests {
         let trouble = || Trouble::at_source(&BrokerError::NotFound("time".into()));
         report.enter_with(State::Retrying, trouble());
         assert!(report.to_proto().error.is_some());
-        report.opened(QueueId("q1".into()), Positions::new(), BTreeMap::new());
+        report.opened(
+            QueueId("q1".into()),
+            Delivery::AtLeastOnce,
+            Positions::new(),
+            BTreeMap::new(),
+        );
         assert_eq!(report.to_proto().error, None);
         report.lost(7, trouble());
         let status = report.to_proto();

@@ -20,6 +20,8 @@ pub(crate) struct Trouble {
     kind: proto::error::Kind,
     text: String,
     transient: bool,
+    /// The partition of which a transaction hides records.
+    hides: Option<u32>,
     at: i64,
 }
 
@@ -38,6 +40,10 @@ impl Trouble {
             kind: kind(error),
             text: error.to_string(),
             transient: error.is_transient(),
+            hides: match error {
+                BrokerError::Hanging { partition, .. } => Some(*partition),
+                _ => None,
+            },
             at: now(),
         }
     }
@@ -49,8 +55,14 @@ impl Trouble {
             kind: proto::error::Kind::Other,
             text,
             transient: false,
+            hides: None,
             at: now(),
         }
+    }
+
+    /// Whether it is over once records of this partition arrive.
+    pub(crate) fn ends_with(&self, partition: u32) -> bool {
+        self.hides == Some(partition)
     }
 
     /// Whether it may pass by itself.
@@ -101,6 +113,7 @@ fn kind(error: &BrokerError) -> proto::error::Kind {
         BrokerError::OutOfRange { .. } => Kind::OutOfRange,
         BrokerError::TooLarge { .. } => Kind::TooLarge,
         BrokerError::Fenced(_) => Kind::Fenced,
+        BrokerError::Hanging { .. } => Kind::Hanging,
         _ => Kind::Other,
     }
 }

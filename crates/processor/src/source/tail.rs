@@ -272,6 +272,7 @@ impl Kept {
                     span.high_watermark = *latest;
                 }
             }
+            Err(BrokerError::Hanging { .. }) => {}
             Err(_) => self.broken = true,
         }
         self.reads.push_back(Arc::new(read));

@@ -127,6 +127,22 @@ pub(crate) fn sasl_endpoint(topic: &str, credential: &Credential) -> Endpoint {
     }
 }
 
+/// The same over TLS.
+pub(crate) fn sasl_tls_endpoint(topic: &str, credential: &Credential) -> Endpoint {
+    // Whoever asks for the broker holds it until the end of the statement.
+    let server = kafka().sasl_tls();
+    Endpoint {
+        servers: vec![server],
+        tls: true,
+        ..sasl_endpoint(topic, credential)
+    }
+}
+
+/// The PEM file with the shared broker's own authority.
+pub(crate) fn authority() -> PathBuf {
+    kafka().ca_file()
+}
+
 pub(crate) fn leg(id: &str, topic: &str) -> Leg {
     Leg {
         id: id.to_owned(),
@@ -144,6 +160,13 @@ pub(crate) fn bridge(from: &str, to: &str) -> Spec {
         legs: vec![leg("leg", to)],
         ..Default::default()
     }
+}
+
+/// The same with a destination at a broker of its own.
+pub(crate) fn bridge_into(from: &str, kafka: &OwnKafka, to: &str) -> Spec {
+    let mut spec = bridge(from, to);
+    spec.legs[0].destination = Some(endpoint(kafka.0.plaintext(), to));
+    spec
 }
 
 /// A broker of one test alone, who may kill it.
@@ -185,6 +208,15 @@ impl OwnKafka {
     pub(crate) fn restart(&mut self) {
         self.0.kill9();
         self.0.restart();
+    }
+
+    /// The same without holding up the runtime: clients go on meanwhile.
+    pub(crate) async fn restart_aside(mut self) -> Self {
+        let restarted = tokio::task::spawn_blocking(move || {
+            self.restart();
+            self
+        });
+        restarted.await.expect("restarted")
     }
 }
 

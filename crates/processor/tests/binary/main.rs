@@ -1,5 +1,6 @@
 //! The command `flow-processor`, between topics of a real Kafka.
 
+mod exactly_once;
 mod ground;
 
 use std::io::Write;
@@ -8,13 +9,13 @@ use std::time::Duration;
 
 use eson_broker::{Broker, Lease};
 use eson_processor::proto::error::{Kind, Side};
-use eson_processor::proto::{ProcessorType, Spec, State};
-use eson_tests::records::await_copy;
+use eson_processor::proto::{Delivery, ProcessorType, Spec, State};
+use eson_tests::records::{await_copy, read_topic};
 use eson_tests::until;
 
 use ground::{
-    DEADLINE, FlowProcessor, admin, bridge, credential, leg, librdkafka, produce, samples,
-    sasl_endpoint, source, topic, until_leg, until_state,
+    DEADLINE, FlowProcessor, admin, authority, bridge, credential, leg, librdkafka, produce,
+    samples, sasl_endpoint, sasl_tls_endpoint, source, topic, until_leg, until_state,
 };
 
 #[tokio::test]
@@ -62,9 +63,11 @@ async fn a_fan_out_copies_to_topics_of_other_partition_counts() {
         leg.records == 6_000 && leg.lag == 0
     })
     .await;
-    let description = admin().describe_queue(&copies[2]).await.expect("a topic");
-    let ranges = description.partitions.values();
-    assert_eq!(ranges.map(|(from, to)| to - from).sum::<u64>(), 6_000);
+    let (client, copy) = (librdkafka(), copies[2].clone());
+    until("6,000 records", DEADLINE, move || {
+        let arrived = read_topic(&client, &copy)?.len();
+        eson_tests::wait::check(arrived == 6_000, || format!("{arrived} are there"))
+    });
 }
 
 #[tokio::test]
@@ -89,6 +92,79 @@ async fn a_revoked_reader_is_told() {
     let expected = [Kind::Denied, Kind::Unauthenticated];
     assert!(expected.contains(&error.kind()), "{error:?}");
     assert!(!processor.log().contains(alice.password.expose()));
+}
+
+#[tokio::test]
+async fn tls_is_checked_against_the_given_authorities() {
+    let (from, to) = (topic(1).await, topic(1).await);
+    let rabbit = credential("rabbit");
+    let granted = admin().grant(&from, &rabbit, Lease::Granted).await;
+    granted.expect("granted");
+    let samples = samples(100, 1);
+    produce(&from, &samples).await;
+    let mut spec = bridge(&from, &to);
+    spec.sources = vec![sasl_tls_endpoint(&from, &rabbit)];
+    let processor = FlowProcessor::start().await;
+    let client = processor.client().await;
+    client.create(spec.clone()).await.expect("created");
+    let status = until_leg(&client, "leg", |leg| leg.error.is_some()).await;
+    let error = status.error.expect("the reason");
+    assert_eq!(error.side(), Side::Source);
+    assert!(error.text.contains("TLS: "), "{error:?}");
+
+    spec.sources[0].tls_ca = authority().display().to_string();
+    client.update(spec).await.expect("updated");
+    await_copy(&librdkafka(), &to, &samples, DEADLINE);
+    let status = until_state(&client, State::Running).await;
+    assert_eq!(status.error, None);
+}
+
+#[tokio::test]
+async fn the_authorities_may_be_the_processors_own() {
+    let (from, to) = (topic(1).await, topic(1).await);
+    let hatter = credential("hatter");
+    let granted = admin().grant(&from, &hatter, Lease::Granted).await;
+    granted.expect("granted");
+    let samples = samples(100, 1);
+    produce(&from, &samples).await;
+    let mut spec = bridge(&from, &to);
+    spec.sources = vec![sasl_tls_endpoint(&from, &hatter)];
+    let roots = authority();
+    let arguments = ["--tls-roots".as_ref(), roots.as_os_str()];
+    let processor = FlowProcessor::start_with(&arguments).await;
+    let client = processor.client().await;
+    client.create(spec).await.expect("created");
+    await_copy(&librdkafka(), &to, &samples, DEADLINE);
+}
+
+#[tokio::test]
+async fn a_leg_may_choose_at_least_once() {
+    let (from, to) = (topic(2).await, topic(2).await);
+    let samples = samples(1_000, 2);
+    produce(&from, &samples).await;
+    let mut spec = bridge(&from, &to);
+    spec.legs[0].set_delivery(Delivery::AtLeastOnce);
+    let processor = FlowProcessor::start().await;
+    let client = processor.client().await;
+    client.create(spec.clone()).await.expect("created");
+    assert_eq!(await_copy(&librdkafka(), &to, &samples, DEADLINE), 0);
+    let status = until_leg(&client, "leg", |leg| {
+        leg.stored.values().sum::<u64>() == 1_000
+    })
+    .await;
+    assert_eq!(status.delivery(), Delivery::AtLeastOnce);
+
+    spec.legs[0].set_delivery(Delivery::ExactlyOnce);
+    client.update(spec).await.expect("updated");
+    let status = until_leg(&client, "leg", |leg| {
+        leg.delivery() == Delivery::ExactlyOnce
+    })
+    .await;
+    assert_eq!(
+        status.stored.values().sum::<u64>(),
+        1_000,
+        "it goes on from there"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use eson_broker::{
-    Broker, BrokerError, Chunk, Consumer, Credential, Lease, QueueDescription, QueueId,
+    Broker, BrokerError, Chunk, Consumer, Credential, Delivery, Lease, QueueDescription, QueueId,
     QueueReader, QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
 };
 use eson_protocol::{BrokerKind, Positions};
@@ -203,6 +203,10 @@ impl QueueWriter for FaultyWriter {
 
     fn takes_encoded(&self) -> bool {
         self.writer.takes_encoded()
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.writer.delivery()
     }
 
     fn stored(&self) -> Positions {

@@ -87,7 +87,8 @@ impl Sender {
                 lane.fail(sequence);
                 Ok(None)
             }
-            Some(error) if error.is_retriable() => {
+            // Concurrent is our own transaction before, which leaders have yet to hear the end of.
+            Some(error) if error.is_retriable() || error == E::ConcurrentTransactions => {
                 lane.fail(sequence);
                 Ok(Some(BrokerError::Unreachable {
                     server: connection.server().to_owned(),

@@ -80,7 +80,7 @@ impl Sender {
         }
         self.renewal = Renewal::UnderWay;
         let (cluster, topic) = (self.cluster.clone(), self.topic.clone());
-        let producer = self.producer.id;
+        let producer = self.author.producer.id;
         let patience = self.cluster.config().delivery_timeout;
         self.work.push(Box::pin(async move {
             let memories = || producer::memories(&cluster, &topic, producer);
@@ -89,14 +89,15 @@ impl Sender {
     }
 
     /// Goes on where the leaders' memory fits what was sent; otherwise a new producer has to.
-    pub(super) fn inspected(&mut self, memories: BTreeMap<u32, Memory>) {
+    pub(super) fn inspected(&mut self, memories: BTreeMap<u32, Memory>) -> Result<(), BrokerError> {
         let mut fits = true;
         for (partition, lane) in (0_u32..).zip(&mut self.lanes) {
             if !lane.is_unsettled() {
                 continue;
             }
             let memory = memories.get(&partition);
-            let memory = memory.filter(|memory| memory.epoch == i32::from(self.producer.epoch));
+            let memory =
+                memory.filter(|memory| memory.epoch == i32::from(self.author.producer.epoch));
             match memory.and_then(|memory| lane.settle(memory.last_sequence)) {
                 Some(claims) => {
                     claims
@@ -108,9 +109,19 @@ impl Sender {
         }
         if fits {
             self.renewal = Renewal::None;
+        } else if self.commits.is_some() {
+            // What it has forgotten can't be told from what it has: the next writer aborts it all.
+            return Err(BrokerError::Protocol {
+                server: self.cluster.config().server_list(),
+                cause: format!(
+                    "it has lost its memory of a transaction in `{}`",
+                    self.topic.name.0
+                ),
+            });
         } else {
             self.renew();
         }
+        Ok(())
     }
 
     /// Becomes a new producer, for which all numbers begin anew. What the old one has written

@@ -1,0 +1,122 @@
+//! The records of the topic that keeps positions.
+
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use eson_protocol::Record;
+use serde::{Deserialize, Serialize};
+
+use super::super::batch::{Batch, Producer};
+use super::super::records::BatchBuilder;
+use super::TOPIC;
+use crate::BrokerError;
+
+/// Whose position a record is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Key {
+    pub(super) processor: String,
+    pub(super) source: String,
+    /// The id of the destination topic: a topic that was created again has nothing yet.
+    pub(super) topic: String,
+    /// The source's partition; none in the record that a writer announces itself with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) partition: Option<u32>,
+}
+
+/// What a record of ours says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A source partition is copied up to before an offset.
+    Position(u32, u64),
+    /// A writer has taken over.
+    Owner(Owner),
+}
+
+/// Who has taken over: the producer as it was when it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owner {
+    id: i64,
+    epoch: i16,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Position {
+    offset: u64,
+}
+
+impl From<Producer> for Owner {
+    fn from(producer: Producer) -> Self {
+        Self {
+            id: producer.id,
+            epoch: producer.epoch,
+        }
+    }
+}
+
+impl Key {
+    /// The name under which the writer of these positions is known to the cluster.
+    pub(super) fn name(&self) -> String {
+        format!("eson/{}/{}/{}", self.processor, self.source, self.topic)
+    }
+
+    /// One batch with all these entries.
+    pub(super) fn batch(
+        &self,
+        entries: impl IntoIterator<Item = Entry>,
+    ) -> Result<Batch, BrokerError> {
+        let mut builder = BatchBuilder::default();
+        for entry in entries {
+            builder.push(&self.record(entry).map_err(|cause| invalid(&cause))?);
+        }
+        builder.finish().map_err(|cause| invalid(&cause))
+    }
+
+    fn record(&self, entry: Entry) -> serde_json::Result<Record> {
+        let (partition, value) = match entry {
+            Entry::Position(partition, offset) => {
+                (Some(partition), serde_json::to_vec(&Position { offset })?)
+            }
+            Entry::Owner(owner) => (None, serde_json::to_vec(&owner)?),
+        };
+        let key = Self {
+            partition,
+            ..self.clone()
+        };
+        Ok(Record {
+            offset: 0,
+            timestamp: now(),
+            key: Some(serde_json::to_vec(&key)?.into()),
+            value: Some(Bytes::from(value)),
+            headers: vec![],
+        })
+    }
+
+    /// What a record says, if it is one of ours.
+    pub(super) fn entry(&self, record: &Record) -> Option<Entry> {
+        let mut key: Self = serde_json::from_slice(record.key.as_deref()?).ok()?;
+        let partition = key.partition.take();
+        if key != *self {
+            return None;
+        }
+        let value = record.value.as_deref()?;
+        match partition {
+            Some(partition) => {
+                let position: Position = serde_json::from_slice(value).ok()?;
+                Some(Entry::Position(partition, position.offset))
+            }
+            None => serde_json::from_slice(value).ok().map(Entry::Owner),
+        }
+    }
+}
+
+fn invalid(cause: &dyn std::error::Error) -> BrokerError {
+    BrokerError::Invalid {
+        queue: TOPIC.to_owned(),
+        cause: cause.to_string(),
+    }
+}
+
+fn now() -> i64 {
+    let since = UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
