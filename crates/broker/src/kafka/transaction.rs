@@ -17,7 +17,14 @@ use eson_protocol::Positions;
 use tokio::time::Instant;
 
 /// How many bytes make a transaction end before its time.
-const FULL: usize = 64 << 20;
+const FULL: usize = 128 << 20;
+
+/// How many bytes make a transaction a large one, as they come from a source that is behind.
+const LARGE: usize = 4 << 20;
+
+/// The least time between large transactions. A commit costs a moment in which nothing moves: the
+/// brokers write its end into every partition. Who is behind is better served by fewer of them.
+const LARGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A writer's transactions, one after the other.
 #[derive(Debug)]
@@ -77,13 +84,17 @@ impl Transaction {
     }
 
     /// When it is to be closed, once it is open: after a rest at once, so that a single event
-    /// does not wait; while events keep coming, once in an interval.
+    /// does not wait; while events keep coming, once in an interval, and large ones less often.
     pub(crate) fn due(&self) -> Option<Instant> {
         let began = self.began.filter(|_| self.phase == Phase::Open)?;
         if self.bytes >= FULL {
             return Some(began);
         }
-        let next = self.closed.map(|closed| closed + self.interval);
+        let interval = match self.bytes >= LARGE {
+            true => self.interval.max(LARGE_INTERVAL),
+            false => self.interval,
+        };
+        let next = self.closed.map(|closed| closed + interval);
         Some(next.map_or(began, |next| next.max(began)))
     }
 
@@ -187,9 +198,24 @@ mod tests {
         transaction.wrote(start, 0, 1, 1);
         commit(&mut transaction, start);
         transaction.wrote(after(start, 1), 0, 2, FULL - 1);
-        assert_eq!(transaction.due(), Some(after(start, 100)));
+        assert_eq!(transaction.due(), Some(after(start, 1000)));
         transaction.wrote(after(start, 2), 1, 1, 1);
         assert_eq!(transaction.due(), Some(after(start, 1)));
+    }
+
+    #[test]
+    fn a_large_one_is_committed_less_often() {
+        let start = Instant::now();
+        for (interval, large) in [(100, 1000), (3000, 3000)] {
+            let mut transaction = Transaction::new(Duration::from_millis(interval));
+            transaction.wrote(start, 0, 1, LARGE);
+            assert_eq!(transaction.due(), Some(start), "the first does not wait");
+            commit(&mut transaction, start);
+            transaction.wrote(after(start, 1), 0, 2, LARGE - 1);
+            assert_eq!(transaction.due(), Some(after(start, interval)));
+            transaction.wrote(after(start, 2), 0, 3, 1);
+            assert_eq!(transaction.due(), Some(after(start, large)));
+        }
     }
 
     #[test]
