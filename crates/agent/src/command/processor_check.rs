@@ -188,29 +188,7 @@ fn argument(text: impl Into<String>) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use eson_protocol::{Principal, Start};
-
     use super::*;
-
-    fn spec(kind: ProcessorType, sources: &[&str], destinations: &[&str]) -> ProcessorSpec {
-        let names = |flows: &[&str]| {
-            let name = |flow: &&str| Name::parse(flow).expect("a name");
-            flows.iter().map(name).collect()
-        };
-        ProcessorSpec {
-            name: "p".to_owned(),
-            owner: Principal::parse("alice@example").expect("a principal"),
-            kind,
-            sources: names(sources),
-            destinations: names(destinations),
-            start: Start::Earliest,
-            annotate: false,
-            fair: false,
-            incarnation: "token".to_owned(),
-            activity: Activity::Running,
-            generation: 1,
-        }
-    }
 
     fn refusal(spec: &ProcessorSpec) -> String {
         check_counts(spec).expect_err("a mistake").text
@@ -221,23 +199,23 @@ mod tests {
         use ProcessorType::{Bridge, Collector, Distributor};
         let (one, two) = (&["a.example"], &["b.example", "c.example"]);
         for good in [
-            spec(Bridge, one, &["b.example"]),
-            spec(Collector, two, one),
-            spec(Distributor, one, two),
+            ProcessorSpec::between(Bridge, one, &["b.example"]),
+            ProcessorSpec::between(Collector, two, one),
+            ProcessorSpec::between(Distributor, one, two),
         ] {
             assert_eq!(check_counts(&good), Ok(()));
         }
         for (bad, text) in [
             (
-                spec(Bridge, two, one),
+                ProcessorSpec::between(Bridge, two, one),
                 "a bridge has one flow in from=, and not 2",
             ),
             (
-                spec(Collector, one, two),
+                ProcessorSpec::between(Collector, one, two),
                 "a collector has one flow in to=, and not 2",
             ),
             (
-                spec(Distributor, one, &[]),
+                ProcessorSpec::between(Distributor, one, &[]),
                 "a distributor needs a flow in to=",
             ),
         ] {
@@ -252,13 +230,13 @@ mod tests {
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let kind = ProcessorType::Distributor;
-        let text = refusal(&spec(kind, &["a.example"], &names));
+        let text = refusal(&ProcessorSpec::between(kind, &["a.example"], &names));
         assert!(
             text.contains("at most 256 flows in to=, and not 10000"),
             "{text}"
         );
         assert_eq!(
-            check_counts(&spec(kind, &["a.example"], &names[..256])),
+            check_counts(&ProcessorSpec::between(kind, &["a.example"], &names[..256])),
             Ok(())
         );
     }
@@ -266,15 +244,19 @@ mod tests {
     #[test]
     fn no_flow_is_named_twice() {
         let twice = ["a.example", "b.example", "a.example"];
-        let text = refusal(&spec(ProcessorType::Collector, &twice, &["c.example"]));
+        let text = refusal(&ProcessorSpec::between(
+            ProcessorType::Collector,
+            &twice,
+            &["c.example"],
+        ));
         assert!(text.contains("from= names a.example twice"), "{text}");
-        let both = spec(ProcessorType::Bridge, &["a.example"], &["a.example"]);
+        let both = ProcessorSpec::between(ProcessorType::Bridge, &["a.example"], &["a.example"]);
         assert!(refusal(&both).contains("a.example can't be read and written"));
     }
 
     #[test]
     fn only_collectors_annotate() {
-        let bridge = spec(ProcessorType::Bridge, &["a.example"], &["b.example"]);
+        let bridge = ProcessorSpec::between(ProcessorType::Bridge, &["a.example"], &["b.example"]);
         let annotating = ProcessorSpec {
             annotate: true,
             ..bridge

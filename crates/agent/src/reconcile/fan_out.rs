@@ -105,7 +105,6 @@ fn leg(
     let paused =
         flow.spec.activity == Activity::Paused || subscriber.spec.activity == Activity::Paused;
     Ok(proto::Leg {
-        source: 0,
         id: subscriber.leg_id(),
         destination: Some(participant.copy_endpoint(subscriber)?),
         start: Some(start(subscriber.spec.start)),

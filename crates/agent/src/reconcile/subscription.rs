@@ -203,7 +203,6 @@ impl SubscriptionReconciler {
     ) -> Result<(), Failure> {
         let spec = &stored.resource.spec;
         let leg = proto::Leg {
-            source: 0,
             id: leg_id(spec),
             destination: Some(self.participant.flow_endpoint(local)?),
             // The copy begins where the subscription does.

@@ -113,20 +113,19 @@ impl Resource for Processor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> Name {
-        Name::parse(text).expect("a name")
-    }
-
-    fn spec(kind: ProcessorType, sources: &[&str], destinations: &[&str]) -> ProcessorSpec {
-        ProcessorSpec {
+impl ProcessorSpec {
+    /// A running processor of alice's, for tests.
+    pub(crate) fn between(kind: ProcessorType, sources: &[&str], destinations: &[&str]) -> Self {
+        let names = |flows: &[&str]| {
+            let name = |flow: &&str| Name::parse(flow).expect("a name");
+            flows.iter().map(name).collect()
+        };
+        Self {
             name: "p".to_owned(),
             owner: Principal::parse("alice@example").expect("a principal"),
             kind,
-            sources: sources.iter().map(|flow| name(flow)).collect(),
-            destinations: destinations.iter().map(|flow| name(flow)).collect(),
+            sources: names(sources),
+            destinations: names(destinations),
             start: Start::Earliest,
             annotate: false,
             fair: false,
@@ -134,6 +133,15 @@ mod tests {
             activity: Activity::Running,
             generation: 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
     }
 
     fn leg_ids(spec: &ProcessorSpec) -> Vec<String> {
@@ -143,11 +151,13 @@ mod tests {
     #[test]
     fn a_leg_is_named_by_the_end_that_is_its_own() {
         use ProcessorType::{Bridge, Collector, Distributor};
-        let bridge = spec(Bridge, &["a.example"], &["b.example"]);
+        let bridge = ProcessorSpec::between(Bridge, &["a.example"], &["b.example"]);
         assert_eq!(leg_ids(&bridge), ["token.p"]);
-        let collector = spec(Collector, &["a.example", "b.example"], &["c.example"]);
+        let collector =
+            ProcessorSpec::between(Collector, &["a.example", "b.example"], &["c.example"]);
         assert_eq!(leg_ids(&collector), ["token.a.example", "token.b.example"]);
-        let distributor = spec(Distributor, &["a.example"], &["b.example", "c.example"]);
+        let distributor =
+            ProcessorSpec::between(Distributor, &["a.example"], &["b.example", "c.example"]);
         assert_eq!(
             leg_ids(&distributor),
             ["token.b.example", "token.c.example"]
@@ -157,7 +167,8 @@ mod tests {
     #[test]
     fn a_flow_that_is_left_out_takes_its_leg_along() {
         let flows = ["a.example", "b.example"];
-        let mut collector = spec(ProcessorType::Collector, &flows, &["c.example"]);
+        let mut collector =
+            ProcessorSpec::between(ProcessorType::Collector, &flows, &["c.example"]);
         assert!(collector.touches(&name("a.example")));
         collector.leave_out(&name("a.example"));
         assert!(!collector.touches(&name("a.example")));
