@@ -27,6 +27,7 @@ mod report;
 mod service;
 mod source;
 mod spec;
+mod threads;
 mod turns;
 
 pub use address::{BadAddress, SocketAddress};
@@ -39,3 +40,4 @@ pub use lookup::{BadNameserver, Nameserver, Stub, lookup};
 pub use processors::{ProcessorError, Processors};
 pub use service::Service;
 pub use spec::{InstanceSpec, LegSpec, MAX_ID, MAX_LEGS, SpecError, TYPES};
+pub use threads::Threads;

@@ -1,18 +1,20 @@
 //! The command `flow-processor`: runs flow processors for an FNAA that tells it which.
 
 use std::io::{self, IsTerminal};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::Parser;
 use eson_processor::{
     Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, SocketAddress, Stub,
-    lookup,
+    Threads, lookup,
 };
 use tokio::io::AsyncReadExt;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -33,6 +35,9 @@ struct Arguments {
     /// How many bytes readers and writers may hold together.
     #[arg(long, value_name = "BYTES", default_value_t = 512 * 1024 * 1024)]
     memory_limit: usize,
+    /// How many threads move events; without it, as many as there are processors.
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<NonZero<usize>>,
     /// A PEM file with the certificate authorities of brokers; without it, the system's.
     #[arg(long, value_name = "FILE")]
     tls_roots: Option<PathBuf>,
@@ -85,9 +90,8 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
         .with_env_filter(EnvFilter::try_new(&arguments.log)?)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
-        .with_ansi(io::stderr().is_terminal())
         .init();
-    let runtime = Runtime::new()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(run(arguments));
     // A read of standard input that never ends must not hold the process.
     runtime.shutdown_background();
@@ -100,7 +104,12 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
     let brokers = Brokers::new(lookup, arguments.tls_roots);
     let memory = MemoryBudget::new(arguments.memory_limit);
-    let processors = Processors::new(Arc::new(brokers), memory);
+    let threads = match arguments.threads {
+        Some(count) => count,
+        None => available_parallelism()?,
+    };
+    let threads = Threads::start(threads)?;
+    let processors = Processors::new(Arc::new(brokers), memory, threads);
     tracing::info!(address = %arguments.listen, "ready");
 
     // Calls go on being answered while instances drain; watchers are cut off at the end.

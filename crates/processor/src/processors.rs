@@ -15,6 +15,7 @@ use crate::leg::Resources;
 use crate::proto;
 use crate::report::{Changes, Inbox, InstanceReport};
 use crate::spec::{InstanceSpec, SpecError};
+use crate::threads::Threads;
 
 /// All instances of this process. Every call is safe to repeat.
 pub struct Processors {
@@ -52,13 +53,22 @@ pub enum ProcessorError {
 impl Processors {
     /// No instance yet. Must be called within a tokio runtime.
     #[must_use]
-    pub fn new(brokers: Arc<dyn BrokerFactory>, memory: MemoryBudget) -> Arc<Self> {
+    pub fn new(
+        brokers: Arc<dyn BrokerFactory>,
+        memory: MemoryBudget,
+        threads: Threads,
+    ) -> Arc<Self> {
+        let threads = Arc::new(threads);
         let changes = Arc::new(Changes::default());
         Arc::new(Self {
             instances: Mutex::default(),
             counters: tokio::spawn(changes.clone().tell_counters()),
             changes,
-            resources: Resources { brokers, memory },
+            resources: Resources {
+                brokers,
+                memory,
+                threads,
+            },
             closing: AtomicBool::new(false),
         })
     }

@@ -167,6 +167,12 @@ impl Lane {
         self.find(sequence).map(|index| &self.sent[index].batch)
     }
 
+    /// Whether what is on its way was damaged before it was sent.
+    pub(crate) fn is_damaged(&self, sequence: i32) -> bool {
+        let batch = self.batch(sequence);
+        batch.is_some_and(|batch| batch.check().is_err())
+    }
+
     /// The broker has it. Returns whose turn has come: claims are given back in order.
     pub(crate) fn acknowledge(&mut self, sequence: i32) -> Vec<Claim> {
         if let Some(index) = self.find(sequence) {

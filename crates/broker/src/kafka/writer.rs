@@ -122,7 +122,7 @@ impl KafkaWriter {
             Payload::Encoded(batches) => {
                 let mut bytes = batches.bytes;
                 while let Some(batch) =
-                    Batch::take_checked(&mut bytes).map_err(|cause| self.damaged(&cause))?
+                    Batch::take(&mut bytes).map_err(|cause| self.damaged(&cause))?
                 {
                     if batch.is_forwardable() && batch.size() <= self.limit {
                         contents.push(Content::Batch(batch));

@@ -17,6 +17,7 @@ use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::report::{InstanceReport, LegReport, State};
 use crate::source::SharedReads;
 use crate::spec::LegSpec;
+use crate::threads::{Desk, Threads};
 use crate::turns::Place;
 
 /// How long a leg that shall stop or pause waits for the destination to take what was read.
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
 pub(crate) struct Resources {
     pub(crate) brokers: Arc<dyn BrokerFactory>,
     pub(crate) memory: MemoryBudget,
+    pub(crate) threads: Arc<Threads>,
 }
 
 /// A leg: one way from the source queue to a destination queue, as a task of its own.
@@ -79,6 +81,7 @@ pub(crate) struct Leg {
     state: watch::Receiver<State>,
     report: Arc<LegReport>,
     task: JoinHandle<()>,
+    _desk: Desk,
 }
 
 /// How a pause ended.
@@ -107,6 +110,7 @@ impl Leg {
         };
         let report = instance.add_leg(id, state);
         let wish = watch::Sender::new(wish);
+        let desk = resources.threads.desk();
         let task = run::Task {
             spec: spec.clone(),
             shared,
@@ -120,7 +124,8 @@ impl Leg {
             wish,
             state: report.watch_state(),
             report,
-            task: tokio::spawn(task.run()),
+            task: desk.runtime.spawn(task.run()),
+            _desk: desk,
         })
     }
 

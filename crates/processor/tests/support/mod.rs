@@ -5,6 +5,7 @@
 pub(crate) mod faults;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use eson_broker::{
 };
 use eson_processor::client::Client;
 use eson_processor::proto::{self, LegStatus, State, Status};
-use eson_processor::{BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, SocketAddress};
+use eson_processor::{
+    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, SocketAddress, Threads,
+};
 use eson_protocol::{BrokerKind, Header, Positions, Record, Start};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -29,6 +32,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the processor may use: little, so that tests can fill it.
 const MEMORY: usize = 4 * 1024 * 1024;
+
+/// Legs meet others on their own thread and on another one.
+const THREADS: NonZero<usize> = NonZero::new(2).expect("two");
 
 /// The two participants.
 pub(crate) const ORANGE: &str = "fnaa.orange.example:61000";
@@ -91,7 +97,8 @@ impl Ground {
         let (address, brokers) = (self.address(), self.brokers.clone());
         let serve = async move {
             let listener = Listener::bind(&address).await.expect("listening");
-            let processors = Processors::new(brokers, MemoryBudget::new(MEMORY));
+            let threads = Threads::start(THREADS).expect("threads");
+            let processors = Processors::new(brokers, MemoryBudget::new(MEMORY), threads);
             tokio::spawn(listener.serve(processors, std::future::pending()));
         };
         // From within another runtime only a task's end can be waited for.

@@ -17,7 +17,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use super::super::batch::Batch;
 use super::super::cluster::{Cluster, Topic};
 use super::super::connection::Connection;
-use super::super::fetched::next_offset;
+use super::super::fetched::Extent;
 use super::super::fetcher::NEWEST_FETCH;
 use super::super::{offsets, records};
 use super::record::{Entry, Key, Owner};
@@ -64,7 +64,8 @@ impl PositionLog {
             if at >= end {
                 return Ok(stored);
             }
-            let next = next_offset(&bytes).filter(|next| *next > at);
+            let next = Extent::of(&bytes).map(|extent| extent.next);
+            let next = next.filter(|next| *next > at);
             let read = stored.read(&self.key, at, bytes);
             read.map_err(|cause| connection.broken(cause.to_string()))?;
             at = next.ok_or_else(|| {

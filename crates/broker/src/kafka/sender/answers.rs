@@ -87,6 +87,11 @@ impl Sender {
                 lane.fail(sequence);
                 Ok(None)
             }
+            // Damaged before it came to us; or else on its way, and another try may pass.
+            Some(E::CorruptMessage) if lane.is_damaged(sequence) => Err(BrokerError::Invalid {
+                queue,
+                cause: "the source gave a record batch whose checksum is wrong".to_owned(),
+            }),
             // Concurrent is our own transaction before, which leaders have yet to hear the end of.
             Some(error) if error.is_retriable() || error == E::ConcurrentTransactions => {
                 lane.fail(sequence);
