@@ -5,6 +5,7 @@ mod bridge;
 mod contract;
 mod security;
 mod support;
+mod topics;
 mod transactions;
 
 use async_trait::async_trait;

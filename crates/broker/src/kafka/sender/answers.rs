@@ -16,7 +16,9 @@ impl Sender {
             batches,
             result,
         } = produced;
-        self.leaders.entry(leader).or_default().in_flight -= 1;
+        let of_leader = self.leaders.entry(leader).or_default();
+        of_leader.in_flight -= 1;
+        of_leader.silent_since = Instant::now();
         let response = match result {
             Ok(response) => response,
             Err(error) => {
@@ -80,12 +82,17 @@ impl Sender {
                 }
             }
             Some(E::OutOfOrderSequenceNumber | E::UnknownProducerId) => {
-                // Behind a batch that failed this had to be; otherwise the broker has forgotten.
-                if lane.is_first(sequence) {
-                    self.renewal = Renewal::Wanted;
-                }
+                let forgotten = lane.is_first(sequence);
                 lane.fail(sequence);
-                Ok(None)
+                if !forgotten {
+                    // Behind a batch that failed this had to be.
+                    return Ok(None);
+                }
+                self.renewal = Renewal::Wanted;
+                Ok(Some(BrokerError::Unreachable {
+                    server: connection.server().to_owned(),
+                    cause: "it has forgotten what it was sent".to_owned(),
+                }))
             }
             // Damaged before it came to us; or else on its way, and another try may pass.
             Some(E::CorruptMessage) if lane.is_damaged(sequence) => Err(BrokerError::Invalid {
