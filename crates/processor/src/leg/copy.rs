@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use eson_broker::{BrokerError, Chunk};
-use eson_protocol::Positions;
+use eson_protocol::{OnGap, Positions};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::open::Ends;
@@ -192,13 +192,14 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    /// Meets an error of the reader: a gap is told and gone past, and what is hidden is told.
+    /// Meets an error of the reader: a gap is told and gone past, unless the leg shall stop there,
+    /// and what is hidden is told.
     fn meet(&self, error: &BrokerError) -> Result<(), Ended> {
         let trouble = Trouble::at_source(error);
         match error {
             BrokerError::OutOfRange {
                 wanted, earliest, ..
-            } => {
+            } if self.ends.on_gap == OnGap::Earliest => {
                 tracing::warn!(leg = self.report.id(), %error, "records are gone");
                 self.report.lost(earliest.saturating_sub(*wanted), trouble);
                 Ok(())
