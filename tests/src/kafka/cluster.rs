@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, Member};
-use super::{address, format_storage, java, wait_until_up};
+use super::{START, address, format_storage, java, wait_until_up};
 use crate::ports::free_port;
-use crate::process::{Process, data_dir};
+use crate::process::{Process, data_dir, limit_files};
 use crate::proxy::{Fault, Proxy};
 use crate::seed::{Seed, entropy};
+use crate::wait::until;
 
 /// What a broker of few topics and short tests needs.
 const HEAP: &str = "208m";
@@ -127,6 +128,20 @@ impl KafkaCluster {
     /// Lets a frozen broker go on.
     pub fn thaw(&self, node: i32) {
         self.node(node).process.signal("CONT");
+    }
+
+    /// Lets a broker find its disk full, and waits until it has given up.
+    ///
+    /// # Panics
+    /// When it goes on nevertheless.
+    pub fn fill_disk(&mut self, node: i32) {
+        /// Less than any log in use has.
+        const FULL: u64 = 16 << 10;
+        let process = &mut self.node_mut(node).process;
+        limit_files(process.id(), FULL);
+        until("the broker to give up", START, || {
+            process.ended().ok_or_else(|| process.last_lines())
+        });
     }
 
     /// Gives each partition back to the first of its replicas, as an administrator does after a

@@ -118,6 +118,7 @@ share.coordinator.state.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
+log.cleaner.backoff.ms=500
 log.cleaner.dedupe.buffer.size=8388608
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 metadata.log.max.record.bytes.between.snapshots=1024
