@@ -4,6 +4,7 @@ mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod security;
+mod sources;
 mod support;
 mod topics;
 mod transactions;

@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::BrokerId;
 use tokio::time::{Instant, sleep};
 
+use super::super::batch::Batch;
 use super::super::connection::Connection;
 use super::{Done, Produced, Renewal, Sender};
 use crate::BrokerError;
@@ -72,13 +73,12 @@ impl Sender {
                 Ok(None)
             }
             Some(E::MessageTooLarge | E::RecordListTooLarge) => {
+                let size = lane.batch(sequence).map_or(0, Batch::size);
                 let split = lane.split(sequence);
                 match split.map_err(|cause| connection.broken(cause.to_string()))? {
                     true => Ok(None),
-                    false => Err(BrokerError::Invalid {
-                        queue,
-                        cause: "it takes only smaller events than when it was opened".to_owned(),
-                    }),
+                    // Less than when it was opened.
+                    false => Err(BrokerError::TooLarge { queue, size }),
                 }
             }
             Some(E::OutOfOrderSequenceNumber | E::UnknownProducerId) => {
