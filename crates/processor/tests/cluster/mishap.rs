@@ -15,6 +15,8 @@ pub(crate) enum Mishap {
     KillLeader,
     /// `kill -9` of the broker that looks after the bridge's transactions.
     KillCoordinator,
+    /// The disk of a leader's broker is full.
+    FillDisk,
     /// A leader stops without ending until others have taken its place, and goes on then.
     FreezeLeader,
     /// Leaders are moved while all brokers live.
@@ -47,6 +49,12 @@ impl Mishap {
             Self::KillCoordinator => {
                 let victim = route.cluster.coordinator("eson/leg/");
                 kill(route, victim).await;
+            }
+            Self::FillDisk => {
+                let victim = leader(route, seed).await;
+                println!("  broker {victim}'s disk is full");
+                route.cluster.fill_disk(victim);
+                route.cluster.restart(victim);
             }
             Self::FreezeLeader => freeze_leader(route, seed).await,
             Self::Elect => route.cluster.elect_preferred_leaders(),

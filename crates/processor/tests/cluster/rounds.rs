@@ -14,10 +14,11 @@ use super::route::{DESTINATION, Route, SOURCE};
 const EVENTS: u64 = 100_000;
 
 /// What goes wrong in a cluster.
-const CLUSTER: [Mishap; 5] = [
+const CLUSTER: [Mishap; 6] = [
     Mishap::KillLeader,
     Mishap::Elect,
     Mishap::KillCoordinator,
+    Mishap::FillDisk,
     Mishap::FreezeLeader,
     Mishap::Elect,
 ];
