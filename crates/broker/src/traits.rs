@@ -235,4 +235,9 @@ pub trait QueueWriter: Send {
 
     /// The source positions up to which everything is acknowledged by the destination.
     fn acknowledged(&self) -> Positions;
+
+    /// Ends the writer, within a few seconds: what was handed over and is not stored yet is given
+    /// up, and a transaction that is open is aborted. A writer that is dropped does the same in
+    /// the background, while the program lives. Afterwards it is of no more use.
+    async fn close(&mut self) {}
 }

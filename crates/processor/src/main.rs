@@ -41,6 +41,10 @@ struct Arguments {
     /// A PEM file with the certificate authorities of brokers; without it, the system's.
     #[arg(long, value_name = "FILE")]
     tls_roots: Option<PathBuf>,
+    /// For how many seconds a Kafka may leave a request without an answer before its connection is
+    /// given up for another one.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    request_timeout: u64,
     /// Whom to ask for brokers' addresses, instead of the operating system's resolver. May be
     /// given several times; the first that answers is used.
     #[arg(long, value_name = "ADDRESS[:PORT]")]
@@ -102,7 +106,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let orphaned = arguments.exit_with_stdin;
     let listener = Listener::bind(&arguments.listen).await?;
     let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
-    let brokers = Brokers::new(lookup, arguments.tls_roots);
+    let brokers = Brokers::new(lookup, arguments.tls_roots)
+        .with_request_timeout(Duration::from_secs(arguments.request_timeout));
     let memory = MemoryBudget::new(arguments.memory_limit);
     let threads = match arguments.threads {
         Some(count) => count,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_broker::{Delivery, WriterOptions};
-use eson_protocol::{BrokerKind, Start};
+use eson_protocol::{BrokerKind, OnGap, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::proto;
@@ -44,6 +44,8 @@ pub struct LegSpec {
     pub destination: Endpoint,
     /// Where reading begins when the destination has no position of this leg.
     pub start: Start,
+    /// What happens when events are gone before they were read.
+    pub on_gap: OnGap,
     /// Whether each event is told where it came from.
     pub annotate: bool,
     /// Whether the leg takes turns with the others of its instance.
@@ -226,6 +228,7 @@ fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecE
     check_id(&leg.id)?;
     let delivery = delivery(leg.delivery());
     let commit_interval = commit_interval(&leg)?;
+    let on_gap = on_gap(leg.on_gap());
     let source = usize::try_from(leg.source)
         .ok()
         .and_then(|at| sources.get(at));
@@ -250,6 +253,7 @@ fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecE
         source,
         destination,
         start: start(leg.start),
+        on_gap,
         annotate: false,
         fair: false,
         paused: leg.paused,
@@ -262,6 +266,13 @@ fn delivery(wanted: proto::Delivery) -> Delivery {
     match wanted {
         proto::Delivery::Unspecified | proto::Delivery::ExactlyOnce => Delivery::ExactlyOnce,
         proto::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+    }
+}
+
+fn on_gap(wanted: proto::OnGap) -> OnGap {
+    match wanted {
+        proto::OnGap::Unspecified | proto::OnGap::Earliest => OnGap::Earliest,
+        proto::OnGap::Stop => OnGap::Stop,
     }
 }
 

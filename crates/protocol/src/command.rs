@@ -221,6 +221,18 @@ pub enum Delivery {
     Direct,
 }
 
+/// What becomes of a processor when events that it has yet to read are gone at the source:
+/// retention has passed it by, or somebody deleted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnGap {
+    /// It goes on with the oldest that is left. Waiting would only lose more.
+    #[default]
+    Earliest,
+    /// It stops, until somebody says otherwise.
+    Stop,
+}
+
 /// Options of a user's SUBSCRIBE … LOCAL ….
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubscribeOptions {
@@ -228,6 +240,8 @@ pub struct SubscribeOptions {
     pub from: Option<Start>,
     /// How events are delivered.
     pub mode: Option<Delivery>,
+    /// What becomes of a gap in what is received.
+    pub on_gap: Option<OnGap>,
 }
 
 /// Options of an FNAA's SUBSCRIBE.
@@ -313,6 +327,8 @@ pub struct ProcessorOptions {
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Option<Start>,
+    /// What becomes of a gap in a source.
+    pub on_gap: Option<OnGap>,
     /// Whether a collector writes on each event where it came from.
     pub annotate: Option<bool>,
     /// Whether a collector gives its sources equal shares of the destination.

@@ -21,7 +21,7 @@ mod uri;
 pub use address::AddressPolicy;
 pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
 pub use command::{
-    Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, NamespaceOptions,
+    Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, NamespaceOptions, OnGap,
     ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe, Right, Start, StorePosition,
     SubscribeOptions,
 };

@@ -3,8 +3,8 @@
 use eson_protocol::text::{CommandError, SyntaxError, format_command, parse_command, usage};
 use eson_protocol::{
     Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, Name, NamespaceOptions,
-    Positions, Principal, ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe, Right,
-    Start, StorePosition, SubscribeOptions,
+    OnGap, Positions, Principal, ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe,
+    Right, Start, StorePosition, SubscribeOptions,
 };
 
 fn name(text: &str) -> Name {
@@ -221,14 +221,15 @@ fn subscribe() {
         options: SubscribeOptions {
             from: Some(Start::Latest),
             mode: Some(Delivery::Direct),
+            on_gap: Some(OnGap::Stop),
         },
     };
     assert_is(
-        "SUBSCRIBE a.example LOCAL b.example from=latest mode=direct",
+        "SUBSCRIBE a.example LOCAL b.example from=latest mode=direct on-gap=stop",
         &local,
     );
     assert_reads(
-        "subscribe a.example local b.example mode=DIRECT from=Latest",
+        "subscribe a.example local b.example mode=DIRECT on-gap=Stop from=Latest",
         &local,
     );
     let remote = RemoteSubscribe {
@@ -375,16 +376,17 @@ fn processors() {
         sources: vec![flow(), name("b.example")],
         destinations: vec![name("c.example")],
         start: Some(Start::Earliest),
+        on_gap: Some(OnGap::Earliest),
         annotate: Some(false),
         fair: Some(true),
     };
     let create = Command::CreateProcessor("p".to_owned(), options);
     assert_is(
-        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest annotate=false fair=true",
+        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest on-gap=earliest annotate=false fair=true",
         &create,
     );
     assert_reads(
-        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest fair=True annotate=FALSE",
+        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest fair=True annotate=FALSE on-gap=EARLIEST",
         &create,
     );
     for (missing, line) in [
@@ -396,6 +398,7 @@ fn processors() {
         assert!(status.contains(&format!("needs {missing}")), "{status}");
     }
     assert!(status("UPDATE PROCESSOR p annotate=perhaps").contains("truth value"));
+    assert!(status("UPDATE PROCESSOR p on-gap=latest").contains("earliest or stop"));
     let update = Command::UpdateProcessor("a b".to_owned(), ProcessorOptions::default());
     assert_is("UPDATE PROCESSOR \"a b\"", &update);
     let p = || "p".to_owned();

@@ -1,5 +1,6 @@
 //! What a broker holds beside records, asked with Kafka's own tools.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use super::{Kafka, java};
@@ -60,17 +61,22 @@ impl Kafka {
     }
 
     fn tool(&self, arguments: &[&str]) -> Vec<String> {
-        let done = java(&self.dir, "128m")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&done.stdout);
-        assert!(
-            done.status.success(),
-            "{arguments:?}: {text}{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-        text.lines().map(str::to_owned).collect()
+        run_tool(&self.dir, arguments)
     }
+}
+
+/// What one of Kafka's own tools prints.
+pub(super) fn run_tool(dir: &Path, arguments: &[&str]) -> Vec<String> {
+    let done = java(dir, "128m")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success(),
+        "{arguments:?}: {text}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    text.lines().map(str::to_owned).collect()
 }

@@ -57,8 +57,8 @@ impl Request<'_> {
         Err(Status::new(Code::Exists, text))
     }
 
-    /// Changes which flows a collector reads or a distributor writes, and what a collector does
-    /// with its sources. Legs that are not concerned go on undisturbed.
+    /// Changes which flows a collector reads or a distributor writes, what a collector does with
+    /// its sources, and what becomes of gaps. Legs that are not concerned go on undisturbed.
     pub(super) async fn update_processor(&self, name: String, options: ProcessorOptions) -> Answer {
         let generation = self.store_update(&name, options).await?;
         self.await_processor(name, generation).await
@@ -78,6 +78,7 @@ impl Request<'_> {
             let spec = &mut processor.spec;
             spec.sources.clone_from(&wanted.sources);
             spec.destinations.clone_from(&wanted.destinations);
+            spec.on_gap = wanted.on_gap;
             spec.annotate = wanted.annotate;
             spec.fair = wanted.fair;
             spec.generation += 1;
@@ -170,6 +171,7 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
         );
         return Err(Status::new(Code::Argument, text));
     }
+    wanted.on_gap = options.on_gap.unwrap_or(spec.on_gap);
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
     Ok(wanted)

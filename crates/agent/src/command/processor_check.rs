@@ -30,6 +30,7 @@ impl Request<'_> {
             sources: options.sources,
             destinations: options.destinations,
             start: options.start.unwrap_or_default(),
+            on_gap: options.on_gap.unwrap_or_default(),
             annotate: options.annotate.unwrap_or(kind == ProcessorType::Collector),
             fair: options.fair.unwrap_or(false),
             incarnation: crate::secrets::random_token()?,

@@ -22,6 +22,7 @@ impl Request<'_> {
         lines.extend(spec.destinations.iter().map(|flow| attribute("to", flow)));
         lines.push(attribute("owner", &spec.owner));
         lines.push(attribute("activity", activity_word(spec.activity)));
+        lines.push(attribute("on-gap", spec.on_gap.as_str()));
         if spec.kind == ProcessorType::Collector {
             lines.push(attribute("annotate", spec.annotate));
             lines.push(attribute("fair", spec.fair));

@@ -1,7 +1,8 @@
 //! SUBSCRIBE remote LOCAL local: a user subscribes a flow of ours to a flow elsewhere.
 
 use eson_protocol::{
-    Access, Code, DataLine, Delivery, FlowOptions, Name, Reply, Right, Status, SubscribeOptions,
+    Access, Code, DataLine, Delivery, FlowOptions, Name, OnGap, Reply, Right, Status,
+    SubscribeOptions,
 };
 
 use super::lines::attribute;
@@ -30,7 +31,7 @@ impl Request<'_> {
         }
         let creates = self.local_flow(&target).await?;
         let spec = self.subscription_spec(remote, target, creates, &options)?;
-        let subscription = self.ensure_subscription(spec).await?;
+        let subscription = self.ensure_subscription(spec, options.on_gap).await?;
         Ok(Reply::data(
             self.subscribed_lines(&local, &subscription.resource),
         ))
@@ -119,6 +120,7 @@ impl Request<'_> {
             id: crate::secrets::random_token()?,
             start: options.from.unwrap_or_default(),
             mode: Delivery::Copy,
+            on_gap: options.on_gap.unwrap_or_default(),
             activity: Activity::Running,
             generation: 1,
         })
@@ -127,6 +129,7 @@ impl Request<'_> {
     async fn ensure_subscription(
         &self,
         spec: SubscriptionSpec,
+        on_gap: Option<OnGap>,
     ) -> Result<Stored<Subscription>, Status> {
         let subscriptions = &self.participant.subscriptions;
         let name = spec.local.to_string();
@@ -136,7 +139,7 @@ impl Request<'_> {
         };
         let (created, generation) = match subscriptions.create(&name, wanted).await {
             Ok(_) => (true, spec.generation),
-            Err(StoreError::Exists { .. }) => (false, self.same_subscription(&spec).await?),
+            Err(StoreError::Exists { .. }) => (false, self.same_subscription(&spec, on_gap).await?),
             Err(error) => return Err(error.into()),
         };
         let settled = wait::settled(subscriptions, &name, generation, |it| &it.status.condition);
@@ -154,7 +157,12 @@ impl Request<'_> {
         }
     }
 
-    async fn same_subscription(&self, wanted: &SubscriptionSpec) -> Result<u64, Status> {
+    /// The generation of the subscription that is there, with another answer to gaps if one is said.
+    async fn same_subscription(
+        &self,
+        wanted: &SubscriptionSpec,
+        on_gap: Option<OnGap>,
+    ) -> Result<u64, Status> {
         let local = &wanted.local;
         let found = self.participant.subscriptions.get(local.as_str()).await?;
         let ended = || {
@@ -170,13 +178,26 @@ impl Request<'_> {
         }
         let spec = &found.resource.spec;
         if spec.remote == wanted.remote && spec.owner == wanted.owner {
-            return Ok(spec.generation);
+            return match on_gap.filter(|on_gap| *on_gap != spec.on_gap) {
+                Some(on_gap) => self.change_on_gap(local, on_gap).await,
+                None => Ok(spec.generation),
+            };
         }
         let text = format!(
             "{local} is fed by {} already; choose another LOCAL",
             spec.remote
         );
         Err(Status::new(Code::Exists, text))
+    }
+
+    async fn change_on_gap(&self, local: &Name, on_gap: OnGap) -> Result<u64, Status> {
+        let change = |subscription: &mut Subscription| {
+            subscription.spec.on_gap = on_gap;
+            subscription.spec.generation += 1;
+        };
+        let subscriptions = &self.participant.subscriptions;
+        let stored = subscriptions.update(local.as_str(), change).await?;
+        Ok(stored.resource.spec.generation)
     }
 
     /// The caller's own subscription of the local flow, or one that feeds a flow he administers.

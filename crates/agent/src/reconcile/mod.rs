@@ -20,7 +20,7 @@ mod work_queue;
 use std::sync::Arc;
 
 use eson_processor::proto;
-use eson_protocol::Start;
+use eson_protocol::{OnGap, Start};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -99,6 +99,13 @@ async fn report<R: Resource>(
         Outcome::Retry
     } else {
         Outcome::Settled
+    }
+}
+
+fn on_gap(wanted: OnGap) -> proto::OnGap {
+    match wanted {
+        OnGap::Earliest => proto::OnGap::Earliest,
+        OnGap::Stop => proto::OnGap::Stop,
     }
 }
 

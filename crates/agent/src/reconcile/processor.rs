@@ -7,7 +7,7 @@ use std::time::Duration;
 use eson_processor::proto;
 use eson_protocol::{Code, Name, ProcessorType};
 
-use super::{Outcome, Reconciler, report, start};
+use super::{Outcome, Reconciler, on_gap, report, start};
 use crate::participant::Participant;
 use crate::resource::{Activity, Failure, Flow, Processor, ProcessorLeg, ProcessorSpec};
 use crate::store::Stored;
@@ -133,6 +133,7 @@ impl ProcessorReconciler {
             source: wanted.sources.len() as u32 - 1,
             destination: Some(self.0.flow_endpoint(destination)?),
             start: Some(start(spec.start)),
+            on_gap: on_gap(spec.on_gap).into(),
             paused,
             ..Default::default()
         });

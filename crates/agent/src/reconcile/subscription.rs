@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use eson_processor::proto;
 use eson_protocol::{Code, Name, RemoteSubscribe};
 
-use super::{Outcome, Reconciler, report, start};
+use super::{Outcome, Reconciler, on_gap, report, start};
 use crate::participant::Participant;
 use crate::remote::{self, Copy};
 use crate::resource::{
@@ -208,6 +208,7 @@ impl SubscriptionReconciler {
             // The copy begins where the subscription does.
             start: Some(start(eson_protocol::Start::Earliest)),
             paused: spec.activity == Activity::Paused,
+            on_gap: on_gap(spec.on_gap).into(),
             ..Default::default()
         };
         let bridge = proto::Spec {

@@ -1,6 +1,6 @@
 //! Processors that users run between flows.
 
-use eson_protocol::{Name, Principal, ProcessorType, Start};
+use eson_protocol::{Name, OnGap, Principal, ProcessorType, Start};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition};
@@ -31,6 +31,9 @@ pub(crate) struct ProcessorSpec {
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Start,
+    /// What becomes of a gap in a source.
+    #[serde(default)]
+    pub on_gap: OnGap,
     /// Whether each event is told where it came from.
     #[serde(default)]
     pub annotate: bool,
@@ -127,6 +130,7 @@ impl ProcessorSpec {
             sources: names(sources),
             destinations: names(destinations),
             start: Start::Earliest,
+            on_gap: OnGap::Earliest,
             annotate: false,
             fair: false,
             incarnation: "token".to_owned(),

@@ -1,6 +1,6 @@
 //! Subscriptions: ours, to others' flows.
 
-use eson_protocol::{Delivery, Name, Principal, Start};
+use eson_protocol::{Delivery, Name, OnGap, Principal, Start};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition, FlowSpec};
@@ -34,6 +34,9 @@ pub(crate) struct SubscriptionSpec {
     pub start: Start,
     /// How events are delivered.
     pub mode: Delivery,
+    /// What becomes of a gap in what is received.
+    #[serde(default)]
+    pub on_gap: OnGap,
     /// Whether events are to move.
     #[serde(default)]
     pub activity: Activity,

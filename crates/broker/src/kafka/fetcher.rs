@@ -53,6 +53,9 @@ const FETCH_BY_ID: i16 = 13;
 /// does not know all of them yet.
 const MISSING: Duration = Duration::from_secs(3);
 
+/// How long a leader may be late until the metadata are asked whether it still is one.
+const STUCK: Duration = Duration::from_secs(5);
+
 /// What a fetcher tells its reader.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -75,6 +78,9 @@ pub(crate) struct Fetcher {
     leaders: HashMap<BrokerId, Leader>,
     fetches: FuturesUnordered<BoxFuture<'static, Outcome>>,
     refresh_at: Instant,
+    looked: Instant,
+    /// How long a leader may be silent until the metadata are asked whether it still is one.
+    silence: Duration,
     refreshes: Backoff,
     missing_since: Option<Instant>,
     watch: Watch,
@@ -87,7 +93,8 @@ pub(crate) struct Fetcher {
 /// What is kept of a broker that leads partitions.
 struct Leader {
     connection: Option<Arc<Connection>>,
-    fetching: bool,
+    /// When the fetch that is under way was sent.
+    fetching: Option<Instant>,
     /// Whether the last answer was a little.
     trickles: bool,
     backoff: Backoff,
@@ -98,7 +105,7 @@ impl Default for Leader {
     fn default() -> Self {
         Self {
             connection: None,
-            fetching: false,
+            fetching: None,
             trickles: false,
             backoff: Backoff::default(),
             room: Arc::new(Semaphore::new(RESPONSES)),
@@ -139,8 +146,11 @@ impl Fetcher {
         partitions: Arc<AtomicU32>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let refresh_at = Instant::now() + cluster.config().metadata_max_age;
+        let now = Instant::now();
         Self {
+            refresh_at: now + cluster.config().metadata_max_age,
+            looked: now,
+            silence: cluster.config().fetch_wait + STUCK,
             cluster,
             topic,
             cursors,
@@ -150,7 +160,6 @@ impl Fetcher {
             events,
             leaders: HashMap::new(),
             fetches: FuturesUnordered::new(),
-            refresh_at,
             refreshes: Backoff::default(),
             missing_since: None,
             watch: Watch::default(),
@@ -178,10 +187,18 @@ impl Fetcher {
             self.start_fetches();
             tokio::select! {
                 () = self.events.closed() => return Ok(()),
-                () = sleep_until(self.refresh_at) => self.refresh().await?,
+                () = sleep_until(self.look_at()) => self.refresh().await?,
                 Some(outcome) = self.fetches.next() => self.take(outcome).await?,
             }
         }
+    }
+
+    /// When the metadata are to be looked at: when it is time, or when a leader is silent and may
+    /// not be one any more.
+    fn look_at(&self) -> Instant {
+        let fetching = self.leaders.values().filter_map(|leader| leader.fetching);
+        let silent = fetching.map(|since| since.max(self.looked) + self.silence);
+        silent.fold(self.refresh_at, Instant::min)
     }
 
     /// Looks at the metadata again as soon as the back-off permits.
@@ -192,7 +209,8 @@ impl Fetcher {
     async fn refresh(&mut self) -> Result<(), BrokerError> {
         // Should it fail, it is tried again after this; each success makes the wait short.
         self.refreshes.failed();
-        self.refresh_at = Instant::now() + self.refreshes.wait();
+        self.looked = Instant::now();
+        self.refresh_at = self.looked + self.refreshes.wait();
         let queue = self.topic.name.0.to_string();
         let found = match self.cluster.topic(&queue).await {
             Err(error @ BrokerError::NotFound(_)) => return self.missing(error),
@@ -246,7 +264,8 @@ impl Fetcher {
         let share = self.buffer / (RESPONSES * by_leader.len().max(1));
         let share = share.clamp(*FETCH_BYTES.start(), *FETCH_BYTES.end());
         for (id, mut cursors) in by_leader {
-            if self.leaders.get(&id).is_some_and(|leader| leader.fetching) {
+            let fetching = |leader: &Leader| leader.fetching.is_some();
+            if self.leaders.get(&id).is_some_and(fetching) {
                 continue;
             }
             self.turn = self.turn.wrapping_add(1);
@@ -254,7 +273,7 @@ impl Fetcher {
             cursors.rotate_left(first);
             let request = self.request(&cursors, share);
             let leader = self.leaders.entry(id).or_default();
-            leader.fetching = true;
+            leader.fetching = Some(Instant::now());
             let open = leader.connection.take().filter(|open| !open.is_closed());
             let fetch = Fetch {
                 cluster: self.cluster.clone(),
@@ -293,7 +312,7 @@ impl Fetcher {
 
     async fn take(&mut self, outcome: Outcome) -> Result<(), BrokerError> {
         let leader = self.leaders.entry(outcome.leader).or_default();
-        leader.fetching = false;
+        leader.fetching = None;
         // Until all of it is known to be good.
         leader.backoff.failed();
         let answer = outcome.result?;

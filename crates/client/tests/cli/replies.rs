@@ -146,17 +146,17 @@ fn each_command_is_one_of_fnap() {
             "CREATE PROCESSOR p type=collector from=a.unix.ar to=c.unix.ar annotate=false fair=true",
         ),
         (
-            "distribute a.unix.ar b.unix.ar c.unix.ar --from earliest",
+            "distribute a.unix.ar b.unix.ar c.unix.ar --from earliest --on-gap stop",
             "CREATE PROCESSOR a.unix.ar-distributor type=distributor from=a.unix.ar \
-             to=b.unix.ar,c.unix.ar start=earliest",
+             to=b.unix.ar,c.unix.ar start=earliest on-gap=stop",
         ),
         (
             "update processor p --from a.unix.ar,b.unix.ar --annotate false",
             "UPDATE PROCESSOR p from=a.unix.ar,b.unix.ar annotate=false",
         ),
         (
-            "update processor p --to a.unix.ar --to b.unix.ar",
-            "UPDATE PROCESSOR p to=a.unix.ar,b.unix.ar",
+            "update processor p --to a.unix.ar --to b.unix.ar --on-gap earliest",
+            "UPDATE PROCESSOR p to=a.unix.ar,b.unix.ar on-gap=earliest",
         ),
         ("stop processor p", "STOP PROCESSOR p"),
         ("unsubscribe a.unix.ar", "UNSUBSCRIBE a.unix.ar"),

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use eson_broker::{BrokerError, Chunk};
-use eson_protocol::Positions;
+use eson_protocol::{OnGap, Positions};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::open::Ends;
@@ -90,9 +90,10 @@ impl<'a> Copying<'a> {
                 Event::Read(Err(error)) => self.meet(&error),
                 Event::Idle => self.flush(wishes).await,
             };
-            match step {
-                Ok(()) => {}
-                Err(ended) => return self.end(ended).await,
+            if let Err(ended) = step {
+                let ended = self.end(ended).await;
+                self.ends.writer.close().await;
+                return ended;
             }
         }
     }
@@ -140,10 +141,8 @@ impl<'a> Copying<'a> {
             Some(annotation) => annotation.put_on(chunk),
             None => chunk,
         };
-        let (partition, high_watermark) = (chunk.partition, chunk.high_watermark);
-        let Measure { records, bytes } = measure(&chunk.payload);
         match mapping {
-            Mapping::Same => self.write(partition, chunk, wishes).await?,
+            Mapping::Same => self.write(chunk.partition, chunk, wishes).await?,
             Mapping::ByKey { partitions } => {
                 let parts = split(chunk, partitions).map_err(|StillEncoded| Ended::Reopen)?;
                 for (to, part) in parts {
@@ -151,8 +150,6 @@ impl<'a> Copying<'a> {
                 }
             }
         }
-        self.report
-            .copied(partition, high_watermark, records, bytes as u64);
         self.track(wishes).await
     }
 
@@ -174,10 +171,12 @@ impl<'a> Copying<'a> {
 
     async fn write(&mut self, partition: u32, chunk: Chunk, wishes: &Wishes) -> Result<(), Ended> {
         self.dirty = true;
+        let (source, high_watermark) = (chunk.partition, chunk.high_watermark);
+        let Measure { records, bytes } = measure(&chunk.payload);
         let (place, writer) = (self.place, &mut self.ends.writer);
         let write_in_turn = async {
             let _turn = match place {
-                Some(place) => Some(place.turn(measure(&chunk.payload).bytes).await),
+                Some(place) => Some(place.turn(bytes).await),
                 None => None,
             };
             writer.write(partition, chunk).await
@@ -187,16 +186,20 @@ impl<'a> Copying<'a> {
             written = write_in_turn => written,
             () = overdue(wishes) => return Err(self.cut_short()),
         };
-        written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))
+        written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))?;
+        self.report
+            .copied(source, high_watermark, records, bytes as u64);
+        Ok(())
     }
 
-    /// Meets an error of the reader: a gap is told and gone past, and what is hidden is told.
+    /// Meets an error of the reader: a gap is told and gone past, unless the leg shall stop there,
+    /// and what is hidden is told.
     fn meet(&self, error: &BrokerError) -> Result<(), Ended> {
         let trouble = Trouble::at_source(error);
         match error {
             BrokerError::OutOfRange {
                 wanted, earliest, ..
-            } => {
+            } if self.ends.on_gap == OnGap::Earliest => {
                 tracing::warn!(leg = self.report.id(), %error, "records are gone");
                 self.report.lost(earliest.saturating_sub(*wanted), trouble);
                 Ok(())
@@ -241,7 +244,7 @@ impl<'a> Copying<'a> {
     }
 
     /// Whatever ended it, what was read before is worth storing if the destination still works.
-    async fn end(mut self, ended: Ended) -> Ended {
+    async fn end(&mut self, ended: Ended) -> Ended {
         match &ended {
             Ended::Wish => return ended,
             Ended::Trouble(trouble) if !trouble.leaves_destination() => return ended,

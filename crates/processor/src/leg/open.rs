@@ -7,7 +7,7 @@ use eson_broker::{
     Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueDescription, QueueId, QueueWriter,
     ReaderOptions, WriterOptions,
 };
-use eson_protocol::{Positions, Start};
+use eson_protocol::{OnGap, Positions, Start};
 
 use super::annotation::Annotation;
 use crate::brokers::BrokerFactory;
@@ -35,6 +35,7 @@ pub(super) struct Ends {
     pub(super) writer: Box<dyn QueueWriter>,
     pub(super) mapping: Mapping,
     pub(super) buffer: usize,
+    pub(super) on_gap: OnGap,
     /// What is written on each record.
     pub(super) annotation: Option<Annotation>,
     pub(super) source: QueueId,
@@ -84,6 +85,7 @@ impl Opening<'_> {
             writer,
             mapping,
             buffer: self.buffer,
+            on_gap: self.spec.on_gap,
             annotation,
             source: description.id,
             stored,

@@ -238,4 +238,8 @@ impl QueueWriter for FaultyWriter {
     fn acknowledged(&self) -> Positions {
         self.writer.acknowledged()
     }
+
+    async fn close(&mut self) {
+        self.writer.close().await;
+    }
 }

@@ -4,7 +4,7 @@ use super::error::{ArgumentError, CommandError};
 use super::line::Line;
 use super::value::{Word, format_start, parse_start};
 use super::words::{Arguments, parse_name};
-use crate::{Command, Name, ProcessorOptions, ProcessorType};
+use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -42,6 +42,7 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         sources: parse_flows(arguments, "from")?,
         destinations: parse_flows(arguments, "to")?,
         start: arguments.parsed("start", parse_start)?,
+        on_gap: arguments.parsed("on-gap", OnGap::parse)?,
         annotate: arguments.parsed("annotate", bool::parse)?,
         fair: arguments.parsed("fair", bool::parse)?,
     })
@@ -64,6 +65,7 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
         .option("from", joined(&options.sources))
         .option("to", joined(&options.destinations))
         .option("start", options.start.map(format_start))
+        .option("on-gap", options.on_gap.map(OnGap::word))
         .option("annotate", options.annotate)
         .option("fair", options.fair)
 }

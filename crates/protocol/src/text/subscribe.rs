@@ -4,7 +4,7 @@ use super::error::{ArgumentError, CommandError};
 use super::line::Line;
 use super::value::{Word, format_positions, format_start, parse_positions, parse_start};
 use super::words::Arguments;
-use crate::{Command, Delivery, Name, Principal, RemoteSubscribe, SubscribeOptions};
+use crate::{Command, Delivery, Name, OnGap, Principal, RemoteSubscribe, SubscribeOptions};
 
 /// `SUBSCRIBE remote LOCAL local …` from a user to its FNAA, `SUBSCRIBE flow …` from an FNAA to
 /// the flow's.
@@ -19,6 +19,7 @@ pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandErr
         options: SubscribeOptions {
             from: arguments.parsed("from", parse_start)?,
             mode: arguments.parsed("mode", Delivery::parse)?,
+            on_gap: arguments.parsed("on-gap", OnGap::parse)?,
         },
     })
 }
@@ -52,6 +53,7 @@ pub(super) fn local_line(remote: &Name, local: &Name, options: &SubscribeOptions
         .word(local)
         .option("from", options.from.map(format_start))
         .option("mode", options.mode.map(Delivery::word))
+        .option("on-gap", options.on_gap.map(OnGap::word))
 }
 
 pub(super) fn remote_line(flow: &Name, options: &RemoteSubscribe) -> Line {

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::ArgumentError;
-use crate::{Access, Delivery, EventFormat, Positions, ProcessorType, Right, Start};
+use crate::{Access, Delivery, EventFormat, OnGap, Positions, ProcessorType, Right, Start};
 
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -206,6 +206,14 @@ impl Right {
     }
 }
 
+impl OnGap {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
 impl ProcessorType {
     /// The word used on the wire.
     #[must_use]
@@ -237,6 +245,13 @@ impl Word for Delivery {
     const EXAMPLE: &'static str = "copy or direct";
     const WORDS: &'static [(&'static str, Self)] =
         &[("copy", Self::Copy), ("direct", Self::Direct)];
+}
+
+impl Word for OnGap {
+    const WHAT: &'static str = "answer to a gap";
+    const EXAMPLE: &'static str = "earliest or stop";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("earliest", Self::Earliest), ("stop", Self::Stop)];
 }
 
 impl Word for EventFormat {

@@ -4,8 +4,8 @@
 
 use eson_protocol::{
     Access, Command, ComponentKind, DataLine, Delivery, EventFormat, FlowOptions, Name,
-    NamespaceOptions, Positions, Principal, ProcessorOptions, ProcessorType, ReadOptions, Reason,
-    RemoteSubscribe, Reply, Right, Start, Status, StorePosition, SubscribeOptions,
+    NamespaceOptions, OnGap, Positions, Principal, ProcessorOptions, ProcessorType, ReadOptions,
+    Reason, RemoteSubscribe, Reply, Right, Start, Status, StorePosition, SubscribeOptions,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -42,6 +42,10 @@ fn positions() -> impl Strategy<Value = Positions> + Clone {
 
 fn mode() -> impl Strategy<Value = Delivery> + Clone {
     select(vec![Delivery::Copy, Delivery::Direct])
+}
+
+fn on_gap() -> impl Strategy<Value = OnGap> + Clone {
+    select(vec![OnGap::Earliest, OnGap::Stop])
 }
 
 fn format() -> impl Strategy<Value = EventFormat> + Clone {
@@ -140,15 +144,17 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         vec(name(), least..4),
         vec(name(), least..4),
         of(start()),
+        of(on_gap()),
         of(any::<bool>()),
         of(any::<bool>()),
     )
         .prop_map(
-            |(kind, sources, destinations, start, annotate, fair)| ProcessorOptions {
+            |(kind, sources, destinations, start, on_gap, annotate, fair)| ProcessorOptions {
                 kind: Some(kind),
                 sources,
                 destinations,
                 start,
+                on_gap,
                 annotate,
                 fair,
             },
@@ -198,9 +204,9 @@ fn right_command() -> impl Strategy<Value = Command> {
 }
 
 fn subscription_command() -> impl Strategy<Value = Command> {
-    let options = (of(start()), of(mode()));
-    let local = (name(), name(), options).prop_map(|(remote, local, (from, mode))| {
-        let options = SubscribeOptions { from, mode };
+    let options = (of(start()), of(mode()), of(on_gap()));
+    let local = (name(), name(), options).prop_map(|(remote, local, (from, mode, on_gap))| {
+        let options = SubscribeOptions { from, mode, on_gap };
         Command::SubscribeLocal {
             remote,
             local,

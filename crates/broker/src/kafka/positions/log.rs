@@ -20,8 +20,8 @@ use super::super::connection::Connection;
 use super::super::fetched::Extent;
 use super::super::fetcher::NEWEST_FETCH;
 use super::super::{offsets, records};
+use super::TOPIC;
 use super::record::{Entry, Key, Owner};
-use super::{TOPIC, leader};
 use crate::BrokerError;
 
 /// How much is read at once, in bytes.
@@ -54,10 +54,8 @@ impl PositionLog {
         let one = std::iter::once(self.partition);
         let begin = offsets::resolve(&self.cluster, &topic, one, Start::Earliest).await?;
         let mut at = begin.get(&self.partition).copied().unwrap_or(0);
-        let connection = self
-            .cluster
-            .broker(leader(&self.cluster, &topic, self.partition)?);
-        let connection = connection.await?;
+        let leader = topic.some_leader(&self.cluster, self.partition)?;
+        let connection = self.cluster.broker(leader).await?;
         let mut stored = Stored::default();
         loop {
             let (end, bytes) = self.read(&connection, &topic, at).await?;

@@ -3,6 +3,7 @@
 use clap::Args;
 use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
 
+use super::on_gap::OnGapArgument;
 use crate::arguments::{flow, start};
 use crate::output::Shape;
 use crate::request::Request;
@@ -19,6 +20,8 @@ pub(crate) struct Collect {
     /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
     #[arg(long, value_parser = start)]
     from: Option<Start>,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
     /// Leave the events as they are, without the header ce_sourceflow
     #[arg(long)]
     no_annotation: bool,
@@ -40,6 +43,7 @@ impl Collect {
             sources: self.sources,
             destinations: vec![self.destination.clone()],
             start: self.from,
+            on_gap: self.on_gap.wanted(),
             annotate: self.no_annotation.then_some(false),
             fair: self.fair.then_some(true),
         };

@@ -3,6 +3,7 @@
 use clap::Args;
 use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
 
+use super::on_gap::OnGapArgument;
 use crate::arguments::{flow, start};
 use crate::output::Shape;
 use crate::request::Request;
@@ -19,6 +20,8 @@ pub(crate) struct Distribute {
     /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
     #[arg(long, value_parser = start)]
     from: Option<Start>,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
     /// Name of the processor [default: SOURCE-distributor]
     #[arg(long)]
     name: Option<String>,
@@ -34,6 +37,7 @@ impl Distribute {
             sources: vec![self.source.clone()],
             destinations: self.destinations,
             start: self.from,
+            on_gap: self.on_gap.wanted(),
             ..ProcessorOptions::default()
         };
         Request::about(

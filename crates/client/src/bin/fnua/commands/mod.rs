@@ -11,6 +11,7 @@ pub(crate) mod distribute;
 pub(crate) mod flow_options;
 pub(crate) mod get;
 pub(crate) mod grant;
+mod on_gap;
 pub(crate) mod pause;
 pub(crate) mod read;
 pub(crate) mod remove;

@@ -3,6 +3,7 @@
 use clap::Args;
 use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
 
+use super::on_gap::OnGapArgument;
 use crate::arguments::{flow, start};
 use crate::output::Shape;
 use crate::request::Request;
@@ -19,6 +20,8 @@ pub(crate) struct Replicate {
     /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
     #[arg(long, value_parser = start)]
     from: Option<Start>,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
     /// Name of the processor [default: SOURCE-to-DESTINATION]
     #[arg(long)]
     name: Option<String>,
@@ -34,6 +37,7 @@ impl Replicate {
             sources: vec![self.source],
             destinations: vec![self.destination.clone()],
             start: self.from,
+            on_gap: self.on_gap.wanted(),
             ..ProcessorOptions::default()
         };
         Request::about(
@@ -55,6 +59,7 @@ mod tests {
             source: name("a.example"),
             destination: name("b.example"),
             from: Some(Start::Latest),
+            on_gap: OnGapArgument::default(),
             name: None,
         };
         let request = replicate.request();

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use eson_protocol::{Command, Delivery, Name, Start, SubscribeOptions};
 
+use super::on_gap::OnGapArgument;
 use crate::arguments::{flow, start};
 use crate::failure::Failure;
 use crate::output::Shape;
@@ -23,6 +24,8 @@ pub(crate) struct Subscribe {
     /// How the events are delivered
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
 }
 
 /// How events are delivered.
@@ -47,6 +50,7 @@ impl Subscribe {
                 ModeArgument::Copy => Delivery::Copy,
                 ModeArgument::Direct => Delivery::Direct,
             }),
+            on_gap: self.on_gap.wanted(),
         };
         Ok(Request::about(
             &local.clone(),
@@ -81,6 +85,7 @@ mod tests {
             local: local.map(name),
             from: None,
             mode: None,
+            on_gap: OnGapArgument::default(),
         }
     }
 

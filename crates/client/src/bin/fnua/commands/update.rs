@@ -4,6 +4,7 @@ use clap::Subcommand;
 use eson_protocol::{Command, Name, NamespaceOptions, ProcessorOptions};
 
 use super::flow_options::FlowArguments;
+use super::on_gap::OnGapArgument;
 use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
@@ -38,6 +39,8 @@ pub(crate) enum Update {
         /// The flows that a distributor shall write from now on
         #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
         to: Vec<Name>,
+        #[command(flatten)]
+        on_gap: OnGapArgument,
         /// Whether a collector writes on each event where it came from
         #[arg(long, value_name = "TRUE|FALSE")]
         annotate: Option<bool>,
@@ -64,12 +67,14 @@ impl Update {
                 processor,
                 from,
                 to,
+                on_gap,
                 annotate,
                 fair,
             } => {
                 let options = ProcessorOptions {
                     sources: from,
                     destinations: to,
+                    on_gap: on_gap.wanted(),
                     annotate,
                     fair,
                     ..ProcessorOptions::default()
