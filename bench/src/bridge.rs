@@ -129,6 +129,7 @@ fn spec(source: &Kafka, destination: &Kafka, topic: &str, copy: &str, delivery: 
         destination: Some(endpoint(destination, copy)),
         start: Some(Start {
             from: Some(start::From::Earliest(true)),
+            ..Start::default()
         }),
         delivery: delivery.into(),
         ..Leg::default()

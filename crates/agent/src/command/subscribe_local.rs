@@ -1,7 +1,8 @@
 //! SUBSCRIBE remote LOCAL local: a user subscribes a flow of ours to a flow elsewhere.
 
 use eson_protocol::{
-    Access, Code, DataLine, Delivery, FlowOptions, Name, Reply, Right, Status, SubscribeOptions,
+    Access, Code, DataLine, DeliveryOptions, FlowOptions, Name, Reply, Right, Status,
+    SubscribeOptions,
 };
 
 use super::lines::attribute;
@@ -19,17 +20,14 @@ impl Request<'_> {
         local: Name,
         options: SubscribeOptions,
     ) -> Answer {
-        if options.mode == Some(Delivery::Direct) {
-            let text = format!("{remote}: mode=direct is not offered; use mode=copy");
-            return Err(Status::new(Code::Unsupported, text));
-        }
         let target = self.local_name(&remote, &local).await?;
         if target == remote {
             let text = format!("{remote} can't be subscribed to itself");
             return Err(Status::new(Code::Loop, text));
         }
-        let creates = self.local_flow(&target).await?;
-        let spec = self.subscription_spec(remote, target, creates, &options)?;
+        let (creates, broker) = self.local_flow(&target).await?;
+        self.check_delivery(options.delivery, &target, &broker)?;
+        let spec = self.subscription_spec(remote, target, creates, options)?;
         let subscription = self.ensure_subscription(spec).await?;
         Ok(Reply::data(
             self.subscribed_lines(&local, &subscription.resource),
@@ -86,13 +84,15 @@ impl Request<'_> {
         own.map(|found| found.resource.spec.name).ok_or_else(none)
     }
 
-    /// None when the caller may write the flow that is there; else the flow to create.
-    async fn local_flow(&self, local: &Name) -> Result<Option<FlowSpec>, Status> {
+    /// None when the caller may write the flow that is there; else the flow to create. With it,
+    /// the flow's broker.
+    async fn local_flow(&self, local: &Name) -> Result<(Option<FlowSpec>, String), Status> {
         if self.participant.flows.get(local.as_str()).await?.is_some() {
-            self.participant
+            let flow = self
+                .participant
                 .authorized_flow(self.caller, Right::Write, local)
                 .await?;
-            return Ok(None);
+            return Ok((None, flow.resource.spec.broker));
         }
         let options = FlowOptions {
             access: Some(Access::Private),
@@ -101,7 +101,8 @@ impl Request<'_> {
         let mut spec = self.new_flow(local, options).await?;
         // As many as the copy has, which the publisher tells.
         spec.partitions = None;
-        Ok(Some(spec))
+        let broker = spec.broker.clone();
+        Ok((Some(spec), broker))
     }
 
     fn subscription_spec(
@@ -109,7 +110,7 @@ impl Request<'_> {
         remote: Name,
         local: Name,
         creates: Option<FlowSpec>,
-        options: &SubscribeOptions,
+        options: SubscribeOptions,
     ) -> Result<SubscriptionSpec, Status> {
         Ok(SubscriptionSpec {
             remote,
@@ -118,8 +119,11 @@ impl Request<'_> {
             owner: self.caller.principal.clone(),
             id: crate::secrets::random_token()?,
             start: options.from.unwrap_or_default(),
-            mode: Delivery::Copy,
+            cursor: options.cursor.unwrap_or_default(),
+            mode: options.mode,
+            delivery: options.delivery,
             activity: Activity::Running,
+            born: crate::secrets::birth(self.participant.now())?,
             generation: 1,
         })
     }
@@ -169,14 +173,38 @@ impl Request<'_> {
             return Err(Status::new(Code::Busy, text));
         }
         let spec = &found.resource.spec;
-        if spec.remote == wanted.remote && spec.owner == wanted.owner {
+        if spec.remote != wanted.remote || spec.owner != wanted.owner {
+            let text = format!(
+                "{local} is fed by {} already; choose another LOCAL",
+                spec.remote
+            );
+            return Err(Status::new(Code::Exists, text));
+        }
+        if wanted.mode.is_some() && spec.mode != wanted.mode {
+            let text = format!("{local} is fed in another mode already; UNSUBSCRIBE {local} first");
+            return Err(Status::new(Code::Exists, text));
+        }
+        self.change_delivery(spec, wanted.delivery).await
+    }
+
+    /// Another delivery is the one thing that may change; gives the generation of the spec.
+    async fn change_delivery(
+        &self,
+        spec: &SubscriptionSpec,
+        delivery: DeliveryOptions,
+    ) -> Result<u64, Status> {
+        let wanted = super::delivery::changed(spec.delivery, delivery);
+        if wanted == spec.delivery {
             return Ok(spec.generation);
         }
-        let text = format!(
-            "{local} is fed by {} already; choose another LOCAL",
-            spec.remote
-        );
-        Err(Status::new(Code::Exists, text))
+        let change = |it: &mut Subscription| {
+            it.spec.delivery = wanted;
+            it.spec.generation += 1;
+            it.status.condition.failure = None;
+        };
+        let subscriptions = &self.participant.subscriptions;
+        let stored = subscriptions.update(spec.local.as_str(), change).await?;
+        Ok(stored.resource.spec.generation)
     }
 
     /// The caller's own subscription of the local flow, or one that feeds a flow he administers.

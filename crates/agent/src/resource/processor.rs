@@ -1,6 +1,6 @@
 //! Processors that users run between flows.
 
-use eson_protocol::{Name, Principal, ProcessorType, Start};
+use eson_protocol::{DeliveryOptions, Name, Positions, Principal, ProcessorType, Start};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition};
@@ -31,6 +31,12 @@ pub(crate) struct ProcessorSpec {
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Start,
+    /// Offsets of its one source that go before `start`.
+    #[serde(default)]
+    pub cursor: Positions,
+    /// How often events shall arrive, and how soon.
+    #[serde(default)]
+    pub delivery: DeliveryOptions,
     /// Whether each event is told where it came from.
     #[serde(default)]
     pub annotate: bool,
@@ -127,6 +133,8 @@ impl ProcessorSpec {
             sources: names(sources),
             destinations: names(destinations),
             start: Start::Earliest,
+            cursor: Positions::new(),
+            delivery: DeliveryOptions::default(),
             annotate: false,
             fair: false,
             incarnation: "token".to_owned(),
