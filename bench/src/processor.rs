@@ -99,6 +99,7 @@ pub(crate) fn fan_out(
         destination: Some(endpoint(&ground.destination, copy)),
         start: Some(Start {
             from: Some(start::From::Earliest(true)),
+            ..Start::default()
         }),
         delivery: delivery.into(),
         ..Leg::default()

@@ -39,5 +39,7 @@ pub use listen::{ListenError, Listener};
 pub use lookup::{BadNameserver, Nameserver, Stub, lookup};
 pub use processors::{ProcessorError, Processors};
 pub use service::Service;
-pub use spec::{InstanceSpec, LegSpec, MAX_ID, MAX_LEGS, SpecError, TYPES};
+pub use spec::{
+    InstanceSpec, LegSpec, MAX_COMMIT_INTERVAL, MAX_ID, MAX_LEGS, Rates, SpecError, TYPES,
+};
 pub use threads::Threads;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_broker::{Delivery, WriterOptions};
-use eson_protocol::{BrokerKind, OnGap, Start};
+use eson_protocol::{BrokerKind, OnGap, Positions, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::proto;
@@ -22,7 +22,7 @@ pub const MAX_LEGS: usize = 1_000;
 pub const MAX_ID: usize = 255;
 /// The longest commit interval of a leg: a transaction has to be committed well within the time
 /// after which its broker aborts it, also when that broker restarts meanwhile.
-pub(crate) const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
+pub const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What an instance is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct LegSpec {
     pub start: Start,
     /// What happens when events are gone before they were read.
     pub on_gap: OnGap,
+    /// Offsets that go before `start`.
+    pub cursor: Positions,
     /// Whether each event is told where it came from.
     pub annotate: bool,
     /// Whether the leg takes turns with the others of its instance.
@@ -56,6 +58,17 @@ pub struct LegSpec {
     pub delivery: Delivery,
     /// How often a leg to Kafka commits that delivers exactly once.
     pub commit_interval: Duration,
+    /// How fast it may go.
+    pub rates: Rates,
+}
+
+/// How fast a leg may go, on average over seconds; 0 is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Events a second.
+    pub events: u64,
+    /// Octets a second.
+    pub bytes: u64,
 }
 
 /// Why a spec can't be carried out.
@@ -249,16 +262,25 @@ fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecE
     if source.is_same_queue(&destination) {
         return Err(SpecError::SameQueue(leg.id));
     }
+    let rates = Rates {
+        events: leg.events_per_second,
+        bytes: leg.bytes_per_second,
+    };
     Ok(LegSpec {
         source,
         destination,
-        start: start(leg.start),
         on_gap,
+        start: start(leg.start.as_ref()),
+        cursor: leg
+            .start
+            .map(|start| start.offsets.into_iter().collect())
+            .unwrap_or_default(),
         annotate: false,
         fair: false,
         paused: leg.paused,
         delivery,
         commit_interval,
+        rates,
     })
 }
 
@@ -288,7 +310,7 @@ fn commit_interval(leg: &proto::Leg) -> Result<Duration, SpecError> {
     Ok(interval)
 }
 
-fn start(start: Option<proto::Start>) -> Start {
+fn start(start: Option<&proto::Start>) -> Start {
     use proto::start::From;
     match start.and_then(|start| start.from) {
         Some(From::Latest(true)) => Start::Latest,
@@ -471,7 +493,11 @@ mod tests {
     #[test]
     fn reading_begins_where_the_leg_says() {
         use proto::start::From;
-        let from = |from| start(Some(proto::Start { from: Some(from) }));
+        let from = |from| {
+            let offsets = [(0, 42)].into();
+            let from = Some(from);
+            start(Some(&proto::Start { from, offsets }))
+        };
         assert_eq!(start(None), Start::Earliest);
         assert_eq!(from(From::Earliest(true)), Start::Earliest);
         assert_eq!(from(From::Latest(true)), Start::Latest);

@@ -99,7 +99,7 @@ async fn a_source_that_grows_is_followed() {
     ground.until_count(BLUE, COPY, 100).await;
     let update = QueueUpdate {
         partitions: Some(3),
-        retention: None,
+        ..QueueUpdate::default()
     };
     let grown = ground.broker(ORANGE).update_queue(FLOW, &update).await;
     grown.expect("grown");

@@ -9,18 +9,19 @@ impl Kafka {
     /// The users with SCRAM credentials, the administrator left out, each in a line of Kafka's.
     #[must_use]
     pub fn users(&self) -> Vec<String> {
-        let users = self.tool(&[
-            "kafka.admin.ConfigCommand",
-            "--bootstrap-server",
-            &self.plaintext(),
-            "--describe",
-            "--entity-type",
-            "users",
-        ]);
+        let users = self.describe_users();
         let credentials = users.into_iter().filter(|line| line.contains("SCRAM-"));
         credentials
             .filter(|line| !line.contains(&format!("'{}'", super::ADMIN.0)))
             .collect()
+    }
+
+    /// The users with quotas, each in a line of Kafka's.
+    #[must_use]
+    pub fn quotas(&self) -> Vec<String> {
+        let users = self.describe_users();
+        let quotas = users.into_iter().filter(|line| line.contains("_rate"));
+        quotas.collect()
     }
 
     /// Deletes a user's SCRAM credential behind everybody's back.
@@ -37,6 +38,17 @@ impl Kafka {
             "--entity-name",
             name,
         ]);
+    }
+
+    fn describe_users(&self) -> Vec<String> {
+        self.tool(&[
+            "kafka.admin.ConfigCommand",
+            "--bootstrap-server",
+            &self.plaintext(),
+            "--describe",
+            "--entity-type",
+            "users",
+        ])
     }
 
     /// The access rules, each in a line of Kafka's with the resource that it is about.

@@ -81,6 +81,7 @@ impl Request<'_> {
             spec.on_gap = wanted.on_gap;
             spec.annotate = wanted.annotate;
             spec.fair = wanted.fair;
+            spec.delivery = wanted.delivery;
             spec.generation += 1;
             processor.status.condition.failure = None;
         };
@@ -145,6 +146,7 @@ impl Request<'_> {
 /// What a processor is made of can't change, since its positions are kept for that: one with
 /// another type, start, or end that all its legs share is another processor.
 fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorSpec, Status> {
+    let elsewhere = begins_elsewhere(spec, &options);
     let mut wanted = spec.clone();
     if !options.sources.is_empty() {
         wanted.sources = options.sources;
@@ -156,7 +158,7 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     let shares_destination = spec.kind != ProcessorType::Distributor;
     let fixed = [
         ("type=", options.kind.is_some_and(|kind| kind != spec.kind)),
-        ("start=", options.start.is_some_and(|it| it != spec.start)),
+        ("start=", elsewhere),
         ("from=", shares_source && wanted.sources != spec.sources),
         (
             "to=",
@@ -174,5 +176,11 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     wanted.on_gap = options.on_gap.unwrap_or(spec.on_gap);
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
+    wanted.delivery = super::delivery::changed(spec.delivery, options.delivery);
     Ok(wanted)
+}
+
+fn begins_elsewhere(spec: &ProcessorSpec, options: &ProcessorOptions) -> bool {
+    options.start.is_some_and(|it| it != spec.start)
+        || options.cursor.as_ref().is_some_and(|it| *it != spec.cursor)
 }

@@ -1,7 +1,7 @@
 //! SUBSCRIBE remote LOCAL local: a user subscribes a flow of ours to a flow elsewhere.
 
 use eson_protocol::{
-    Access, Code, DataLine, Delivery, FlowOptions, Name, OnGap, Reply, Right, Status,
+    Access, Code, DataLine, DeliveryOptions, FlowOptions, Name, OnGap, Reply, Right, Status,
     SubscribeOptions,
 };
 
@@ -20,18 +20,16 @@ impl Request<'_> {
         local: Name,
         options: SubscribeOptions,
     ) -> Answer {
-        if options.mode == Some(Delivery::Direct) {
-            let text = format!("{remote}: mode=direct is not offered; use mode=copy");
-            return Err(Status::new(Code::Unsupported, text));
-        }
         let target = self.local_name(&remote, &local).await?;
         if target == remote {
             let text = format!("{remote} can't be subscribed to itself");
             return Err(Status::new(Code::Loop, text));
         }
-        let creates = self.local_flow(&target).await?;
-        let spec = self.subscription_spec(remote, target, creates, &options)?;
-        let subscription = self.ensure_subscription(spec, options.on_gap).await?;
+        let (creates, broker) = self.local_flow(&target).await?;
+        self.check_delivery(options.delivery, &target, &broker)?;
+        let on_gap = options.on_gap;
+        let spec = self.subscription_spec(remote, target, creates, options)?;
+        let subscription = self.ensure_subscription(spec, on_gap).await?;
         Ok(Reply::data(
             self.subscribed_lines(&local, &subscription.resource),
         ))
@@ -87,13 +85,15 @@ impl Request<'_> {
         own.map(|found| found.resource.spec.name).ok_or_else(none)
     }
 
-    /// None when the caller may write the flow that is there; else the flow to create.
-    async fn local_flow(&self, local: &Name) -> Result<Option<FlowSpec>, Status> {
+    /// None when the caller may write the flow that is there; else the flow to create. With it,
+    /// the flow's broker.
+    async fn local_flow(&self, local: &Name) -> Result<(Option<FlowSpec>, String), Status> {
         if self.participant.flows.get(local.as_str()).await?.is_some() {
-            self.participant
+            let flow = self
+                .participant
                 .authorized_flow(self.caller, Right::Write, local)
                 .await?;
-            return Ok(None);
+            return Ok((None, flow.resource.spec.broker));
         }
         let options = FlowOptions {
             access: Some(Access::Private),
@@ -102,7 +102,8 @@ impl Request<'_> {
         let mut spec = self.new_flow(local, options).await?;
         // As many as the copy has, which the publisher tells.
         spec.partitions = None;
-        Ok(Some(spec))
+        let broker = spec.broker.clone();
+        Ok((Some(spec), broker))
     }
 
     fn subscription_spec(
@@ -110,7 +111,7 @@ impl Request<'_> {
         remote: Name,
         local: Name,
         creates: Option<FlowSpec>,
-        options: &SubscribeOptions,
+        options: SubscribeOptions,
     ) -> Result<SubscriptionSpec, Status> {
         Ok(SubscriptionSpec {
             remote,
@@ -119,9 +120,12 @@ impl Request<'_> {
             owner: self.caller.principal.clone(),
             id: crate::secrets::random_token()?,
             start: options.from.unwrap_or_default(),
-            mode: Delivery::Copy,
             on_gap: options.on_gap.unwrap_or_default(),
+            cursor: options.cursor.unwrap_or_default(),
+            mode: options.mode,
+            delivery: options.delivery,
             activity: Activity::Running,
+            born: crate::secrets::birth(self.participant.now())?,
             generation: 1,
         })
     }
@@ -177,26 +181,42 @@ impl Request<'_> {
             return Err(Status::new(Code::Busy, text));
         }
         let spec = &found.resource.spec;
-        if spec.remote == wanted.remote && spec.owner == wanted.owner {
-            return match on_gap.filter(|on_gap| *on_gap != spec.on_gap) {
-                Some(on_gap) => self.change_on_gap(local, on_gap).await,
-                None => Ok(spec.generation),
-            };
+        if spec.remote != wanted.remote || spec.owner != wanted.owner {
+            let text = format!(
+                "{local} is fed by {} already; choose another LOCAL",
+                spec.remote
+            );
+            return Err(Status::new(Code::Exists, text));
         }
-        let text = format!(
-            "{local} is fed by {} already; choose another LOCAL",
-            spec.remote
-        );
-        Err(Status::new(Code::Exists, text))
+        if wanted.mode.is_some() && spec.mode != wanted.mode {
+            let text = format!("{local} is fed in another mode already; UNSUBSCRIBE {local} first");
+            return Err(Status::new(Code::Exists, text));
+        }
+        self.change_subscription(spec, wanted.delivery, on_gap)
+            .await
     }
 
-    async fn change_on_gap(&self, local: &Name, on_gap: OnGap) -> Result<u64, Status> {
-        let change = |subscription: &mut Subscription| {
-            subscription.spec.on_gap = on_gap;
-            subscription.spec.generation += 1;
+    /// Another delivery and another answer to gaps are what may change; gives the generation of
+    /// the spec.
+    async fn change_subscription(
+        &self,
+        spec: &SubscriptionSpec,
+        delivery: DeliveryOptions,
+        on_gap: Option<OnGap>,
+    ) -> Result<u64, Status> {
+        let delivery = super::delivery::changed(spec.delivery, delivery);
+        let on_gap = on_gap.unwrap_or(spec.on_gap);
+        if delivery == spec.delivery && on_gap == spec.on_gap {
+            return Ok(spec.generation);
+        }
+        let change = |it: &mut Subscription| {
+            it.spec.delivery = delivery;
+            it.spec.on_gap = on_gap;
+            it.spec.generation += 1;
+            it.status.condition.failure = None;
         };
         let subscriptions = &self.participant.subscriptions;
-        let stored = subscriptions.update(local.as_str(), change).await?;
+        let stored = subscriptions.update(spec.local.as_str(), change).await?;
         Ok(stored.resource.spec.generation)
     }
 

@@ -1,6 +1,6 @@
 //! Processors that users run between flows.
 
-use eson_protocol::{Name, OnGap, Principal, ProcessorType, Start};
+use eson_protocol::{DeliveryOptions, Name, OnGap, Positions, Principal, ProcessorType, Start};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition};
@@ -34,6 +34,12 @@ pub(crate) struct ProcessorSpec {
     /// What becomes of a gap in a source.
     #[serde(default)]
     pub on_gap: OnGap,
+    /// Offsets of its one source that go before `start`.
+    #[serde(default)]
+    pub cursor: Positions,
+    /// How often events shall arrive, and how soon.
+    #[serde(default)]
+    pub delivery: DeliveryOptions,
     /// Whether each event is told where it came from.
     #[serde(default)]
     pub annotate: bool,
@@ -131,6 +137,8 @@ impl ProcessorSpec {
             destinations: names(destinations),
             start: Start::Earliest,
             on_gap: OnGap::Earliest,
+            cursor: Positions::new(),
+            delivery: DeliveryOptions::default(),
             annotate: false,
             fair: false,
             incarnation: "token".to_owned(),

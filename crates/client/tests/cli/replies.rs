@@ -128,6 +128,26 @@ fn each_command_is_one_of_fnap() {
         ("describe agent fnaa.unix.ar", "DESCRIBE AGENT fnaa.unix.ar"),
         ("describe processor p", "DESCRIBE PROCESSOR p"),
         (
+            "describe subscriber a.unix.ar sub-x",
+            "DESCRIBE SUBSCRIBER a.unix.ar sub-x",
+        ),
+        (
+            "update subscriber a.unix.ar sub-x --bytes-rate 64KiB --max-lag none --overlag drop",
+            "UPDATE SUBSCRIBER a.unix.ar sub-x bytes-rate=64KiB max-lag=none overlag=drop",
+        ),
+        (
+            "update flow a.unix.ar --modes copy,direct --history 7d --events-rate default",
+            "UPDATE FLOW a.unix.ar modes=copy,direct history=7d events-rate=default",
+        ),
+        (
+            "subscribe a.unix.ar b.unix.ar --mode direct --from cursor:0-42 --delivery at-least-once",
+            "SUBSCRIBE a.unix.ar LOCAL b.unix.ar from=cursor:0-42 mode=direct delivery=at-least-once",
+        ),
+        (
+            "update processor p --delivery exactly-once --commit-interval 1s",
+            "UPDATE PROCESSOR p delivery=exactly-once commit-interval=1s",
+        ),
+        (
             "describe subscription a.unix.ar",
             "DESCRIBE SUBSCRIPTION a.unix.ar",
         ),

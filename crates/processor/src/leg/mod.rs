@@ -3,6 +3,7 @@
 mod annotation;
 mod copy;
 mod open;
+mod pace;
 mod run;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::brokers::BrokerFactory;
 use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::report::{InstanceReport, LegReport, State};
 use crate::source::SharedReads;
-use crate::spec::LegSpec;
+use crate::spec::{LegSpec, Rates};
 use crate::threads::{Desk, Threads};
 use crate::turns::Place;
 
@@ -78,6 +79,7 @@ pub(crate) struct Resources {
 pub(crate) struct Leg {
     spec: LegSpec,
     wish: watch::Sender<Wish>,
+    rates: watch::Sender<Rates>,
     state: watch::Receiver<State>,
     report: Arc<LegReport>,
     task: JoinHandle<()>,
@@ -110,6 +112,7 @@ impl Leg {
         };
         let report = instance.add_leg(id, state);
         let wish = watch::Sender::new(wish);
+        let rates = watch::Sender::new(spec.rates);
         let desk = resources.threads.desk();
         let task = run::Task {
             spec: spec.clone(),
@@ -117,11 +120,13 @@ impl Leg {
             brokers: resources.brokers.clone(),
             share,
             wishes: Wishes(wish.subscribe()),
+            pace: pace::Pace::new(rates.subscribe()),
             report: report.clone(),
         };
         Ok(Self {
             spec,
             wish,
+            rates,
             state: report.watch_state(),
             report,
             task: desk.runtime.spawn(task.run()),
@@ -154,8 +159,13 @@ impl Leg {
         self.wish.send_replace(Wish::Run);
     }
 
-    /// Keeps `spec` for the next comparison: it differs in nothing that the task knows.
+    /// Keeps `spec` for the next comparison: it differs in nothing that the task knows, but for
+    /// the rates, which hold from now on.
     pub(crate) fn replace_spec(&mut self, spec: LegSpec) {
+        self.rates.send_if_modified(|rates| {
+            let before = std::mem::replace(rates, spec.rates);
+            before != spec.rates
+        });
         self.spec = spec;
     }
 

@@ -158,8 +158,17 @@ impl Opening<'_> {
         let Some(first) = source.partitions.keys().next() else {
             return Ok(positions);
         };
+        let given = |partition: &u32, latest: u64| {
+            let given = self.spec.cursor.get(partition);
+            given.map(|offset| (*offset).min(latest))
+        };
         // The first partition is stored last: with it, all were.
         if self.spec.start != Start::Latest || positions.contains_key(first) {
+            for (partition, (_, latest)) in &source.partitions {
+                if let Some(offset) = given(partition, *latest) {
+                    positions.entry(*partition).or_insert(offset);
+                }
+            }
             return Ok(positions);
         }
         let missing = source
@@ -167,7 +176,10 @@ impl Opening<'_> {
             .iter()
             .rev()
             .filter(|(partition, _)| !positions.contains_key(partition))
-            .map(|(partition, (_, latest))| (*partition, *latest));
+            .map(|(partition, (_, latest))| {
+                let offset = given(partition, *latest).unwrap_or(*latest);
+                (*partition, offset)
+            });
         let missing: Vec<_> = missing.collect();
         store_positions(writer, &missing)
             .await

@@ -134,6 +134,14 @@ impl Broker for Faulty {
         self.broker.revoke(queue, username).await
     }
 
+    async fn limit_reader(
+        &self,
+        username: &str,
+        bytes_per_second: Option<u64>,
+    ) -> Result<bool, BrokerError> {
+        self.broker.limit_reader(username, bytes_per_second).await
+    }
+
     async fn open_reader(
         &self,
         queue: &str,

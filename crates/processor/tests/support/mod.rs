@@ -313,7 +313,11 @@ pub(crate) fn bridge() -> proto::Spec {
 
 /// A start of reading.
 pub(crate) fn start(from: proto::start::From) -> Option<proto::Start> {
-    Some(proto::Start { from: Some(from) })
+    let from = Some(from);
+    Some(proto::Start {
+        from,
+        ..Default::default()
+    })
 }
 
 /// Waits until the leg of an instance is as wanted.

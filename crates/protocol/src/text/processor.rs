@@ -1,8 +1,10 @@
 //! The commands about processors.
 
+use super::delivery;
 use super::error::{ArgumentError, CommandError};
 use super::line::Line;
-use super::value::{Word, format_start, parse_start};
+use super::read::{begin, parse_begin};
+use super::value::Word;
 use super::words::{Arguments, parse_name};
 use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType};
 
@@ -37,14 +39,17 @@ pub(super) fn update(arguments: &mut Arguments<'_>) -> Parsed {
 }
 
 fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, CommandError> {
+    let (start, cursor) = parse_begin(arguments, "start")?;
     Ok(ProcessorOptions {
         kind: arguments.parsed("type", ProcessorType::parse)?,
         sources: parse_flows(arguments, "from")?,
         destinations: parse_flows(arguments, "to")?,
-        start: arguments.parsed("start", parse_start)?,
+        start,
+        cursor,
         on_gap: arguments.parsed("on-gap", OnGap::parse)?,
         annotate: arguments.parsed("annotate", bool::parse)?,
         fair: arguments.parsed("fair", bool::parse)?,
+        delivery: delivery::parse(arguments)?,
     })
 }
 
@@ -59,15 +64,16 @@ fn parse_flows(arguments: &mut Arguments<'_>, key: &str) -> Result<Vec<Name>, Co
 }
 
 pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line {
-    Line::of(words)
+    let line = Line::of(words)
         .argument(name)
         .option("type", options.kind.map(ProcessorType::word))
         .option("from", joined(&options.sources))
-        .option("to", joined(&options.destinations))
-        .option("start", options.start.map(format_start))
+        .option("to", joined(&options.destinations));
+    let line = begin(line, "start", options.start, options.cursor.as_ref())
         .option("on-gap", options.on_gap.map(OnGap::word))
         .option("annotate", options.annotate)
-        .option("fair", options.fair)
+        .option("fair", options.fair);
+    delivery::options(line, options.delivery)
 }
 
 fn joined(flows: &[Name]) -> Option<String> {

@@ -3,8 +3,10 @@
 use clap::Subcommand;
 use eson_protocol::{Command, Name, NamespaceOptions, ProcessorOptions};
 
+use super::delivery_options::DeliveryArguments;
 use super::flow_options::FlowArguments;
 use super::on_gap::OnGapArgument;
+use super::quality_options::QualityArguments;
 use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
@@ -27,9 +29,9 @@ pub(crate) enum Update {
         #[arg(value_parser = flow)]
         flow: Name,
         #[command(flatten)]
-        options: FlowArguments,
+        options: Box<FlowArguments>,
     },
-    /// Change which flows a collector reads or a distributor writes
+    /// Change which flows a collector reads or a distributor writes, or the delivery
     Processor {
         /// The processor's name
         processor: String,
@@ -47,6 +49,18 @@ pub(crate) enum Update {
         /// Whether a collector gives its sources equal shares of the destination
         #[arg(long, value_name = "TRUE|FALSE")]
         fair: Option<bool>,
+        #[command(flatten)]
+        delivery: DeliveryArguments,
+    },
+    /// Change what one subscriber of a flow may have
+    Subscriber {
+        /// The flow
+        #[arg(value_parser = flow)]
+        flow: Name,
+        /// The subscriber, as `get subscribers` lists it
+        subscriber: String,
+        #[command(flatten)]
+        quality: QualityArguments,
     },
 }
 
@@ -70,6 +84,7 @@ impl Update {
                 on_gap,
                 annotate,
                 fair,
+                delivery,
             } => {
                 let options = ProcessorOptions {
                     sources: from,
@@ -77,6 +92,7 @@ impl Update {
                     on_gap: on_gap.wanted(),
                     annotate,
                     fair,
+                    delivery: delivery.options(),
                     ..ProcessorOptions::default()
                 };
                 Request::to_default(
@@ -84,6 +100,15 @@ impl Update {
                     Command::UpdateProcessor(processor, options),
                 )
             }
+            Self::Subscriber {
+                flow,
+                subscriber,
+                quality,
+            } => Request::about(
+                &flow.clone(),
+                Shape::One("subscriber"),
+                Command::UpdateSubscriber(flow, subscriber, quality.options()),
+            ),
         }
     }
 }
