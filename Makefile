@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
-.PHONY: help build release setup fmt lint test rounds demo bench deny
+.PHONY: help build release setup fmt lint test rounds demo bench bench-bridge deny
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/eson-test
 # A CI checkout is a fresh one each time: what was compiled is kept outside it.
@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 build: ## compile everything, tests included
 	cargo build --workspace --all-targets
@@ -39,8 +39,11 @@ rounds: setup build ## the rounds of killing alone: make rounds ROUNDS=300 SEED=
 demo: ## two participants, from nothing to events arriving; KEEP=1 leaves them running
 	@scripts/demo
 
-bench: setup ## measure this machine, MirrorMaker 2 beside it
+bench: setup ## measure this machine, and others beside us
 	@bench/run
+
+bench-bridge: setup ## measure bridges and distributors, beside MirrorMaker 2 and two plain loops
+	@bench/run bridge trickle fan-out many
 
 deny: ## licences and advisories of the dependencies
 	@command -v cargo-deny >/dev/null || { echo "missing: cargo-deny (cargo install --locked cargo-deny)" >&2; exit 1; }

@@ -20,7 +20,11 @@ use crate::topics::PARTITIONS;
 /// Records a second, each in a batch of its own.
 const RATE: u32 = 1_000;
 
+/// How long each copies before the first of them counts: the brokers' compilers have not seen any of
+/// this yet.
 const WARM_UP: Duration = Duration::from_secs(15);
+/// How long each copies before it counts itself.
+const SETTLING: Duration = Duration::from_secs(5);
 const STRETCH: Duration = Duration::from_secs(20);
 
 const CONTENDERS: [Contender; 4] = [
@@ -71,7 +75,7 @@ fn stretch(ground: &Ground, topic: &str, contender: Contender) -> Line {
     let copy = format!("{topic}-{contender:?}");
     ground.create_copy(&copy);
     let copier = contender.start(ground, topic, &copy);
-    pause(WARM_UP);
+    pause(SETTLING);
     let meter = Meter::start(copier.id(), ground);
     pause(STRETCH);
     let used = meter.read();
