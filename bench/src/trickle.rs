@@ -20,9 +20,10 @@ use crate::topics::PARTITIONS;
 /// Records a second, each in a batch of its own.
 const RATE: u32 = 1_000;
 
-/// How long each copies before the first of them counts: the brokers' compilers have not seen any of
-/// this yet.
-const WARM_UP: Duration = Duration::from_secs(15);
+/// How long each copies, and so many times as fast, before the first of them counts: the brokers'
+/// compilers have not seen any of this yet, and take more time than the brokers.
+const WARM_UP: Duration = Duration::from_secs(20);
+const WARM_UP_FACTOR: u32 = 10;
 /// How long each copies before it counts itself.
 const SETTLING: Duration = Duration::from_secs(5);
 const STRETCH: Duration = Duration::from_secs(20);
@@ -58,17 +59,28 @@ pub(crate) fn measure() {
     );
     println!("The loops linger for 20 ms. Exactly once commits every 100 ms.\n");
     let ground = Ground::start();
+    let there = CONTENDERS.iter().copied();
+    let there: Vec<_> = there.filter(|contender| contender.is_there()).collect();
+    warm_up(&ground, &there);
     let topic = "trickle-none";
-    create_topic(&plain_client(&ground.source.plaintext()), topic, PARTITIONS);
-    let load = Load::start(&ground, topic);
-    let there = CONTENDERS
-        .into_iter()
-        .filter(|contender| contender.is_there());
+    let load = Load::start(&ground, topic, RATE);
     let lines: Vec<_> = there
+        .into_iter()
         .map(|contender| stretch(&ground, topic, contender))
         .collect();
     drop(load);
     print_table(&lines);
+}
+
+fn warm_up(ground: &Ground, there: &[Contender]) {
+    let topic = "warm-up-none";
+    let _load = Load::start(ground, topic, WARM_UP_FACTOR * RATE);
+    for contender in there {
+        let copy = format!("{topic}-{contender:?}");
+        ground.create_copy(&copy);
+        let _copier = contender.start(ground, topic, &copy);
+        pause(WARM_UP);
+    }
 }
 
 fn stretch(ground: &Ground, topic: &str, contender: Contender) -> Line {
@@ -99,8 +111,10 @@ struct Load {
 }
 
 impl Load {
-    fn start(ground: &Ground, topic: &str) -> Self {
+    /// So many records a second.
+    fn start(ground: &Ground, topic: &str, rate: u32) -> Self {
         let mut client = plain_client(&ground.source.plaintext());
+        create_topic(&client, topic, PARTITIONS);
         client
             .set("linger.ms", "0")
             .set("batch.num.messages", "1")
@@ -112,7 +126,7 @@ impl Load {
             let began = Instant::now();
             let mut number = 0;
             while !ended.load(Ordering::Relaxed) {
-                let due = began.elapsed().as_secs_f64() * f64::from(RATE);
+                let due = began.elapsed().as_secs_f64() * f64::from(rate);
                 while f64::from(number) < due {
                     send(&producer, &topic, number);
                     number += 1;
