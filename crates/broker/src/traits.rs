@@ -189,7 +189,8 @@ pub trait QueueReader: Send {
     fn partitions(&self) -> u32;
 
     /// The next records of any partition, in order within each. Waits until there are some.
-    /// Passing troubles (a leader that moves, a broker that restarts) are waited out inside.
+    /// Passing troubles (a leader that moves, a broker that restarts) are waited out inside, unless
+    /// they take so long that somebody should know.
     /// Cancel-safe.
     ///
     /// # Errors

@@ -21,7 +21,8 @@ use crate::endpoint::{Endpoint, Login, Mechanism, Tls};
 /// right that was taken away is noticed within this time.
 const FETCH_WAIT: Duration = Duration::from_millis(900);
 
-/// How long a record is tried before the leg says that its destination is in trouble.
+/// How long reading and writing is tried before the leg says that its source or destination is in
+/// trouble.
 const DELIVERY: Duration = Duration::from_secs(30);
 
 /// Finds the broker behind an endpoint.

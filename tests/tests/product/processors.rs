@@ -153,6 +153,12 @@ fn a_collector_from_create_to_delete(ground: Ground) {
     session.refused(&format!("DESCRIBE PROCESSOR {name}"), "550 [NOTFOUND]");
 }
 
+fn check_gap_answer(session: &mut RawFnap, processor: &str, wanted: &str) {
+    let described = session.ok(&format!("DESCRIBE PROCESSOR {processor}"));
+    let found: Vec<_> = described.attributes("on-gap").collect();
+    assert_eq!(found, [wanted]);
+}
+
 fn a_distributor_from_create_to_delete(ground: Ground) {
     let orange = world(ground).orange();
     let mut session = orange.login();
@@ -160,8 +166,9 @@ fn a_distributor_from_create_to_delete(ground: Ground) {
     let name = processor(orange, "distributor");
     write_numbered(&mut session, &source, 0..50);
     session.ok(&format!(
-        "CREATE PROCESSOR {name} type=distributor from={source} to={one},{two}"
+        "CREATE PROCESSOR {name} type=distributor from={source} to={one},{two} on-gap=stop"
     ));
+    check_gap_answer(&mut session, &name, "stop");
     await_numbered(&mut session, &one, 0..50);
     await_numbered(&mut session, &two, 0..50);
 
@@ -180,7 +187,10 @@ fn a_distributor_from_create_to_delete(ground: Ground) {
     session.ok(&format!("PAUSE PROCESSOR {name}"));
     await_listed(&mut session, &name, &["state=paused"]);
     write_numbered(&mut session, &source, 100..120);
-    session.ok(&format!("UPDATE PROCESSOR {name} to={one},{two},{three}"));
+    session.ok(&format!(
+        "UPDATE PROCESSOR {name} to={one},{two},{three} on-gap=earliest"
+    ));
+    check_gap_answer(&mut session, &name, "earliest");
     session.ok(&format!("RESUME PROCESSOR {name}"));
     for flow in [&one, &two, &three] {
         await_numbered(&mut session, flow, 0..120);

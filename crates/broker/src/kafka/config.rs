@@ -27,7 +27,8 @@ pub struct KafkaConfig {
     pub advertised: Option<Advertised>,
     /// How long one request may take, beyond the time it asks the broker to wait.
     pub request_timeout: Duration,
-    /// How long a writer tries to get a record acknowledged before it gives up.
+    /// How long a writer tries to get a record acknowledged, and a reader to read any of the
+    /// partitions, before it gives up.
     pub delivery_timeout: Duration,
     /// How long a transaction may stay open until its coordinator aborts it. Longer than
     /// [`crate::WriterOptions::commit_interval`] and [`KafkaConfig::delivery_timeout`] together,

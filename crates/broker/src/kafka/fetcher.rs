@@ -1,6 +1,8 @@
 //! The background half of a reader: one fetch at a time from each leader, leaders followed
 //! where they go.
 
+mod fetch;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,8 +17,9 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
+use self::fetch::{Fetch, Outcome};
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use super::fetched::{Extent, Fetched};
@@ -83,6 +86,8 @@ pub(crate) struct Fetcher {
     silence: Duration,
     refreshes: Backoff,
     missing_since: Option<Instant>,
+    /// Since when a partition has no leader.
+    leaderless_since: Option<Instant>,
     watch: Watch,
     /// The size of the largest batch seen.
     largest_batch: usize,
@@ -97,6 +102,8 @@ struct Leader {
     fetching: Option<Instant>,
     /// Whether the last answer was a little.
     trickles: bool,
+    /// Since when it has not answered well.
+    failing_since: Option<Instant>,
     backoff: Backoff,
     room: Arc<Semaphore>,
 }
@@ -107,6 +114,7 @@ impl Default for Leader {
             connection: None,
             fetching: None,
             trickles: false,
+            failing_since: None,
             backoff: Backoff::default(),
             room: Arc::new(Semaphore::new(RESPONSES)),
         }
@@ -123,18 +131,6 @@ impl Leader {
         };
         self.backoff.wait().max(gather)
     }
-}
-
-/// How a fetch ended.
-struct Outcome {
-    leader: BrokerId,
-    result: Result<Answer, BrokerError>,
-}
-
-struct Answer {
-    connection: Arc<Connection>,
-    response: FetchResponse,
-    room: Arc<OwnedSemaphorePermit>,
 }
 
 impl Fetcher {
@@ -162,6 +158,7 @@ impl Fetcher {
             fetches: FuturesUnordered::new(),
             refreshes: Backoff::default(),
             missing_since: None,
+            leaderless_since: None,
             watch: Watch::default(),
             largest_batch: 0,
             turn: 0,
@@ -171,7 +168,7 @@ impl Fetcher {
     /// Fetches until the reader is gone or something does not pass.
     pub(crate) async fn run(mut self) {
         while let Err(error) = self.work().await {
-            if !error.is_transient() {
+            if !error.is_transient() || self.is_overdue() {
                 // Nobody may be there to hear it any more.
                 let _ = self.events.send(Event::Failed(error)).await;
                 return;
@@ -219,12 +216,22 @@ impl Fetcher {
         self.missing_since = None;
         topics::same(&queue, &self.topic.queue_id(), &found)?;
         self.follow_growth(&found).await?;
-        if found.is_ready() {
+        self.topic = found;
+        if self.topic.is_ready() {
+            self.leaderless_since = None;
             self.refreshes.succeeded();
             self.refresh_at = Instant::now() + self.cluster.config().metadata_max_age;
+            return Ok(());
         }
-        self.topic = found;
-        Ok(())
+        self.leaderless_since.get_or_insert_with(Instant::now);
+        match self.topic.leaders.iter().position(Option::is_none) {
+            // The protocol counts partitions in an i32.
+            Some(partition) => self
+                .topic
+                .some_leader(&self.cluster, partition as u32)
+                .map(drop),
+            None => Ok(()),
+        }
     }
 
     fn missing(&mut self, error: BrokerError) -> Result<(), BrokerError> {
@@ -315,6 +322,7 @@ impl Fetcher {
         leader.fetching = None;
         // Until all of it is known to be good.
         leader.backoff.failed();
+        leader.failing_since.get_or_insert_with(Instant::now);
         let answer = outcome.result?;
         leader.connection = Some(answer.connection.clone());
         let queue = self.topic.name.0.to_string();
@@ -322,7 +330,7 @@ impl Fetcher {
         leader.trickles = (1..LITTLE).contains(&size(&answer.response));
         self.check(answer.response.error_code, &answer.connection)?;
         let mut out_of_range = HashSet::new();
-        let mut good = true;
+        let mut trouble = None;
         for topic in answer.response.responses {
             for data in topic.partitions {
                 match ResponseError::try_from_code(data.error_code) {
@@ -333,7 +341,7 @@ impl Fetcher {
                     Some(ResponseError::OffsetOutOfRange) => {
                         out_of_range.insert(data.partition_index.cast_unsigned());
                     }
-                    Some(error) if moves(error) => good = false,
+                    Some(error) if moves(error) => trouble = Some(error),
                     Some(error) => return Err(subject.error(error, None)),
                 }
             }
@@ -341,24 +349,29 @@ impl Fetcher {
         for partition in out_of_range {
             self.skip_gap(partition).await?;
         }
-        if good {
-            self.leaders
-                .entry(outcome.leader)
-                .or_default()
-                .backoff
-                .succeeded();
-        } else {
-            self.look_again();
+        match trouble {
+            Some(error) => Err(unreachable(&answer.connection, error)),
+            None => {
+                let leader = self.leaders.entry(outcome.leader).or_default();
+                leader.backoff.succeeded();
+                leader.failing_since = None;
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    /// Whether a partition could not be read for so long that somebody should know.
+    fn is_overdue(&self) -> bool {
+        let leads = |id: &BrokerId| self.topic.leaders.contains(&Some(*id));
+        let failing = self.leaders.iter().filter(|(id, _)| leads(id));
+        let failing = failing.filter_map(|(_, leader)| leader.failing_since);
+        let since = failing.chain(self.leaderless_since).min();
+        since.is_some_and(|since| since.elapsed() > self.cluster.config().delivery_timeout)
     }
 
     fn check(&self, code: i16, connection: &Connection) -> Result<(), BrokerError> {
         match ResponseError::try_from_code(code) {
-            Some(error) if moves(error) => Err(BrokerError::Unreachable {
-                server: connection.server().to_owned(),
-                cause: error.to_string(),
-            }),
+            Some(error) if moves(error) => Err(unreachable(connection, error)),
             _ => connection.subject(&self.topic.name.0).check(code, None),
         }
     }
@@ -435,6 +448,13 @@ fn size(response: &FetchResponse) -> usize {
         .sum()
 }
 
+fn unreachable(connection: &Connection, error: ResponseError) -> BrokerError {
+    BrokerError::Unreachable {
+        server: connection.server().to_owned(),
+        cause: error.to_string(),
+    }
+}
+
 /// Whether a partition is to be looked for again: it has moved, or its broker is not ready, or
 /// the topic is gone, which the metadata then say.
 fn moves(error: ResponseError) -> bool {
@@ -448,51 +468,4 @@ fn moves(error: ResponseError) -> bool {
 /// The bounds of a fetch are far below 2 GiB.
 fn wire_size(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
-}
-
-/// One fetch from one leader.
-struct Fetch {
-    cluster: Arc<Cluster>,
-    leader: BrokerId,
-    delay: Duration,
-    open: Option<Arc<Connection>>,
-    room: Arc<Semaphore>,
-    request: FetchRequest,
-}
-
-impl Fetch {
-    async fn run(self) -> Outcome {
-        Outcome {
-            leader: self.leader,
-            result: self.answer().await,
-        }
-    }
-
-    async fn answer(self) -> Result<Answer, BrokerError> {
-        sleep(self.delay).await;
-        let connection = match self.open {
-            Some(open) => open,
-            None => Arc::new(self.cluster.dedicated(self.leader).await?),
-        };
-        let room = self
-            .room
-            .acquire_owned()
-            .await
-            .map_err(|_| BrokerError::Unreachable {
-                server: connection.server().to_owned(),
-                cause: "the reader has ended".to_owned(),
-            })?;
-        let version = connection.version::<FetchRequest>(NEWEST_FETCH)?;
-        debug_assert!(version < FETCH_BY_ID || !self.request.topics[0].topic_id.is_nil());
-        let config = self.cluster.config();
-        let wait = config.fetch_wait + config.request_timeout;
-        let response = connection
-            .call_version(&self.request, version, wait)
-            .await?;
-        Ok(Answer {
-            connection,
-            response,
-            room: Arc::new(room),
-        })
-    }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use eson_processor::proto::error::{Kind, Side};
 use eson_processor::proto::{Delivery, State};
+use eson_tests::proxy::Fault;
 use eson_tests::seed::Seed;
 use tokio::time::sleep;
 
@@ -62,6 +64,28 @@ async fn at_least_once_while_leaders_move() {
 async fn exactly_once_on_bad_connections_and_through_restarts() {
     let repeats = run("way", Delivery::ExactlyOnce, &WAY, 2 * WAY.len()).await;
     assert_eq!(repeats, 0, "exactly once");
+}
+
+/// A source that can't be read is told, and what was missed meanwhile is copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_silent_is_told_and_read_on_when_it_is_back() {
+    let mut route = Route::open("silent", Delivery::ExactlyOnce, 0).await;
+    route.write(1_000).await.expect("written");
+    route.until_caught_up().await;
+    route.cluster.set(SOURCE, Fault::Stall);
+    route.write(1_000).await.expect("written");
+    let client = route.processor.client().await;
+    let error = until_state(&client, State::Retrying).await.error;
+    let error = error.expect("the reason");
+    assert_eq!(
+        (error.side(), error.kind()),
+        (Side::Source, Kind::Unreachable)
+    );
+    route.cluster.set(SOURCE, Fault::None);
+    route.until_caught_up().await;
+    let status = until_state(&client, State::Running).await;
+    assert_eq!(status.error, None, "what is over is no longer told");
+    assert_eq!(route.compare().await, 0, "exactly once");
 }
 
 /// Copies while one thing after the other goes wrong. Returns how many events came more than

@@ -1,0 +1,72 @@
+//! One fetch from one leader.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use super::super::cluster::Cluster;
+use super::super::connection::Connection;
+use super::{FETCH_BY_ID, NEWEST_FETCH};
+use crate::BrokerError;
+
+/// What is needed for one fetch.
+pub(super) struct Fetch {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) leader: BrokerId,
+    pub(super) delay: Duration,
+    pub(super) open: Option<Arc<Connection>>,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) request: FetchRequest,
+}
+
+impl Fetch {
+    pub(super) async fn run(self) -> Outcome {
+        Outcome {
+            leader: self.leader,
+            result: self.answer().await,
+        }
+    }
+
+    async fn answer(self) -> Result<Answer, BrokerError> {
+        sleep(self.delay).await;
+        let connection = match self.open {
+            Some(open) => open,
+            None => Arc::new(self.cluster.dedicated(self.leader).await?),
+        };
+        let room = self
+            .room
+            .acquire_owned()
+            .await
+            .map_err(|_| BrokerError::Unreachable {
+                server: connection.server().to_owned(),
+                cause: "the reader has ended".to_owned(),
+            })?;
+        let version = connection.version::<FetchRequest>(NEWEST_FETCH)?;
+        debug_assert!(version < FETCH_BY_ID || !self.request.topics[0].topic_id.is_nil());
+        let config = self.cluster.config();
+        let wait = config.fetch_wait + config.request_timeout;
+        let response = connection
+            .call_version(&self.request, version, wait)
+            .await?;
+        Ok(Answer {
+            connection,
+            response,
+            room: Arc::new(room),
+        })
+    }
+}
+
+/// How a fetch ended.
+pub(super) struct Outcome {
+    pub(super) leader: BrokerId,
+    pub(super) result: Result<Answer, BrokerError>,
+}
+
+pub(super) struct Answer {
+    pub(super) connection: Arc<Connection>,
+    pub(super) response: FetchResponse,
+    pub(super) room: Arc<OwnedSemaphorePermit>,
+}
