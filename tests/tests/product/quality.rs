@@ -107,11 +107,28 @@ fn delivery_is_chosen_where_it_can_be(ground: Ground) {
     }
     write_numbered(&mut session, &one, 100..200);
     await_numbered(&mut session, &two, 0..200);
+    if ground == Ground::Servers {
+        subscribing_again_changes_the_delivery(ground, &one);
+    }
     await_lines(&mut session, &describe, &["lag=0", "lag-seconds=0"]);
     let metrics = orange.web("/metrics").unwrap().1;
     let metric = format!("fnaad_leg_lag_seconds{{instance=\"processor/{name}\"");
     assert!(metrics.contains(&metric), "{metrics}");
     session.ok(&format!("DELETE PROCESSOR {name}"));
+}
+
+fn subscribing_again_changes_the_delivery(ground: Ground, flow: &str) {
+    let (mut blue, local, _) = subscribe(world(ground).blue(), flow, "delivery=at-least-once");
+    await_numbered(&mut blue, &local, 0..200);
+    let describe = format!("DESCRIBE SUBSCRIPTION {local}");
+    let granted = ["delivery=at-least-once", "granted-delivery=at-least-once"];
+    await_lines(&mut blue, &describe, &granted);
+    blue.ok(&format!(
+        "SUBSCRIBE {flow} LOCAL {local} delivery=exactly-once commit-interval=50ms"
+    ));
+    let changed = ["delivery=exactly-once", "commit-interval=50ms"];
+    await_lines(&mut blue, &describe, &changed);
+    await_numbered(&mut blue, &local, 0..200);
 }
 
 /// At the first rate it would take ten minutes; how long it takes is not measured here.
@@ -262,6 +279,7 @@ fn a_flow_is_read_itself_where_its_owner_allows_it(ground: Ground) {
         check(found == 8, || format!("{found} are there"))
     });
     let described = blue.ok(&format!("DESCRIBE SUBSCRIPTION {local}"));
+    await_lines(&mut orange, &describe, &["lag=0"]);
     assert_eq!(
         None,
         described.attribute("processor-error"),

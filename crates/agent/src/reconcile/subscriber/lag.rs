@@ -56,13 +56,7 @@ impl SubscriberReconciler {
         let queue = entry.subscriber_queue(subscriber)?;
         let found = entry.broker.describe_queue(&queue).await;
         let found = found.map_err(|error| queue::failure(&error))?;
-        let acknowledged = &subscriber.spec.acknowledged;
-        let unread = found.partitions.iter().map(|(partition, range)| {
-            let (earliest, latest) = *range;
-            let next = acknowledged.get(partition).copied().unwrap_or(earliest);
-            latest.saturating_sub(next.max(earliest))
-        });
-        Ok(unread.sum())
+        Ok(subscriber.unread(&found.partitions))
     }
 
     async fn note_overlag(&self, name: &str, notice: Option<String>) -> Result<(), Failure> {
