@@ -245,6 +245,14 @@ pub(crate) fn denied(caller: &Caller, right: Right, name: &Name) -> Status {
     )
 }
 
+/// Why something that runs for `owner` is stopped: for want of a right that he had when he began it.
+pub(crate) fn lost_right(owner: &Principal, right: Right, flow: &Name) -> String {
+    let right = right_word(right);
+    format!(
+        "{owner} has no {right} right on {flow} any more, and what needs it is stopped; it goes on after GRANT {right} ON {flow} TO {owner}"
+    )
+}
+
 /// The word of a right as in GRANT.
 pub(crate) fn right_word(right: Right) -> &'static str {
     match right {

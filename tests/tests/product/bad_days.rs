@@ -9,7 +9,7 @@ use eson_tests::records::{admin_client, topics};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, World, until};
 
-use crate::events::{await_numbered, write_numbered};
+use crate::events::{await_numbered, read, write_numbered};
 use crate::stage::on_all_grounds;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -98,6 +98,56 @@ fn a_network_cut_for_longer_than_a_copy_is_kept(ground: Ground) {
             format!("{described:?}")
         })
     });
+}
+
+/// What the flow itself does not have any more is counted.
+#[test]
+fn a_network_cut_for_longer_than_anything_is_kept() {
+    let short = |text: String| {
+        let short = "subscriptions:\n  lease: 2s\n  lapse-keep: 1s";
+        text.replace("subscriptions:", short)
+    };
+    let domains = ["forgetful.example", "lost.example"];
+    let world = World::beside_others(Ground::Embedded, &domains, &short);
+    let flow = world.orange().identity.flow("source");
+    let local = world.blue().identity.flow("far");
+    let mut owner = world.orange().login();
+    owner.ok(&format!("CREATE FLOW {flow} access=public"));
+    let mut blue = world.blue().login();
+    let answer = blue.ok(&format!("SUBSCRIBE {flow} LOCAL {local}"));
+    let copy = answer.data[0].rsplit(' ').next().unwrap().to_owned();
+    write_numbered(&mut owner, &flow, 0..50);
+    await_numbered(&mut blue, &local, 0..50);
+    let describe = format!("DESCRIBE SUBSCRIBER {flow} {copy}");
+    until("the subscriber to have told its position", PATIENCE, || {
+        let described = owner.ok(&describe);
+        let told = described.attribute("acknowledged") == Some("0-50");
+        check(told, || format!("{described:?}"))
+    });
+    freeze(world.blue(), "STOP");
+    await_subscriber(&mut owner, &flow, "expired");
+    write_numbered(&mut owner, &flow, 50..80);
+    owner.ok(&format!("UPDATE FLOW {flow} retention=1ms"));
+    until("the flow to forget", PATIENCE, || {
+        let left = read(&mut owner, &flow).len();
+        check(left == 0, || format!("{left} are left"))
+    });
+    freeze(world.blue(), "CONT");
+    await_subscriber(&mut owner, &flow, "active");
+    for (session, command) in [
+        (&mut owner, describe),
+        (
+            &mut world.blue().login(),
+            format!("DESCRIBE SUBSCRIPTION {local}"),
+        ),
+    ] {
+        until("the gap to be told", PATIENCE, || {
+            let described = session.ok(&command);
+            let notice = described.attribute("notice").unwrap_or_default();
+            let told = notice.contains("30 events from there on are gone");
+            check(told, || format!("{described:?}"))
+        });
+    }
 }
 
 /// Sends the signal to the agent and its processors.

@@ -16,6 +16,7 @@ const ROUNDS: usize = 12;
 
 on_all_grounds!(
     a_processor_stops_when_its_owner_loses_a_right,
+    a_subscription_stops_when_its_owner_loses_a_right,
     deleting_a_flow_races_updating_a_processor,
 );
 
@@ -58,6 +59,36 @@ fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
     let described = user.ok(&format!("DESCRIBE PROCESSOR {name}"));
     assert_eq!(None, described.attribute("failure"), "{described:?}");
     user.ok(&format!("DELETE PROCESSOR {name}"));
+}
+
+fn a_subscription_stops_when_its_owner_loses_a_right(ground: Ground) {
+    let world = world(ground);
+    let flow = new_flow(world.orange(), "lent");
+    let mut orange = world.orange().login();
+    orange.ok(&format!("CREATE FLOW {flow} access=public"));
+    let blue = world.blue();
+    let local = new_flow(blue, "borrowed");
+    let mut owner = blue.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, blue.identity.domain);
+    owner.ok(&format!("CREATE FLOW {local}"));
+    owner.ok(&format!("GRANT write ON {local} TO {grantee}"));
+    let mut user = RawFnap::login(blue.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    user.ok(&format!("SUBSCRIBE {flow} LOCAL {local}"));
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut owner, &local, 0..20);
+    owner.ok(&format!("REVOKE write ON {local} FROM {grantee}"));
+    let describe = format!("DESCRIBE SUBSCRIPTION {local}");
+    until("the subscription to be stopped", PATIENCE, || {
+        let described = user.ok(&describe);
+        let error = described.attribute("error").unwrap_or_default();
+        let stopped = described.attribute("processor-state") == Some("paused");
+        let named = error.contains("no write right");
+        check(stopped && named, || format!("{described:?}"))
+    });
+    write_numbered(&mut orange, &flow, 20..40);
+    await_numbered(&mut owner, &local, 0..20);
+    owner.ok(&format!("GRANT write ON {local} TO {grantee}"));
+    await_numbered(&mut owner, &local, 0..40);
 }
 
 fn await_failed(user: &mut RawFnap, processor: &str, why: &str) {

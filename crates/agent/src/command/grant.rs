@@ -24,12 +24,12 @@ impl Request<'_> {
             Err(error) => return Err(error.into()),
         }
         // What had stopped for want of this right goes on.
-        self.participant.look_at_processors().await?;
+        self.participant.look_at_what_runs().await?;
         Ok(Status::done_with(&name).into())
     }
 
     /// Takes a right away. Subscribers who had it by nothing else are revoked with it, and
-    /// processors stop what they need it for.
+    /// processors and subscriptions stop what they need it for.
     pub(super) async fn revoke(&self, right: Right, on: Name, from: Principal) -> Answer {
         self.administers(&on).await?;
         let name = GrantKey {
@@ -45,7 +45,7 @@ impl Request<'_> {
             Err(error) => return Err(error.into()),
         }
         self.participant.revoke_unentitled(&on).await?;
-        self.participant.look_at_processors().await?;
+        self.participant.look_at_what_runs().await?;
         Ok(Status::done_with(&name).into())
     }
 

@@ -1,10 +1,11 @@
 //! GET SUBSCRIBERS, DESCRIBE, UPDATE, REMOVE, PAUSE and RESUME SUBSCRIBER: the owner's side.
 
 use eson_protocol::text::format_positions;
-use eson_protocol::{Code, Mode, Name, QualityOptions, Reply, Right, Status};
+use eson_protocol::{Code, DataLine, Mode, Name, QualityOptions, Reply, Right, Status};
 
 use super::lines::{attribute, attributes, entry, optional, seconds_until};
 use super::{Answer, Request, wait};
+use crate::reconcile::queue::failure;
 use crate::resource::{Activity, Lease, Subscriber};
 use crate::store::Stored;
 
@@ -20,7 +21,7 @@ impl Request<'_> {
         Ok(Reply::data(lines))
     }
 
-    async fn subscriber_entry(&self, subscriber: &Stored<Subscriber>) -> eson_protocol::DataLine {
+    async fn subscriber_entry(&self, subscriber: &Stored<Subscriber>) -> DataLine {
         let spec = &subscriber.resource.spec;
         let mut values = vec![
             ("principal", spec.reader().to_string()),
@@ -70,6 +71,7 @@ impl Request<'_> {
         lines.extend(optional("notice", status.notice.as_ref()));
         let failure = status.condition.failure.as_ref();
         lines.extend(optional("error", failure.map(|failure| &failure.text)));
+        lines.extend(self.direct_lag(&found.resource).await?);
         let leg = self.participant.copy_status(&found);
         let now = self.participant.now();
         lines.extend(
@@ -77,6 +79,21 @@ impl Request<'_> {
                 .unwrap_or_default(),
         );
         Ok(Reply::data(lines))
+    }
+
+    /// How far behind one is who reads the flow itself, as far as its renewals tell.
+    async fn direct_lag(&self, subscriber: &Subscriber) -> Result<Option<DataLine>, Status> {
+        if subscriber.spec.mode == Mode::Copy || subscriber.spec.lease != Lease::Held {
+            return Ok(None);
+        }
+        let broker = &subscriber.status.broker;
+        let entry = self.participant.brokers.require(broker)?;
+        let queue = entry.subscriber_queue(subscriber);
+        let queue = queue.map_err(|failure| failure.to_status())?;
+        let found = entry.broker.describe_queue(&queue).await;
+        let found = found.map_err(|error| failure(&error).to_status())?;
+        let lag = subscriber.unread(&found.partitions);
+        Ok(Some(attribute("lag", lag)))
     }
 
     /// Changes what one subscriber may have; it holds at once.

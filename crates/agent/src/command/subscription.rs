@@ -73,7 +73,7 @@ impl Request<'_> {
         lines.extend(optional("notice", status.terms.notice.as_ref()));
         let failure = status.condition.failure.as_ref();
         let error = failure.map(|failure| &failure.text);
-        lines.extend(optional("error", error.or(status.circle.as_ref())));
+        lines.extend(optional("error", error.or(status.halted.as_ref())));
         lines.extend(self.leg_lines(&found).await);
         Ok(Reply::data(lines))
     }
@@ -113,7 +113,7 @@ impl Request<'_> {
                 .failure
                 .as_ref()
                 .map(|failure| &failure.text);
-            let error = error.or(status.circle.as_ref());
+            let error = error.or(status.halted.as_ref());
             values.extend(error.map(|error| ("error", error.clone())));
             lines.push(entry(spec.local.as_str(), &values));
         }

@@ -76,3 +76,65 @@ fn start_word(start: Start) -> String {
         Start::Timestamp(at) => format_time(at).unwrap_or_else(|| at.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::FlowSpec;
+
+    const NOW: u64 = 1_700_000_000_000;
+    const HOUR: u64 = 3_600_000;
+
+    fn flow(modes: &[Mode], history: Option<u64>) -> Flow {
+        let spec = FlowSpec {
+            modes: modes.to_vec(),
+            history,
+            ..FlowSpec::named("a.flows.example")
+        };
+        Flow {
+            spec,
+            status: Default::default(),
+        }
+    }
+
+    fn granted(history: Option<u64>, from: Option<Start>) -> Start {
+        let options = RemoteSubscribe {
+            from,
+            ..RemoteSubscribe::default()
+        };
+        begin(&flow(&[Mode::Copy], history), &options, NOW)
+            .expect("granted")
+            .start
+    }
+
+    #[test]
+    fn nobody_begins_further_back_than_the_owner_allows() {
+        let bound = Start::Timestamp((NOW - HOUR) as i64);
+        let later = Start::Timestamp((NOW - HOUR / 2) as i64);
+        assert_eq!(granted(Some(HOUR), None), bound);
+        assert_eq!(granted(Some(HOUR), Some(Start::Timestamp(7))), bound);
+        assert_eq!(granted(Some(HOUR), Some(later)), later);
+        assert_eq!(granted(Some(HOUR), Some(Start::Latest)), Start::Latest);
+        assert_eq!(
+            granted(None, Some(Start::Timestamp(7))),
+            Start::Timestamp(7)
+        );
+        assert_eq!(granted(None, None), Start::Earliest);
+        let offsets = RemoteSubscribe {
+            cursor: Some([(0, 7)].into()),
+            ..RemoteSubscribe::default()
+        };
+        let refused = begin(&flow(&[Mode::Copy], Some(HOUR)), &offsets, NOW);
+        assert_eq!(refused.err().map(|it| it.code), Some(Code::Denied.number()));
+    }
+
+    #[test]
+    fn the_first_mode_is_for_those_who_do_not_say() {
+        let both = flow(&[Mode::Direct, Mode::Copy], None);
+        assert_eq!(mode(&both, None), Ok(Mode::Direct));
+        assert_eq!(mode(&both, Some(Mode::Copy)), Ok(Mode::Copy));
+        let one = flow(&[Mode::Copy], None);
+        let refused = mode(&one, Some(Mode::Direct)).expect_err("refused");
+        assert!(refused.text.contains("allows mode=copy only"), "{refused}");
+    }
+}

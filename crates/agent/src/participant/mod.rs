@@ -195,13 +195,16 @@ impl Participant {
         Ok(())
     }
 
-    /// Looks at every processor again, since rights have changed.
+    /// Looks at every processor and subscription again, since rights have changed.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub(crate) async fn look_at_processors(&self) -> Result<(), StoreError> {
+    pub(crate) async fn look_at_what_runs(&self) -> Result<(), StoreError> {
         for processor in self.processors.list().await? {
             self.controllers.processor.poke(&processor.name);
+        }
+        for subscription in self.subscriptions.list().await? {
+            self.controllers.subscription.poke(&subscription.name);
         }
         Ok(())
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_processor::proto;
-use eson_protocol::{Code, Name, Principal, ProcessorType, Right};
+use eson_protocol::{Code, Name, ProcessorType, Right};
 
 use super::{Outcome, Reconciler, delivering, on_gap, report, start};
-use crate::authority::{Caller, right_word};
+use crate::authority::{Caller, lost_right};
 use crate::participant::Participant;
 use crate::resource::{Activity, Failure, Flow, Processor, ProcessorLeg, ProcessorSpec};
 use crate::store::Stored;
@@ -82,7 +82,8 @@ impl ProcessorReconciler {
                 let rights = self.0.rights_on_flow(&owner, &flow.resource).await?;
                 if !rights.include(right) {
                     allowed.spec.leave_out(name);
-                    allowed.denied = Some(denied(&spec.owner, right, name));
+                    let text = lost_right(&spec.owner, right, name);
+                    allowed.denied = Some(Failure::refused(Code::Denied, text));
                 }
             }
         }
@@ -225,14 +226,6 @@ struct Allowed {
     spec: ProcessorSpec,
     /// One of those.
     denied: Option<Failure>,
-}
-
-fn denied(owner: &Principal, right: Right, flow: &Name) -> Failure {
-    let right = right_word(right);
-    let text = format!(
-        "{owner} has no {right} right on {flow} any more, and what needs it is stopped; it goes on after GRANT {right} ON {flow} TO {owner}"
-    );
-    Failure::refused(Code::Denied, text)
 }
 
 /// What the runtime is to do.

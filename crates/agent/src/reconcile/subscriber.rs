@@ -1,18 +1,21 @@
 //! Subscribers: copy queue, credential, records, leg, and the life of the lease.
 
+mod lag;
+mod lapse;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use eson_broker::{Lease as BrokerLease, QueueSpec};
 use eson_processor::proto;
-use eson_protocol::text::format_positions;
-use eson_protocol::{Code, Mode, Overlag, Positions, Start};
+use eson_protocol::{Code, Mode, Positions};
 
+use self::lag::Judged;
 use super::queue::{self, Advance};
 use super::{Outcome, Reconciler, records, report};
 use crate::participant::{BrokerEntry, Participant};
 use crate::resource::{
-    Activity, Failure, Flow, FlowSpec, Lease, Mark, Marks, Quality, QueueState, Subscriber, limited,
+    Activity, Failure, Flow, FlowSpec, Lease, Quality, QueueState, Subscriber, limited,
 };
 use crate::store::Stored;
 
@@ -72,137 +75,6 @@ impl SubscriberReconciler {
         let succeed = |it: &mut Subscriber| it.status.condition.succeed(generation);
         let stored = self.0.subscribers.update(&stored.name, succeed).await?;
         Ok(Outcome::Again(self.until_next_end(&stored.resource)))
-    }
-
-    /// A lease that was not renewed turns the credential off and keeps the data; after the
-    /// configured time the data goes too, and where it was in the source is kept.
-    async fn lapse(&self, stored: &Stored<Subscriber>) -> Result<Option<Outcome>, Failure> {
-        let now = self.0.now();
-        let spec = &stored.resource.spec;
-        if spec.lease == Lease::Lapsed && now >= spec.expires + self.0.kept_after_lapse() {
-            match spec.mode {
-                // Who reads the flow itself knows where it is.
-                Mode::Direct => self.0.subscribers.mark_deleting(&stored.name).await?,
-                Mode::Copy => self.give_up_copy(&stored.name).await?,
-            };
-            return Ok(Some(Outcome::Settled));
-        }
-        if spec.lease == Lease::Lapsed || now < spec.expires {
-            return Ok(None);
-        }
-        self.mark(&stored.name).await?;
-        let lapse = |it: &mut Subscriber| {
-            if it.spec.lease == Lease::Held && now >= it.spec.expires {
-                it.spec.lease = Lease::Lapsed;
-                it.spec.generation += 1;
-            }
-        };
-        self.0.subscribers.update(&stored.name, lapse).await?;
-        tracing::info!(subscriber = %stored.name, "the lease has lapsed");
-        Ok(Some(Outcome::Settled))
-    }
-
-    /// What was acknowledged of the copy is turned into where that is in the source.
-    async fn give_up_copy(&self, name: &str) -> Result<Stored<Subscriber>, Failure> {
-        let give_up = |it: &mut Subscriber| {
-            let Subscriber { spec, status } = it;
-            if spec.lease != Lease::Lapsed {
-                return;
-            }
-            spec.lease = Lease::Expired;
-            spec.generation += 1;
-            if let Some(resume) = status.marks.resume(&spec.acknowledged) {
-                spec.cursor.clone_from(resume);
-                spec.start = Start::Earliest;
-            }
-            spec.acknowledged.clear();
-            status.trimmed.clear();
-            status.marks = Marks::default();
-            status.overlagging = false;
-            status.notice = Some("the lease lapsed, and the copy is gone; a renewal goes on where the subscriber was".to_owned());
-        };
-        tracing::info!(subscriber = name, "the copy of a lapsed lease is dropped");
-        Ok(self.0.subscribers.update(name, give_up).await?)
-    }
-
-    /// Keeps where the subscriber was, and nothing else of it, for the configured time.
-    async fn expire(&self, stored: &Stored<Subscriber>) -> Result<Outcome, Failure> {
-        let end = stored.resource.spec.expires + self.0.kept_after_lapse() + self.0.position_kept();
-        if self.0.now() >= end {
-            self.0.subscribers.mark_deleting(&stored.name).await?;
-            return Ok(Outcome::Settled);
-        }
-        self.release(stored).await?;
-        let generation = stored.resource.spec.generation;
-        let succeed = |it: &mut Subscriber| it.status.condition.succeed(generation);
-        let stored = self.0.subscribers.update(&stored.name, succeed).await?;
-        Ok(Outcome::Again(self.until_next_end(&stored.resource)))
-    }
-
-    /// A copy that is made anew behind one that is gone says from where, and what the source does
-    /// not have any more.
-    async fn resume(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
-        let stored = self.0.subscribers.require(name).await?;
-        let Subscriber { spec, status } = &stored.resource;
-        if !status.resuming || spec.lease != Lease::Held {
-            return Ok(());
-        }
-        let entry = self.entry(&stored.resource)?;
-        let source = entry.broker.describe_queue(&flow.spec.queue).await;
-        let source = source.map_err(|error| queue::failure(&error))?;
-        let lost = spec.cursor.iter().map(|(partition, next)| {
-            let earliest = source
-                .partitions
-                .get(partition)
-                .map(|(earliest, _)| *earliest);
-            earliest.unwrap_or_default().saturating_sub(*next)
-        });
-        let lost: u64 = lost.sum();
-        let from = match spec.cursor.is_empty() {
-            true => "from its beginning".to_owned(),
-            false => format!("from {} of the flow", format_positions(&spec.cursor)),
-        };
-        let notice = match lost {
-            0 => format!("the lease had lapsed and the copy was gone; a new one goes on {from}"),
-            lost => format!(
-                "the lease had lapsed and the copy was gone; a new one goes on {from}, and {lost} events from there on are gone"
-            ),
-        };
-        tracing::warn!(subscriber = name, notice, "resumed");
-        let note = |it: &mut Subscriber| {
-            it.status.resuming = false;
-            it.status.notice = Some(notice.clone());
-        };
-        self.0.subscribers.update(name, note).await?;
-        Ok(())
-    }
-
-    /// Notes how far the copy goes into its source. What the leg has stored is asked for first: all
-    /// of that is in the copy by the time its end is looked at.
-    async fn mark(&self, name: &str) -> Result<(), Failure> {
-        let stored = self.0.subscribers.require(name).await?;
-        let subscriber = &stored.resource;
-        let leg = self
-            .0
-            .copy_status(&stored)
-            .filter(|leg| !leg.stored.is_empty());
-        let Some(leg) = leg.filter(|_| subscriber.spec.mode == Mode::Copy) else {
-            return Ok(());
-        };
-        let entry = self.entry(subscriber)?;
-        let queue = entry.subscriber_queue(subscriber)?;
-        let found = entry.broker.describe_queue(&queue).await;
-        let found = found.map_err(|error| queue::failure(&error))?;
-        let ends = found.partitions.iter();
-        let mark = Mark {
-            source: leg.stored.into_iter().collect(),
-            copy: ends
-                .map(|(partition, (_, latest))| (*partition, *latest))
-                .collect(),
-        };
-        let note = |it: &mut Subscriber| it.status.marks.add(mark.clone(), &it.spec.acknowledged);
-        self.0.subscribers.update(name, note).await?;
-        Ok(())
     }
 
     fn until_next_end(&self, subscriber: &Subscriber) -> Duration {
@@ -304,82 +176,6 @@ impl SubscriberReconciler {
         limited.map_err(|error| queue::failure(&error))?;
         let note = |it: &mut Subscriber| it.status.quota = wanted;
         self.0.subscribers.update(name, note).await?;
-        Ok(())
-    }
-
-    /// What becomes of a copy whose subscriber has not fetched more of it than it may. Its renewals
-    /// tell how far it is, so that this is looked at with each.
-    async fn judge_lag(&self, name: &str, flow: &Flow) -> Result<Judged, Failure> {
-        let stored = self.0.subscribers.require(name).await?;
-        let subscriber = &stored.resource;
-        let quality = quality(subscriber, flow);
-        let limit = limited(quality.max_lag).filter(|_| subscriber.spec.mode == Mode::Copy);
-        let overlagging = subscriber.status.overlagging;
-        let Some(limit) = limit else {
-            if overlagging {
-                self.note_overlag(name, None).await?;
-            }
-            return Ok(Judged::Kept);
-        };
-        let unread = self.unread(subscriber).await?;
-        match quality.overlag.unwrap_or_default() {
-            Overlag::Drop if unread > limit => {
-                let notice = format!(
-                    "the copy was dropped: {unread} events of it were not fetched, and max-lag is {limit}"
-                );
-                self.drop_copy(name, notice).await?;
-                return Ok(Judged::Dropped);
-            }
-            Overlag::Pause if unread > limit && !overlagging => {
-                let notice = format!(
-                    "the copy gets no more events until it has caught up: {unread} were not fetched, and max-lag is {limit}"
-                );
-                self.note_overlag(name, Some(notice)).await?;
-            }
-            _ if unread <= limit / 2 && overlagging => self.note_overlag(name, None).await?,
-            Overlag::Pause | Overlag::Drop => {}
-        }
-        Ok(Judged::Kept)
-    }
-
-    /// How many events of its copy a subscriber has not said to have.
-    async fn unread(&self, subscriber: &Subscriber) -> Result<u64, Failure> {
-        let entry = self.entry(subscriber)?;
-        let queue = entry.subscriber_queue(subscriber)?;
-        let found = entry.broker.describe_queue(&queue).await;
-        let found = found.map_err(|error| queue::failure(&error))?;
-        let acknowledged = &subscriber.spec.acknowledged;
-        let unread = found.partitions.iter().map(|(partition, range)| {
-            let (earliest, latest) = *range;
-            let next = acknowledged.get(partition).copied().unwrap_or(earliest);
-            latest.saturating_sub(next.max(earliest))
-        });
-        Ok(unread.sum())
-    }
-
-    async fn note_overlag(&self, name: &str, notice: Option<String>) -> Result<(), Failure> {
-        match &notice {
-            Some(notice) => tracing::warn!(subscriber = name, notice, "paused"),
-            None => tracing::info!(subscriber = name, "it has caught up with its copy"),
-        }
-        let note = |it: &mut Subscriber| {
-            it.status.overlagging = notice.is_some();
-            it.status.notice.clone_from(&notice);
-        };
-        self.0.subscribers.update(name, note).await?;
-        Ok(())
-    }
-
-    /// Ends the subscription as a revocation does.
-    async fn drop_copy(&self, name: &str, notice: String) -> Result<(), Failure> {
-        tracing::warn!(subscriber = name, notice, "dropped");
-        let end = |it: &mut Subscriber| {
-            it.spec.lease = Lease::Revoked;
-            it.spec.generation += 1;
-            it.status.overlagging = false;
-            it.status.notice = Some(notice.clone());
-        };
-        self.0.subscribers.update(name, end).await?;
         Ok(())
     }
 
@@ -518,13 +314,6 @@ impl SubscriberReconciler {
             Failure::refused(Code::Backend, text)
         })
     }
-}
-
-/// What became of a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Judged {
-    Kept,
-    Dropped,
 }
 
 /// What holds for a subscriber of the flow.

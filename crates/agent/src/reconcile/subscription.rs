@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use eson_processor::proto;
 use eson_protocol::text::{parse_positions, parse_size, parse_start};
-use eson_protocol::{Code, Mode, Name, Positions, RemoteSubscribe, Start};
+use eson_protocol::{Code, Mode, Name, Positions, RemoteSubscribe, Right, Start};
 
 use super::{Outcome, Reconciler, delivering, on_gap, report, start};
+use crate::authority::{Caller, lost_right};
 use crate::origin;
 use crate::participant::Participant;
 use crate::remote::{self, Copy};
@@ -82,12 +83,16 @@ impl SubscriptionReconciler {
         let Some(local) = self.local_flow(spec).await? else {
             return Ok(Outcome::Settled);
         };
-        self.run_bridge(stored, &held.copy, &local, circle.is_some())
+        let halted = match circle {
+            Some(circle) => Some(circle),
+            None => self.denied(spec, &local).await?,
+        };
+        self.run_bridge(stored, &held.copy, &local, halted.is_some())
             .await?;
         if let Some(waiting) = self.wait_for_bridge(stored)? {
             return Ok(waiting);
         }
-        self.succeed(stored, Some(&held.copy), circle).await?;
+        self.succeed(stored, Some(&held.copy), halted).await?;
         Ok(Outcome::Again(
             held.renew_at.saturating_duration_since(Instant::now()),
         ))
@@ -169,6 +174,18 @@ impl SubscriptionReconciler {
         Ok(Some(format!(
             "{text}; this is the newest subscription of the circle, and goes on when another one of it is ended"
         )))
+    }
+
+    /// Why the bridge may not write, if its owner has lost the right to.
+    async fn denied(
+        &self,
+        spec: &SubscriptionSpec,
+        local: &Flow,
+    ) -> Result<Option<String>, Failure> {
+        let owner = Caller::participant(spec.owner.clone());
+        let rights = self.participant.rights_on_flow(&owner, local).await?;
+        let denied = !rights.include(Right::Write);
+        Ok(denied.then(|| lost_right(&spec.owner, Right::Write, &spec.local)))
     }
 
     async fn ensure_local(&self, spec: &SubscriptionSpec, copy: &Copy) -> Result<(), Failure> {
@@ -274,13 +291,13 @@ impl SubscriptionReconciler {
         &self,
         stored: &Stored<Subscription>,
         copy: Option<&Copy>,
-        circle: Option<String>,
+        halted: Option<String>,
     ) -> Result<(), Failure> {
         let spec = &stored.resource.spec;
         let change = |it: &mut Subscription| {
-            it.status.circle.clone_from(&circle);
+            it.status.halted.clone_from(&halted);
             it.status.state = match spec.activity {
-                _ if circle.is_some() => SubscriptionState::Paused,
+                _ if halted.is_some() => SubscriptionState::Paused,
                 Activity::Running => SubscriptionState::Active,
                 Activity::Paused => SubscriptionState::Paused,
                 Activity::Stopped => SubscriptionState::Stopped,

@@ -94,6 +94,32 @@ impl Flow {
     }
 }
 
+#[cfg(test)]
+impl FlowSpec {
+    /// A private flow of alice's at the broker `main`, for tests.
+    pub(crate) fn named(name: &str) -> Self {
+        let name = Name::parse(name).expect("a name");
+        Self {
+            namespace: name.parent().expect("a namespace"),
+            queue: name.to_string(),
+            name,
+            owner: Principal::parse("alice@example").expect("a principal"),
+            broker: "main".to_owned(),
+            adopted: false,
+            partitions: None,
+            retention: None,
+            access: Access::Private,
+            content_type: None,
+            schema: None,
+            modes: copies_only(),
+            history: None,
+            quality: Quality::default(),
+            activity: Activity::Running,
+            generation: 1,
+        }
+    }
+}
+
 impl Resource for Flow {
     const KIND: Kind = Kind::Flow;
 }

@@ -1,5 +1,6 @@
 //! Subscribers: theirs, to our flows.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use eson_protocol::{DeliveryOptions, Mode, Name, Positions, Principal, Start};
@@ -193,6 +194,16 @@ impl Subscriber {
         let label = copy.first_label();
         let flow = copy.parent().filter(|_| label.starts_with(COPY_PREFIX))?;
         Some(format!("{flow} {label}"))
+    }
+
+    /// How many events of a queue, which has these ranges, the subscriber has not said to have.
+    #[must_use]
+    pub(crate) fn unread(&self, ranges: &BTreeMap<u32, (u64, u64)>) -> u64 {
+        let unread = ranges.iter().map(|(partition, (earliest, latest))| {
+            let next = self.spec.acknowledged.get(partition).unwrap_or(earliest);
+            latest.saturating_sub(*next.max(earliest))
+        });
+        unread.sum()
     }
 
     /// The copy's records in each view.

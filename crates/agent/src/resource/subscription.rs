@@ -73,9 +73,10 @@ pub(crate) struct SubscriptionStatus {
     /// What the publisher has granted.
     #[serde(default)]
     pub terms: Terms,
-    /// Why no events move although they are to: it is the newest of a circle.
+    /// Why no events move although they are to: it is the newest of a circle, or its owner may not
+    /// write the flow any more.
     #[serde(default)]
-    pub circle: Option<String>,
+    pub halted: Option<String>,
 }
 
 /// What a publisher has granted, in its own words.
