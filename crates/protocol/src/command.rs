@@ -275,6 +275,8 @@ pub enum EventFormat {
     /// A CloudEvent in JSON.
     #[default]
     CloudEvents,
+    /// A CloudEvent in Protobuf, in base64.
+    Protobuf,
     /// Everything a broker stores, in JSON.
     Record,
 }

@@ -94,7 +94,11 @@ fn on_gap() -> impl Strategy<Value = OnGap> + Clone {
 }
 
 fn format() -> impl Strategy<Value = EventFormat> + Clone {
-    select(vec![EventFormat::CloudEvents, EventFormat::Record])
+    select(vec![
+        EventFormat::CloudEvents,
+        EventFormat::Protobuf,
+        EventFormat::Record,
+    ])
 }
 
 fn principal() -> impl Strategy<Value = Principal> + Clone {
