@@ -83,7 +83,15 @@ impl CloudEvent {
     /// [`EventError`] where it says that it is one, by `content-type` or a header of a required
     /// attribute, and is not valid.
     pub fn from_record(record: &Record) -> Result<Option<Self>, EventError> {
-        binding::read(record).map(|found| found.map(|(event, _)| event))
+        Self::read_record(record).map(|found| found.map(|(event, _)| event))
+    }
+
+    /// As [`CloudEvent::from_record`], and says in which mode the record holds the event.
+    ///
+    /// # Errors
+    /// As [`CloudEvent::from_record`].
+    pub fn read_record(record: &Record) -> Result<Option<(Self, ContentMode)>, EventError> {
+        binding::read(record)
     }
 
     /// The record that holds the event. Its key is the extension `partitionkey`; its offset is 0,
