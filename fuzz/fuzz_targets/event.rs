@@ -2,14 +2,22 @@
 #![no_main]
 
 use bytes::Bytes;
-use eson_protocol::event::{decode, encode};
+use eson_protocol::event::{CloudEvent, decode, encode};
 use eson_protocol::{EventFormat, Header, Name, Record};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {
     let line = Bytes::copy_from_slice(octets);
     let flow = Name::parse("a.example").expect("a name");
-    for format in [EventFormat::Record, EventFormat::CloudEvents] {
+    if let Ok(event) = CloudEvent::from_protobuf(&line) {
+        let again = CloudEvent::from_protobuf(&event.to_protobuf()).expect("our own message");
+        assert_eq!(again.data(), event.data());
+    }
+    for format in [
+        EventFormat::Record,
+        EventFormat::CloudEvents,
+        EventFormat::Protobuf,
+    ] {
         if let Ok(written) = decode(format, &line) {
             let shown = encode(EventFormat::Record, &flow, 0, &written.record);
             let again = decode(EventFormat::Record, &Bytes::from(shown)).expect("our own line");
@@ -21,6 +29,8 @@ fuzz_target!(|octets: &[u8]| {
 });
 
 fn assert_shown(flow: &Name, record: &Record) {
+    let shown = encode(EventFormat::Protobuf, flow, 7, record);
+    decode(EventFormat::Protobuf, &Bytes::from(shown)).expect("our own line");
     let shown = encode(EventFormat::CloudEvents, flow, 7, record);
     assert!(!shown.contains(['\r', '\n']));
     let read = decode(EventFormat::CloudEvents, &Bytes::from(shown)).expect("our own line");

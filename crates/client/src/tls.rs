@@ -67,7 +67,7 @@ impl TlsRoots {
     ///
     /// # Errors
     /// What the handshake met; authorities that can't be read are `InvalidInput`.
-    pub(crate) async fn handshake(
+    pub async fn handshake(
         &self,
         name: &TlsName,
         stream: TcpStream,

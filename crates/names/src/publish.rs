@@ -1,7 +1,7 @@
 //! Which records a flow and a namespace have: the draft's section on resolution, DNS-SD
 //! (RFC 6763) and what the proof of concept asks for.
 
-use eson_protocol::{BrokerKind, Name};
+use eson_protocol::{BrokerKind, Name, PayloadAttributes};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Record, RecordData, absolute};
@@ -65,10 +65,9 @@ pub struct QueueRecords {
     pub tls: bool,
     /// The queue's name at the broker.
     pub queue: String,
-    /// The media type of the events.
-    pub content_type: Option<String>,
-    /// Where the schema of the events is.
-    pub schema: Option<String>,
+    /// What the events' content is.
+    #[serde(flatten)]
+    pub payload: PayloadAttributes,
 }
 
 /// What FNS publishes of a namespace.
@@ -208,13 +207,8 @@ impl QueueRecords {
             strings.push("tls".to_owned());
         }
         strings.push(format!("queue={}", self.queue));
-        let optional = [
-            ("content-type", &self.content_type),
-            ("schema", &self.schema),
-        ];
-        for (key, value) in optional {
-            strings.extend(value.iter().map(|value| format!("{key}={value}")));
-        }
+        let payload = self.payload.pairs();
+        strings.extend(payload.map(|(key, value)| format!("{key}={value}")));
         checked_text(strings, flow)
     }
 }
@@ -305,8 +299,11 @@ mod tests {
                 kind: BrokerKind::Kafka,
                 tls: true,
                 queue: "notifications.calendar.people.syndeno.com".to_owned(),
-                content_type: Some("application/json; charset=utf-8".to_owned()),
-                schema: Some("https://schemas.syndeno.com/n.json".to_owned()),
+                payload: PayloadAttributes {
+                    content_type: Some("application/json; charset=utf-8".to_owned()),
+                    schema: Some("https://schemas.syndeno.com/n.json".to_owned()),
+                    ..PayloadAttributes::default()
+                },
             }),
             owner: "test-1".to_owned(),
             listed: true,
@@ -382,8 +379,9 @@ mod tests {
         };
         assert!(matches!(nobody.records(), Err(RecordError::BadOwner(_))));
         let mut long = invoices();
-        let schema = Some("s".repeat(249));
-        long.queue = long.queue.map(|queue| QueueRecords { schema, ..queue });
+        if let Some(queue) = &mut long.queue {
+            queue.payload.schema = Some("s".repeat(249));
+        }
         assert!(matches!(
             long.records(),
             Err(RecordError::TooLong { attribute, length: 256, .. }) if attribute == "schema"

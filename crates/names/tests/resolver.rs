@@ -8,7 +8,7 @@ use eson_names::{
     FlowRecords, HostRecords, NamespaceRecords, QueueRecords, Record, RecordData, Registrar,
     ResolveErrorKind, Resolver, ResolverConfig, Security, Step, StubZone, Target, Trace,
 };
-use eson_protocol::{BrokerKind, Name};
+use eson_protocol::{BrokerKind, Name, PayloadAttributes};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -56,8 +56,12 @@ fn arrivals() -> FlowRecords {
             kind: BrokerKind::Kafka,
             tls: false,
             queue: "arrivals_v1".to_owned(),
-            content_type: Some("application/json; charset=utf-8".to_owned()),
-            schema: Some("https://orange.example/arrivals.json".to_owned()),
+            payload: PayloadAttributes {
+                content_type: Some("application/json; charset=utf-8".to_owned()),
+                schema: Some("https://orange.example/arrivals.json".to_owned()),
+                schema_digest: Some(format!("sha256:{}", "0".repeat(64))),
+                schema_registry: Some("https://registry.orange.example".to_owned()),
+            },
         }),
         owner: "orange-1".to_owned(),
         listed: true,
@@ -145,8 +149,7 @@ async fn everything_that_is_published_is_found() {
     assert_eq!((queue.kind, queue.tls), (published.kind, published.tls));
     assert_eq!(queue.servers, published.servers);
     assert_eq!(queue.queue, "arrivals_v1");
-    assert_eq!(queue.content_type, published.content_type);
-    assert_eq!(queue.schema, published.schema);
+    assert_eq!(queue.payload, published.payload);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryOptions, Mode, Name, Positions, Principal, QualityOptions};
+use crate::{DeliveryOptions, Mode, Name, PayloadAttributes, Positions, Principal, QualityOptions};
 
 /// What a client asks (draft figure 5, `docs/fnap.md`). `Debug` and `Display` show it as a line,
 /// without an initial response and without the id of a subscription.
@@ -170,10 +170,8 @@ pub struct FlowOptions {
     pub retention: Option<u64>,
     /// Who may subscribe without a grant.
     pub access: Option<Access>,
-    /// The media type of the events.
-    pub content_type: Option<String>,
-    /// Where the schema of the events is.
-    pub schema: Option<String>,
+    /// What the events' content is. An empty text takes an attribute away.
+    pub payload: PayloadAttributes,
     /// How subscribers may be served, at least one way.
     pub modes: Option<Vec<Mode>>,
     /// How far back a subscriber may begin, in milliseconds; [`u64::MAX`] is as far as events are
@@ -275,6 +273,8 @@ pub enum EventFormat {
     /// A CloudEvent in JSON.
     #[default]
     CloudEvents,
+    /// A CloudEvent in Protobuf, in base64.
+    Protobuf,
     /// Everything a broker stores, in JSON.
     Record,
 }

@@ -3,7 +3,10 @@
 use std::str::FromStr;
 
 use crate::text::{format_duration, parse_duration};
-use crate::{Access, BrokerKind, Connection, DataLine, Name, Secret, Server, TransportSecurity};
+use crate::{
+    Access, BrokerKind, Connection, DataLine, Name, PayloadAttributes, Secret, Server,
+    TransportSecurity,
+};
 
 /// Where a flow is and how to read it: the broker-agnostic keys of `docs/fnap.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +17,8 @@ pub struct FlowAttributes {
     pub connection: Connection,
     /// `partitions=`.
     pub partitions: Option<u32>,
-    /// `content-type=`: the media type of the events.
-    pub content_type: Option<String>,
-    /// `schema=`: where the schema of the events is.
-    pub schema: Option<String>,
+    /// `content-type=`, `schema=`, `schema-digest=` and `schema-registry=`.
+    pub payload: PayloadAttributes,
     /// `access=`.
     pub access: Option<Access>,
     /// `sasl=`, `username=` and `password=`, where a credential was made.
@@ -65,8 +66,7 @@ impl FlowAttributes {
             flow,
             connection,
             partitions: None,
-            content_type: None,
-            schema: None,
+            payload: PayloadAttributes::default(),
             access: None,
             credential: None,
             expires: None,
@@ -86,8 +86,7 @@ impl FlowAttributes {
         let tls = connection.security == TransportSecurity::Tls;
         lines.push("tls", tls.then_some("yes"));
         lines.push("partitions", self.partitions);
-        lines.push("content-type", self.content_type.as_ref());
-        lines.push("schema", self.schema.as_ref());
+        lines.0.extend(self.payload.lines());
         lines.push("access", self.access.map(Access::as_str));
         if let Some(credential) = &self.credential {
             lines.push("sasl", Some(&credential.mechanism));
@@ -110,8 +109,7 @@ impl FlowAttributes {
             flow: keys.required("flow")?,
             connection: connection(keys)?,
             partitions: keys.parsed("partitions")?,
-            content_type: keys.text("content-type"),
-            schema: keys.text("schema"),
+            payload: PayloadAttributes::read(|key| keys.text(key)),
             access: keys.parsed("access")?,
             credential: credential(keys),
             expires: keys.duration("expires")?,
@@ -228,8 +226,11 @@ mod tests {
                 security: TransportSecurity::Tls,
             },
             partitions: Some(4),
-            content_type: Some("application/cloudevents+json".to_owned()),
-            schema: Some("https://orange.example/schema?v=1".to_owned()),
+            payload: PayloadAttributes {
+                content_type: Some("application/cloudevents+json".to_owned()),
+                schema: Some("https://orange.example/schema?v=1".to_owned()),
+                ..PayloadAttributes::default()
+            },
             access: Some(Access::Approval),
             credential: Some(FlowCredential {
                 mechanism: "SCRAM-SHA-256".to_owned(),

@@ -11,6 +11,7 @@ mod delivery;
 pub mod event;
 mod flow_attributes;
 mod name;
+mod payload;
 mod principal;
 mod quality;
 mod record;
@@ -30,6 +31,7 @@ pub use command::{
 pub use delivery::{Delivery, DeliveryOptions, Mode};
 pub use flow_attributes::{AttributesError, FlowAttributes, FlowCredential};
 pub use name::{Name, NameError};
+pub use payload::PayloadAttributes;
 pub use principal::{Principal, PrincipalError};
 pub use quality::{Limit, Overlag, QualityOptions};
 pub use record::{Header, Positions, Record};

@@ -64,9 +64,9 @@ fn attributes_are_headers_and_data_is_the_value() {
 fn round_trips_through_a_record() {
     for rest in [
         r#""#,
-        r#","data":null"#,
-        r#","data":"text in JSON""#,
-        r#","data":12345678901234567890.123"#,
+        r#","datacontenttype":"application/json","data":null"#,
+        r#","datacontenttype":"text/json","data":"text in JSON""#,
+        r#","datacontenttype":"a/b+json; v=1","data":12345678901234567890.123"#,
         r#","data_base64":"AP8=""#,
         r#","data_base64":"""#,
         r#","datacontenttype":"text/plain; charset=utf-8","data":"a\"b\u0001é""#,
@@ -74,7 +74,7 @@ fn round_trips_through_a_record() {
         r#","datacontenttype":"application/protobuf","data_base64":"CgA=""#,
         r#","datacontenttype":"application/cloudevents+json; charset=utf-8","data_base64":"CgA=""#,
         r#","time":"2026-01-31T12:00:00.123+01:00","subject":"a b","dataschema":"https://a.example/s""#,
-        r#","partitionkey":"k","data":1"#,
+        r#","partitionkey":"k","datacontenttype":"application/json","data":1"#,
     ] {
         let line = format!("{{{BASE}{rest}}}");
         let read = decoded(&line).expect("a CloudEvent");
@@ -126,6 +126,8 @@ fn what_is_wrong_is_named() {
             r#","x":1.5"#,
             value("x", "a string, a truth value or an integer of 32 bits"),
         ),
+        (r#","subject":7"#, value("subject", "a text")),
+        (r#","dataschema":"%zz""#, value("dataschema", "a URI")),
         (r#","data":1,"data_base64":"""#, EventError::TwoContents),
     ] {
         assert_eq!(decoded(&format!("{{{BASE}{rest}}}")), Err(error), "{rest}");

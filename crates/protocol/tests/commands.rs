@@ -3,9 +3,9 @@
 use eson_protocol::text::{CommandError, SyntaxError, format_command, parse_command, usage};
 use eson_protocol::{
     Access, Command, ComponentKind, Delivery, DeliveryOptions, EventFormat, FlowOptions, Limit,
-    Mode, Name, NamespaceOptions, OnGap, Overlag, Positions, Principal, ProcessorOptions,
-    ProcessorType, QualityOptions, ReadOptions, RemoteSubscribe, Right, Start, StorePosition,
-    SubscribeOptions,
+    Mode, Name, NamespaceOptions, OnGap, Overlag, PayloadAttributes, Positions, Principal,
+    ProcessorOptions, ProcessorType, QualityOptions, ReadOptions, RemoteSubscribe, Right, Start,
+    StorePosition, SubscribeOptions,
 };
 
 fn name(text: &str) -> Name {
@@ -103,8 +103,12 @@ fn flows() {
         partitions: Some(4),
         retention: Some(7 * 86_400_000),
         access: Some(Access::Approval),
-        content_type: Some("text/plain; charset=\"utf-8\"".to_owned()),
-        schema: Some("https://a.example/s?v=1".to_owned()),
+        payload: PayloadAttributes {
+            content_type: Some("text/plain; charset=\"utf-8\"".to_owned()),
+            schema: Some("https://a.example/s?v=1".to_owned()),
+            schema_digest: Some("sha256:00".to_owned()),
+            schema_registry: Some("https://r.example".to_owned()),
+        },
         modes: Some(vec![Mode::Copy, Mode::Direct]),
         history: Some(86_400_000),
         quality: Box::new(QualityOptions {
@@ -120,7 +124,7 @@ fn flows() {
         concat!(
             "CREATE FLOW a.example broker=main queue=orders_v1 partitions=4 retention=7d ",
             r#"access=approval content-type="text/plain; charset=\"utf-8\"" "#,
-            "schema=https://a.example/s?v=1 modes=copy,direct history=1d ",
+            "schema=https://a.example/s?v=1 schema-digest=sha256:00 schema-registry=https://r.example modes=copy,direct history=1d ",
             "events-rate=1000 bytes-rate=1MiB copy-retention=none copy-bytes=default ",
             "max-lag=100 overlag=drop",
         ),
@@ -128,7 +132,10 @@ fn flows() {
     );
     let forever = FlowOptions {
         retention: Some(u64::MAX),
-        schema: Some(String::new()),
+        payload: PayloadAttributes {
+            schema: Some(String::new()),
+            ..PayloadAttributes::default()
+        },
         ..FlowOptions::default()
     };
     let update = Command::UpdateFlow(flow(), forever);

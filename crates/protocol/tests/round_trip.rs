@@ -2,14 +2,18 @@
 
 mod generate;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use eson_protocol::event::{WrittenEvent, decode, encode};
+use eson_protocol::event::{
+    Attribute, CloudEvent, ContentMode, Value, WrittenEvent, decode, encode,
+};
 use eson_protocol::session::{ClientEvent, ClientSession, Limits, ServerEvent, ServerSession};
 use eson_protocol::text::{format_command, parse_command, parse_data_line, parse_status};
 use eson_protocol::{
     Command, EventFormat, FlowUri, Header, Name, Principal, Record, Reply, Status,
 };
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
@@ -57,6 +61,27 @@ proptest! {
         prop_assert_eq!(on_one_line(written_again), on_one_line(written));
     }
 
+    /// The three forms hold the same event: its attributes' texts, whether it has content, and the
+    /// content's octets. Between JSON and Protobuf the types of extensions stay too.
+    #[test]
+    fn cloud_events_in_every_form(event in cloud_event()) {
+        let protobuf = CloudEvent::from_protobuf(&event.to_protobuf()).expect("valid");
+        prop_assert_eq!(meaning(&protobuf), meaning(&event));
+        let types = |event: &CloudEvent| {
+            let mut attributes = event.attributes().to_vec();
+            attributes.sort_by(|a, b| a.name().cmp(b.name()));
+            attributes
+        };
+        prop_assert_eq!(types(&protobuf), types(&event));
+        let json = CloudEvent::from_json(&Bytes::from(event.to_json())).expect("valid");
+        prop_assert_eq!(meaning(&json), meaning(&event));
+        for mode in [ContentMode::Binary, ContentMode::Json, ContentMode::Protobuf] {
+            let record = event.clone().into_record(mode);
+            let read = CloudEvent::from_record(&record).expect("valid").expect("an event");
+            prop_assert_eq!(meaning(&read), meaning(&event));
+        }
+    }
+
     #[test]
     fn nothing_panics(text in any::<String>(), octets in vec(any::<u8>(), 0..200)) {
         let _ = parse_command(&text);
@@ -68,6 +93,8 @@ proptest! {
         let octets = Bytes::from(octets);
         let _ = decode(EventFormat::Record, &octets);
         let _ = decode(EventFormat::CloudEvents, &octets);
+        let _ = decode(EventFormat::Protobuf, &octets);
+        let _ = CloudEvent::from_protobuf(&octets);
     }
 
     /// A command that is read from any text can be written, and then means the same.
@@ -147,6 +174,58 @@ fn record() -> impl Strategy<Value = Record> {
             value,
             headers,
         })
+}
+
+/// What all forms of an event agree on, in one order.
+fn meaning(event: &CloudEvent) -> (BTreeMap<String, String>, Option<Bytes>) {
+    let text = |it: &Attribute| (it.name().to_owned(), it.value().text().into_owned());
+    let attributes = event.attributes().iter().map(text).collect();
+    (attributes, event.data().cloned())
+}
+
+fn cloud_event() -> impl Strategy<Value = CloudEvent> {
+    let extension = prop_oneof![
+        any::<bool>().prop_map(Value::Boolean),
+        any::<i32>().prop_map(Value::Integer),
+        "[ -~é]{0,8}".prop_map(Value::String),
+        vec(any::<u8>(), 0..8).prop_map(|octets| Value::Binary(Bytes::from(octets))),
+        Just(Value::Uri("urn:x".to_owned())),
+        Just(Value::UriReference("/x?y#z".to_owned())),
+        Just(Value::Timestamp(
+            "2026-01-31T12:00:00.000000001Z".to_owned()
+        )),
+    ];
+    // In front of the name, so that no attribute of the specification is among them.
+    let extensions = btree_map("[a-z0-9]{1,6}", extension, 0..4);
+    let content = prop_oneof![
+        Just((None, None)),
+        octets().prop_map(|data| (Some("application/octet-stream"), Some(data))),
+        octets().prop_map(|data| (Some("application/protobuf"), Some(data))),
+        "\\PC{0,16}".prop_map(|text| (Some("text/plain"), Some(Bytes::from(text)))),
+        any::<i64>().prop_map(|n| (Some("a/b+json"), Some(Bytes::from(n.to_string())))),
+    ];
+    let schema = of(Just("type.googleapis.com/orders.v1.Order"));
+    (extensions, content, schema).prop_map(|(extensions, (media_type, data), schema)| {
+        let text = |name: &str, text: &str| match name {
+            "source" => (name.to_owned(), Value::UriReference(text.to_owned())),
+            "dataschema" => (name.to_owned(), Value::Uri(text.to_owned())),
+            _ => (name.to_owned(), Value::String(text.to_owned())),
+        };
+        let required = ["specversion", "id", "source", "type"].map(|name| text(name, "1.0"));
+        let optional = [
+            media_type.map(|it| text("datacontenttype", it)),
+            schema.map(|it| text("dataschema", it)),
+        ];
+        let extensions = extensions
+            .into_iter()
+            .map(|(name, it)| (format!("x{name}"), it));
+        let all = required.into_iter().chain(optional.into_iter().flatten());
+        let attributes = all
+            .chain(extensions)
+            .map(|(name, value)| Attribute::new(name, value));
+        let attributes = attributes.collect::<Result<_, _>>().expect("attributes");
+        CloudEvent::new(attributes, data).expect("an event")
+    })
 }
 
 /// A record that looks like a CloudEvent in binary mode, and mostly is one.

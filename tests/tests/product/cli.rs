@@ -176,7 +176,7 @@ fn events_are_written_and_read(ground: Ground) {
     let events: String = (1..=20)
         .map(|id| {
             format!(
-                "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/test\",\"type\":\"example.test\",\"data\":{{\"n\":{id}}}}}\n"
+                "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/test\",\"type\":\"example.test\",\"datacontenttype\":\"application/json\",\"data\":{{\"n\":{id}}}}}\n"
             )
         })
         .collect();

@@ -6,6 +6,7 @@ mod bad_days;
 mod bad_input;
 mod circles;
 mod cli;
+mod contracts;
 mod crowds;
 mod events;
 mod processors;

@@ -5,8 +5,9 @@ use eson_protocol::{Access, Code, DataLine, FlowOptions, Mode, Name, Reply, Righ
 
 use super::lines::{attribute, attributes, optional};
 use super::subscribe_remote::queue_lines;
-use super::{Answer, Request, wait};
+use super::{Answer, Request, payload, wait};
 use crate::authority::Role;
+use crate::participant::Pinned;
 use crate::resource::{
     Activity, COPY_PREFIX, Flow, FlowSpec, FlowStatus, NamespaceSpec, Quality, copies_only, limited,
 };
@@ -43,6 +44,7 @@ impl Request<'_> {
         if let Some(queue) = &options.queue {
             entry.check_adoption(queue)?;
         }
+        let payload = self.new_payload(name, options.payload).await?;
         let queue = options.queue.unwrap_or_else(|| entry.queue_name(name));
         let default = entry.default_partitions();
         let partitions = (!adopted).then(|| options.partitions.unwrap_or(default));
@@ -58,8 +60,7 @@ impl Request<'_> {
             partitions,
             retention: options.retention,
             access: options.access.unwrap_or_default(),
-            content_type: options.content_type,
-            schema: options.schema,
+            payload,
             modes: options.modes.unwrap_or_else(copies_only),
             history: limited(options.history),
             quality,
@@ -132,8 +133,7 @@ impl Request<'_> {
             && spec.partitions == wanted.partitions
             && spec.retention == wanted.retention
             && spec.access == wanted.access
-            && spec.content_type == wanted.content_type
-            && spec.schema == wanted.schema
+            && spec.payload == wanted.payload
             && spec.modes == wanted.modes
             && spec.history == wanted.history
             && spec.quality == wanted.quality;
@@ -150,18 +150,26 @@ impl Request<'_> {
             .authorized_flow(self.caller, Right::Admin, &name)
             .await?;
         check_update(&flow.resource.spec, &options)?;
+        let payload = payload::merged(&flow.resource.spec.payload, &options.payload);
+        let pinned = match payload == flow.resource.spec.payload {
+            true => Pinned::unchanged(payload),
+            false => self.participant.pinned(payload).await?,
+        };
         let mut wanted = flow.resource.spec.clone();
         apply(&mut wanted, &options);
         check_policy(&wanted)?;
         let change = |flow: &mut Flow| {
             let before = flow.spec.clone();
             apply(&mut flow.spec, &options);
+            flow.spec.payload.clone_from(&pinned.payload);
             if flow.spec != before {
                 flow.spec.generation += 1;
                 flow.status.condition.failure = None;
             }
         };
-        let answer = self.change_flow(&name, change).await?;
+        let answer = self.change_flow(&name, change).await;
+        self.participant.keep_schema(&name, &pinned).await?;
+        let answer = answer?;
         // Whom the flow's access or modes let in no longer.
         self.participant.revoke_unentitled(&name).await?;
         Ok(answer)
@@ -196,8 +204,7 @@ impl Request<'_> {
         lines.extend(servers.iter().map(|server| attribute("server", server)));
         lines.extend(entry.is_tls().then(|| attribute("tls", "yes")));
         lines.push(attribute("partitions", flow.resource.status.partitions));
-        lines.extend(optional("content-type", spec.content_type.as_ref()));
-        lines.extend(optional("schema", spec.schema.as_ref()));
+        lines.extend(spec.payload.lines());
         lines.push(attribute("access", access_word(spec.access)));
         lines.push(attribute("modes", modes_word(&spec.modes)));
         lines.extend(optional("history", spec.history.map(format_duration)));
@@ -348,12 +355,6 @@ fn apply(spec: &mut FlowSpec, options: &FlowOptions) {
     spec.partitions = options.partitions.or(spec.partitions);
     spec.retention = options.retention.or(spec.retention);
     spec.access = options.access.unwrap_or(spec.access);
-    if options.content_type.is_some() {
-        spec.content_type.clone_from(&options.content_type);
-    }
-    if options.schema.is_some() {
-        spec.schema.clone_from(&options.schema);
-    }
 }
 
 fn administrative(flow: &Stored<Flow>) -> Vec<DataLine> {

@@ -11,6 +11,7 @@ mod flow;
 mod grant;
 mod lines;
 mod namespace;
+mod payload;
 mod processor;
 mod processor_advice;
 mod processor_check;

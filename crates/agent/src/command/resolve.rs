@@ -3,7 +3,7 @@
 use eson_names::{QueueLocation, Resolution, Security, Trace};
 use eson_protocol::{Code, DataLine, Name, Reply, Status};
 
-use super::lines::{attribute, optional};
+use super::lines::attribute;
 use super::{Answer, Request};
 
 impl Request<'_> {
@@ -45,8 +45,7 @@ fn queue_lines(queue: &QueueLocation) -> Vec<DataLine> {
     let servers = queue.servers.iter();
     lines.extend(servers.map(|at| attribute("server", format!("{}:{}", at.host, at.port))));
     lines.extend(queue.tls.then(|| attribute("tls", "yes")));
-    lines.extend(optional("content-type", queue.content_type.as_ref()));
-    lines.extend(optional("schema", queue.schema.as_ref()));
+    lines.extend(queue.payload.lines());
     lines
 }
 

@@ -235,7 +235,7 @@ impl Request<'_> {
         if !self.attributes {
             return Ok(lines);
         }
-        lines.extend(self.copy_lines(copy, subscriber)?);
+        lines.extend(self.copy_lines(copy, subscriber).await?);
         let credential = self.participant.keys.credential(&subscriber.spec);
         lines.extend(credential_lines(&credential, password));
         let left = seconds_until(subscriber.spec.expires, self.participant.now());
@@ -270,7 +270,7 @@ impl Request<'_> {
     }
 
     /// Where a copy is, as DESCRIBE FLOW tells it.
-    pub(super) fn copy_lines(
+    pub(super) async fn copy_lines(
         &self,
         copy: &Name,
         subscriber: &Subscriber,
@@ -293,6 +293,10 @@ impl Request<'_> {
         );
         lines.extend(servers.tls.then(|| attribute("tls", "yes")));
         lines.push(attribute("partitions", subscriber.status.partitions));
+        let flow = subscriber.spec.flow.as_str();
+        if let Some(flow) = self.participant.flows.get(flow).await? {
+            lines.extend(flow.resource.spec.payload.lines());
+        }
         Ok(lines)
     }
 
@@ -317,7 +321,7 @@ impl Request<'_> {
             let notice = subscriber.resource.status.notice.as_deref();
             return Err(revoked(name, notice));
         }
-        self.copy_lines(name, &subscriber.resource).map(Some)
+        self.copy_lines(name, &subscriber.resource).await.map(Some)
     }
 
     /// What a reader over FNAP needs, too: which queue it is, and what it has.
@@ -326,7 +330,7 @@ impl Request<'_> {
         name: &Name,
         subscriber: &Subscriber,
     ) -> Result<Vec<DataLine>, Status> {
-        let mut lines = self.copy_lines(name, subscriber)?;
+        let mut lines = self.copy_lines(name, subscriber).await?;
         let entry = self
             .participant
             .brokers

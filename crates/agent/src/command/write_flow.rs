@@ -1,12 +1,14 @@
 //! WRITE FLOW and GET POSITIONS: events from a session into a queue.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eson_broker::{
     AppendTo, BrokerError, Chunk, LocalBroker, Partitioner, Payload, QueueWriter, WriterOptions,
 };
 use eson_protocol::event::WrittenEvent;
 use eson_protocol::{Name, Record, Reply, Right, Status, StorePosition};
+use eson_schema::Contract;
 
 use super::lines::attribute;
 use super::{Answer, Request};
@@ -21,6 +23,8 @@ const BUFFER: usize = 8 << 20;
 pub(crate) struct Writable<'a> {
     entry: &'a BrokerEntry,
     queue: String,
+    /// What events must be. What a processor copies was judged where it was written.
+    pub(crate) contract: Arc<Contract>,
 }
 
 impl Request<'_> {
@@ -44,7 +48,12 @@ impl Request<'_> {
             let queue = entry
                 .subscriber_queue(&subscriber)
                 .map_err(|failure| failure.to_status())?;
-            return Ok(Writable { entry, queue });
+            let contract = Arc::default();
+            return Ok(Writable {
+                entry,
+                queue,
+                contract,
+            });
         }
         let flow = self
             .participant
@@ -52,9 +61,14 @@ impl Request<'_> {
             .await?;
         let spec = flow.resource.spec;
         let entry = self.participant.brokers.require(&spec.broker)?;
+        let contract = match is_processor {
+            true => Arc::default(),
+            false => self.participant.contract(&spec).await?,
+        };
         Ok(Writable {
             entry,
             queue: spec.queue,
+            contract,
         })
     }
 

@@ -16,6 +16,7 @@ mod secret_file;
 mod service;
 mod users_file;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use eson_protocol::Name;
@@ -113,6 +114,18 @@ impl Config {
         };
         let found = self.peers.iter().filter(concerns).max_by_key(length);
         found.unwrap_or(&participant::STRANGER)
+    }
+
+    /// How we meet a host: as the participant whose domain it lies in; an address, as strangers.
+    #[must_use]
+    pub fn peer_at(&self, host: &str) -> &Peer {
+        match Name::parse(host) {
+            Ok(name) if host.parse::<IpAddr>().is_err() => self.peer(&name),
+            _ => {
+                let everybody = self.peers.iter().find(|peer| peer.domain.is_none());
+                everybody.unwrap_or(&participant::STRANGER)
+            }
+        }
     }
 
     /// The namespace that `name` lies in: the longest that is hosted here.

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod component;
+mod contracts;
 mod open;
 mod peers;
 mod processors;
@@ -20,6 +21,7 @@ use eson_names::{Registrar, Resolver};
 use eson_protocol::{Name, Status};
 
 pub(crate) use brokers::{BrokerEntry, Brokers};
+pub(crate) use contracts::{Contracts, Pinned};
 pub(crate) use open::OpenError;
 pub(crate) use open::PROCESSOR_USER;
 pub(crate) use peers::Peer;
@@ -27,7 +29,9 @@ pub(crate) use upstream::{Hop, Route};
 
 use crate::config::{Config, Limits};
 use crate::reconcile::{Controllers, FanOut};
-use crate::resource::{Flow, Grant, Lease, Namespace, Processor, Subscriber, Subscription};
+use crate::resource::{
+    Flow, Grant, Lease, Namespace, Processor, SchemaDocument, Subscriber, Subscription,
+};
 use crate::runtime::Runtime;
 use crate::secrets::SubscriberKeys;
 use crate::store::{Resources, StoreError, Stored};
@@ -50,6 +54,10 @@ pub(crate) struct Participant {
     pub subscriptions: Resources<Subscription>,
     /// The processors that users run.
     pub processors: Resources<Processor>,
+    /// The documents of flows' schemas.
+    pub schemas: Resources<SchemaDocument>,
+    /// What flows' events must be, ready to judge them.
+    pub contracts: Contracts,
     /// The events brokers.
     pub brokers: Brokers,
     /// The name servers that records are registered in.

@@ -23,7 +23,7 @@ use eson_processor::proto;
 use eson_protocol::{AddressPolicy, BrokerKind, Name, Server, TransportSecurity};
 
 use super::brokers::{BrokerEntry, Brokers, PublicServers};
-use super::{Nameservers, Participant};
+use super::{Contracts, Nameservers, Participant};
 use crate::config::{self, BrokerType, Config, NameserverKind, SecretFileError};
 use crate::reconcile::{Controllers, FanOut};
 use crate::runtime::{ChildProcesses, RuntimeError};
@@ -127,7 +127,9 @@ impl Participant {
             grants: Resources::new(Arc::clone(&store)),
             subscribers: Resources::new(Arc::clone(&store)),
             subscriptions: Resources::new(Arc::clone(&store)),
-            processors: Resources::new(store),
+            processors: Resources::new(Arc::clone(&store)),
+            schemas: Resources::new(store),
+            contracts: Contracts::default(),
             brokers,
             nameservers,
             resolver,

@@ -100,8 +100,7 @@ impl Participant {
             kind: entry.kind,
             tls: entry.is_tls(),
             queue,
-            content_type: spec.and_then(|spec| spec.content_type.clone()),
-            schema: spec.and_then(|spec| spec.schema.clone()),
+            payload: spec.map(|spec| spec.payload.clone()).unwrap_or_default(),
         })
     }
 

@@ -105,6 +105,7 @@ impl FlowReconciler {
             self.0.grants.mark_deleting(&grant.name).await?;
             self.0.grants.remove(&grant.name).await?;
         }
+        self.0.forget_schema(&spec.name).await?;
         self.0.flows.remove(&stored.name).await?;
         Ok(Outcome::Settled)
     }

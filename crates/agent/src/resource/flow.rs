@@ -1,6 +1,6 @@
 //! Flows: named queues with records in DNS.
 
-use eson_protocol::{Access, Mode, Name, Principal};
+use eson_protocol::{Access, Mode, Name, PayloadAttributes, Principal};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition, Quality, QueueState};
@@ -37,10 +37,9 @@ pub(crate) struct FlowSpec {
     pub retention: Option<u64>,
     /// Who may read it without a grant.
     pub access: Access,
-    /// The media type of its events.
-    pub content_type: Option<String>,
-    /// Where the schema of its events is.
-    pub schema: Option<String>,
+    /// What its events' content is; a schema has its digest.
+    #[serde(flatten)]
+    pub payload: PayloadAttributes,
     /// How subscribers may be served; the first is for those who don't say.
     #[serde(default = "copies_only")]
     pub modes: Vec<Mode>,

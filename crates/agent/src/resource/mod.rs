@@ -12,6 +12,7 @@ mod namespace;
 mod processor;
 mod quality;
 mod queue;
+mod schema;
 mod subscriber;
 mod subscription;
 
@@ -23,6 +24,7 @@ pub(crate) use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
 pub(crate) use processor::{Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus};
 pub(crate) use quality::{Quality, limited};
 pub(crate) use queue::QueueState;
+pub(crate) use schema::SchemaDocument;
 pub(crate) use subscriber::{
     COPY_PREFIX, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus,
 };

@@ -1,9 +1,12 @@
 //! WRITE FLOW on a connection.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use eson_protocol::event::{WrittenEvent, decode};
+use eson_protocol::event::{WrittenEvent, decode_for};
 use eson_protocol::session::{ServerEvent, Turn, WriteTurn};
 use eson_protocol::{EventFormat, Name, Reply, Status, StorePosition};
+use eson_schema::Contract;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -17,17 +20,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         position: Option<StorePosition>,
         write: WriteTurn,
     ) -> Result<(), End> {
-        let permitted = match self.request() {
-            Ok(request) => request.writable(&flow, position.as_ref()).await.map(|_| ()),
+        let contract = match self.request() {
+            Ok(request) => {
+                let writable = request.writable(&flow, position.as_ref()).await;
+                writable.map(|writable| writable.contract)
+            }
             Err(status) => Err(status),
         };
-        if let Err(status) = permitted {
-            self.session.reply(write.refuse(), status);
-            return Ok(());
-        }
+        let contract = match contract {
+            Ok(contract) => contract,
+            Err(status) => {
+                self.session.reply(write.refuse(), status);
+                return Ok(());
+            }
+        };
         self.session.accept_events(write);
         let limits = self.service.participant.limits();
-        let mut batch = Batch::new(format, limits.write);
+        let mut batch = Batch::new(format, contract, limits.write);
         let Some(turn) = self.collect(&mut batch).await? else {
             return Ok(());
         };
@@ -88,6 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 /// The events of one WRITE FLOW: all of them are good, or none is written.
 struct Batch {
     format: EventFormat,
+    contract: Arc<Contract>,
     events: Vec<WrittenEvent>,
     /// How many bytes may still come.
     room: usize,
@@ -98,9 +108,10 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(format: EventFormat, limit: usize) -> Self {
+    fn new(format: EventFormat, contract: Arc<Contract>, limit: usize) -> Self {
         Self {
             format,
+            contract,
             events: Vec::new(),
             room: limit,
             limit,
@@ -125,10 +136,19 @@ impl Batch {
                 return self.fail(Status::quota(text));
             }
         }
-        match decode(self.format, line) {
+        match self.judged(line) {
             Ok(event) => self.events.push(event),
-            Err(error) => self.fail(wrong_line(self.lines, &error.to_string())),
+            Err(why) => self.fail(wrong_line(self.lines, &why)),
         }
+    }
+
+    /// An event that is one, and one that the flow takes.
+    fn judged(&self, line: &Bytes) -> Result<WrittenEvent, String> {
+        let event = decode_for(self.contract.mode(), self.format, line);
+        let event = event.map_err(|error| error.to_string())?;
+        let judgement = self.contract.check(&event.record);
+        judgement.map_err(|violation| violation.to_string())?;
+        Ok(event)
     }
 
     fn refuse(&mut self, why: &str) {
@@ -159,7 +179,7 @@ mod tests {
     const GOOD: &[u8] = br#"{"timestamp":1,"key":null,"value":"YQ==","headers":[]}"#;
 
     fn batch(limit: usize, lines: &[&[u8]]) -> Result<usize, Status> {
-        let mut batch = Batch::new(EventFormat::Record, limit);
+        let mut batch = Batch::new(EventFormat::Record, Arc::default(), limit);
         lines
             .iter()
             .for_each(|line| batch.add(&Bytes::copy_from_slice(line)));

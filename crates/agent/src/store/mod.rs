@@ -45,17 +45,20 @@ pub enum Kind {
     Subscription,
     /// A processor that a user runs between flows.
     Processor,
+    /// The document of a flow's schema.
+    Schema,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Namespace,
         Self::Flow,
         Self::Grant,
         Self::Subscriber,
         Self::Subscription,
         Self::Processor,
+        Self::Schema,
     ];
 
     /// The word that the database and messages use.
@@ -68,6 +71,7 @@ impl Kind {
             Self::Subscriber => "subscriber",
             Self::Subscription => "subscription",
             Self::Processor => "processor",
+            Self::Schema => "schema",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use eson_protocol::{BrokerKind, Connection, Name, Server, TransportSecurity};
+use eson_protocol::{BrokerKind, Connection, Name, PayloadAttributes, Server, TransportSecurity};
 
 use super::trace::Trace;
 use crate::publish::Target;
@@ -68,10 +68,8 @@ pub struct QueueLocation {
     pub tls: bool,
     /// The queue's name at the broker.
     pub queue: String,
-    /// The media type of the events.
-    pub content_type: Option<String>,
-    /// Where the schema of the events is.
-    pub schema: Option<String>,
+    /// What the events' content is.
+    pub payload: PayloadAttributes,
 }
 
 /// What DNSSEC (RFC 4033, section 5) says of an answer. Bogus answers are errors.

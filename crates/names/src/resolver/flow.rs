@@ -1,6 +1,6 @@
 //! Where a flow and where an FNAA is: the steps and their fallbacks.
 
-use eson_protocol::Name;
+use eson_protocol::{Name, PayloadAttributes};
 use hickory_proto::rr::{Name as WireName, RData, RecordType};
 
 use super::answer::{Agent, QueueLocation};
@@ -175,8 +175,7 @@ impl Session {
             servers,
             tls: attributes.has("tls"),
             queue: value("queue").unwrap_or_else(|| flow.to_string()),
-            content_type: value("content-type"),
-            schema: value("schema"),
+            payload: PayloadAttributes::read(value),
         }))
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use eson_names::{
     FlowRecords, NamespaceRecords, QueueRecords, Record, RegisterError, Registrar, Target,
 };
-use eson_protocol::{BrokerKind, Name};
+use eson_protocol::{BrokerKind, Name, PayloadAttributes};
 use hickory_proto::rr::RecordType;
 
 use crate::question;
@@ -38,8 +38,10 @@ impl Fixture {
                 kind: BrokerKind::Kafka,
                 tls: false,
                 queue: flow.to_string(),
-                content_type: Some("application/json".to_owned()),
-                schema: None,
+                payload: PayloadAttributes {
+                    content_type: Some("application/json".to_owned()),
+                    ..PayloadAttributes::default()
+                },
             }),
             flow,
             namespace: self.namespace.clone(),

@@ -1,69 +1,131 @@
-//! Attributes of a CloudEvent (CloudEvents 1.0, section 3), and how a record's headers carry
-//! them (Kafka protocol binding, section 3.2.3).
+//! Attributes of a CloudEvent: their names, and the type system of their values (CloudEvents 1.0,
+//! section 3).
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 
 use super::EventError;
+use super::media_type::is_media_type;
 use crate::text::parse_time;
-
-/// The header that holds `datacontenttype`.
-pub(super) const CONTENT_TYPE: &str = "content-type";
-
-/// What stands in front of the other attributes' names in headers.
-pub(super) const PREFIX: &str = "ce_";
 
 /// The attributes without which there is no CloudEvent.
 pub(super) const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
-/// The header of an attribute.
-pub(super) fn header_name(attribute: &str) -> String {
-    match attribute {
-        "datacontenttype" => CONTENT_TYPE.to_owned(),
-        _ => format!("{PREFIX}{attribute}"),
+/// An attribute's value, in one of the seven types of CloudEvents.
+///
+/// Only Protobuf carries all seven; JSON has three of them, and a record's headers have texts.
+/// [`Value::text`] is what all forms agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A whole number of 32 bits.
+    Integer(i32),
+    /// Text without control characters.
+    String(String),
+    /// Octets.
+    Binary(Bytes),
+    /// An absolute URI (RFC 3986).
+    Uri(String),
+    /// A URI or a relative reference (RFC 3986).
+    UriReference(String),
+    /// A time by RFC 3339, as it was written.
+    Timestamp(String),
+}
+
+impl Value {
+    /// The value's canonical text.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Boolean(truth) => Cow::Borrowed(if *truth { "true" } else { "false" }),
+            Self::Integer(number) => Cow::Owned(number.to_string()),
+            Self::Binary(octets) => Cow::Owned(STANDARD.encode(octets)),
+            Self::String(text)
+            | Self::Uri(text)
+            | Self::UriReference(text)
+            | Self::Timestamp(text) => Cow::Borrowed(text),
+        }
+    }
+
+    /// A text as a value of the type that the specification gives the attribute.
+    pub(super) fn of(name: &str, text: String) -> Self {
+        match name {
+            "source" => Self::UriReference(text),
+            "dataschema" => Self::Uri(text),
+            "time" => Self::Timestamp(text),
+            _ => Self::String(text),
+        }
+    }
+}
+
+/// An attribute that has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    name: String,
+    value: Value,
+}
+
+impl Attribute {
+    /// Checks a name and its value.
+    ///
+    /// # Errors
+    /// [`EventError`] where the name has other characters than small letters and digits or is
+    /// `data`, or the value is not of the attribute's type.
+    pub fn new(name: impl Into<String>, value: Value) -> Result<Self, EventError> {
+        let name = name.into();
+        if !is_name(&name) {
+            return Err(EventError::Name(name.chars().take(64).collect()));
+        }
+        check(&name, &value.text())?;
+        Ok(Self { name, value })
+    }
+
+    /// An attribute from its text.
+    pub(super) fn from_text(name: &str, text: &str) -> Result<Self, EventError> {
+        Self::new(name, Value::of(name, text.to_owned()))
+    }
+
+    /// The attribute's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The attribute's value.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.value
     }
 }
 
 /// Small letters and digits; `data` is not an attribute.
-pub(super) fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let allowed = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit();
     !name.is_empty() && name.bytes().all(allowed) && name != "data"
 }
 
-/// Whether a name is there twice. Sorting keeps a line with very many members cheap.
-pub(super) fn repeats<'a>(names: impl Iterator<Item = &'a str>) -> bool {
+/// A name that is there twice. Sorting keeps an event with very many attributes cheap.
+pub(super) fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
-    names.windows(2).any(|pair| pair[0] == pair[1])
+    let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+    twice.map(|pair| pair[0])
 }
 
-/// The canonical text of a JSON value: strings, booleans and 32-bit integers can be attributes.
-pub(super) fn canonical(name: &str, value: Value) -> Result<String, EventError> {
-    let expected = match value {
-        Value::String(text) => return Ok(text),
-        Value::Bool(truth) => return Ok(truth.to_string()),
-        Value::Number(number) if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {
-            return Ok(number.to_string());
-        }
-        Value::Number(_) => "a string, a truth value or an integer of 32 bits",
-        _ => "a string, a truth value or an integer",
-    };
-    Err(EventError::Value {
-        name: name.to_owned(),
-        expected,
-    })
-}
-
-/// Checks an attribute's value.
+/// Checks the text of an attribute's value.
 pub(super) fn check(name: &str, value: &str) -> Result<(), EventError> {
     if name == "specversion" && value != "1.0" {
         return Err(EventError::Version(value.chars().take(16).collect()));
     }
-    let blank = |c: char| c.is_whitespace();
     let (fits, expected) = match name {
         "id" | "type" | "subject" | "partitionkey" => {
             (!value.is_empty(), "a text that is not empty")
         }
-        "source" | "dataschema" => (!value.is_empty() && !value.contains(blank), "a URI"),
+        "source" | "dataschema" => (is_uri_reference(value), "a URI"),
         "time" => (parse_time(value).is_some(), "a time by RFC 3339"),
         "datacontenttype" => (is_media_type(value), "a media type"),
         _ => (true, ""),
@@ -81,26 +143,46 @@ pub(super) fn check(name: &str, value: &str) -> Result<(), EventError> {
     })
 }
 
-fn is_media_type(value: &str) -> bool {
-    let parts = essence(value).split_once('/');
-    parts.is_some_and(|(main, sub)| !main.is_empty() && !sub.is_empty())
+/// Whether a text has only what a URI or relative reference may have (RFC 3986, appendix A), and
+/// is not empty.
+fn is_uri_reference(text: &str) -> bool {
+    let allowed = |octet: u8| octet.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&octet);
+    let escape = |after: &str| {
+        let mut digits = after.bytes().take(2);
+        digits.len() == 2 && digits.all(|octet| octet.is_ascii_hexdigit())
+    };
+    let escapes = text.split('%').skip(1).all(escape);
+    !text.is_empty() && text.bytes().all(allowed) && escapes
 }
 
-/// A media type without its parameters.
-pub(super) fn essence(media_type: &str) -> &str {
-    media_type.split(';').next().unwrap_or(media_type).trim()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Whether a media type says JSON; none does in a CloudEvent.
-pub(super) fn is_json(media_type: Option<&str>) -> bool {
-    media_type.is_none_or(|media_type| {
-        let essence = essence(media_type).to_ascii_lowercase();
-        essence.ends_with("/json") || essence.ends_with("+json")
-    })
-}
+    #[test]
+    fn uri_references() {
+        for good in [
+            "/mycontext",
+            "https://github.com/cloudevents",
+            "mailto:cncf-wg-serverless@lists.cncf.io",
+            "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+            "/sensors/tn-1234567/alerts",
+            "1-555-123-4567",
+            "a%2Fb?c=[d]#e",
+            "type.googleapis.com/orders.v1.Order",
+        ] {
+            assert!(is_uri_reference(good), "{good}");
+        }
+        for wrong in ["", "a b", "%", "a%2", "a%2x", "<a>", "é", "a\\b"] {
+            assert!(!is_uri_reference(wrong), "{wrong}");
+        }
+    }
 
-/// Whether content of a media type is better shown as text than in base64.
-pub(super) fn is_text(media_type: &str) -> bool {
-    let essence = essence(media_type).to_ascii_lowercase();
-    essence.starts_with("text/") || essence.ends_with("/xml") || essence.ends_with("+xml")
+    #[test]
+    fn texts_are_canonical() {
+        assert_eq!(Value::Boolean(true).text(), "true");
+        assert_eq!(Value::Integer(-7).text(), "-7");
+        assert_eq!(Value::Binary(Bytes::from_static(b"\xff")).text(), "/w==");
+        assert_eq!(Value::of("time", "x".to_owned()).text(), "x");
+    }
 }

@@ -9,6 +9,18 @@ pub enum EventError {
     /// The line is no JSON, or not of the expected shape.
     #[error("the event is not the JSON it should be: {0}")]
     Json(String),
+    /// The octets are no `io.cloudevents.v1.CloudEvent`.
+    #[error("the event is not the Protobuf message io.cloudevents.v1.CloudEvent: {0}")]
+    Protobuf(String),
+    /// The line is to be Protobuf in base64, and is no base64.
+    #[error("the line is not base64 of a CloudEvent in Protobuf")]
+    Base64,
+    /// The record's `content-type` says that its value is a CloudEvent, and it has no value.
+    #[error("the record's content-type says that its value is a CloudEvent, and it has no value")]
+    NoValue,
+    /// An attribute is there twice.
+    #[error("the CloudEvent has `{0}` twice")]
+    Repeated(String),
     /// A CloudEvent lacks an attribute that is required.
     #[error("the CloudEvent has no `{0}`; specversion, id, source and type are required")]
     Missing(&'static str),

@@ -1,19 +1,27 @@
-//! The lines of READ FLOW and WRITE FLOW: one event each, as JSON.
+//! CloudEvents 1.0, and the lines of READ FLOW and WRITE FLOW, one event each.
 //!
-//! Two forms: [`EventFormat::Record`] is everything that a broker stores, [`EventFormat::CloudEvents`]
-//! the JSON format of CloudEvents 1.0, bound to records as its Kafka protocol binding says.
+//! [`CloudEvent`] is read from and written to JSON, Protobuf, and records (the Kafka protocol
+//! binding, in its binary and its structured mode). A line is in one of three forms:
+//! [`EventFormat::CloudEvents`] is an event in JSON, [`EventFormat::Protobuf`] one in Protobuf and
+//! base64, [`EventFormat::Record`] everything that a broker stores.
 
 mod attribute;
-mod decode;
-mod encode;
+mod binding;
+mod cloud_event;
 mod error;
 mod json;
+mod json_format;
+mod line;
+pub mod media_type;
+mod protobuf_format;
 mod record;
 
 use bytes::Bytes;
 
 use crate::{EventFormat, Name, Record};
 
+pub use attribute::{Attribute, Value};
+pub use cloud_event::{CloudEvent, ContentMode};
 pub use error::EventError;
 
 /// The `type` of a CloudEvent that READ FLOW makes of a record that is none.
@@ -34,20 +42,36 @@ pub struct WrittenEvent {
 pub fn encode(format: EventFormat, flow: &Name, partition: u32, record: &Record) -> String {
     match format {
         EventFormat::Record => record::encode(partition, record),
-        EventFormat::CloudEvents => encode::encode(flow, partition, record),
+        EventFormat::CloudEvents => line::show_json(flow, partition, record),
+        EventFormat::Protobuf => line::show_protobuf(flow, partition, record),
     }
 }
 
-/// Reads one line. Where it can be, the record's value is a part of the line, not a copy.
+/// Reads one line; a CloudEvent becomes a record in binary mode. Where it can be, the record's
+/// value is a part of the line, not a copy.
 ///
 /// # Errors
 /// [`EventError`] says which member is wrong.
 pub fn decode(format: EventFormat, line: &Bytes) -> Result<WrittenEvent, EventError> {
-    match format {
-        EventFormat::Record => record::decode(line),
-        EventFormat::CloudEvents => decode::decode(line).map(|record| WrittenEvent {
-            partition: None,
-            record,
-        }),
-    }
+    decode_for(ContentMode::Binary, format, line)
+}
+
+/// Reads one line; a CloudEvent becomes a record in `mode`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_for(
+    mode: ContentMode,
+    format: EventFormat,
+    line: &Bytes,
+) -> Result<WrittenEvent, EventError> {
+    let record = match format {
+        EventFormat::Record => return record::decode(line),
+        EventFormat::CloudEvents => line::read_json(mode, line)?,
+        EventFormat::Protobuf => line::read_protobuf(mode, line)?,
+    };
+    Ok(WrittenEvent {
+        partition: None,
+        record,
+    })
 }

@@ -5,7 +5,7 @@ use super::line::Line;
 use super::quality;
 use super::value::{Word, format_duration, parse_duration, parse_number};
 use super::words::Arguments;
-use crate::{Access, Command, FlowOptions, Mode, Name};
+use crate::{Access, Command, FlowOptions, Mode, Name, PayloadAttributes};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -30,11 +30,19 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<FlowOptions, CommandEr
         partitions: arguments.parsed("partitions", parse_number)?,
         retention: arguments.parsed("retention", parse_duration)?,
         access: arguments.parsed("access", Access::parse)?,
-        content_type: arguments.text("content-type")?,
-        schema: arguments.text("schema")?,
+        payload: parse_payload(arguments)?,
         modes: arguments.parsed("modes", parse_modes)?,
         history: arguments.parsed("history", parse_duration)?,
         quality: Box::new(quality::parse(arguments)?),
+    })
+}
+
+fn parse_payload(arguments: &mut Arguments<'_>) -> Result<PayloadAttributes, CommandError> {
+    Ok(PayloadAttributes {
+        content_type: arguments.text("content-type")?,
+        schema: arguments.text("schema")?,
+        schema_digest: arguments.text("schema-digest")?,
+        schema_registry: arguments.text("schema-registry")?,
     })
 }
 
@@ -62,9 +70,10 @@ pub(super) fn options(line: Line, options: &FlowOptions) -> Line {
         .option("queue", options.queue.as_ref())
         .option("partitions", options.partitions)
         .option("retention", options.retention.map(format_duration))
-        .option("access", options.access.map(Access::word))
-        .option("content-type", options.content_type.as_ref())
-        .option("schema", options.schema.as_ref())
+        .option("access", options.access.map(Access::word));
+    let payload = options.payload.pairs();
+    let line = payload.fold(line, |line, (key, value)| line.option(key, Some(value)));
+    let line = line
         .option("modes", options.modes.as_deref().map(joined))
         .option("history", options.history.map(format_duration));
     quality::options(line, &options.quality)

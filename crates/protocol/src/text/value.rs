@@ -330,9 +330,12 @@ impl Word for OnGap {
 
 impl Word for EventFormat {
     const WHAT: &'static str = "format of events";
-    const EXAMPLE: &'static str = "cloudevents or record";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("cloudevents", Self::CloudEvents), ("record", Self::Record)];
+    const EXAMPLE: &'static str = "cloudevents, protobuf or record";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("cloudevents", Self::CloudEvents),
+        ("protobuf", Self::Protobuf),
+        ("record", Self::Record),
+    ];
 }
 
 impl Word for ProcessorType {

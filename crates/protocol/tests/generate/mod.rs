@@ -4,9 +4,9 @@
 
 use eson_protocol::{
     Access, Command, ComponentKind, DataLine, Delivery, DeliveryOptions, EventFormat, FlowOptions,
-    Limit, Mode, Name, NamespaceOptions, OnGap, Overlag, Positions, Principal, ProcessorOptions,
-    ProcessorType, QualityOptions, ReadOptions, Reason, RemoteSubscribe, Reply, Right, Start,
-    Status, StorePosition, SubscribeOptions,
+    Limit, Mode, Name, NamespaceOptions, OnGap, Overlag, PayloadAttributes, Positions, Principal,
+    ProcessorOptions, ProcessorType, QualityOptions, ReadOptions, Reason, RemoteSubscribe, Reply,
+    Right, Start, Status, StorePosition, SubscribeOptions,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -94,7 +94,11 @@ fn on_gap() -> impl Strategy<Value = OnGap> + Clone {
 }
 
 fn format() -> impl Strategy<Value = EventFormat> + Clone {
-    select(vec![EventFormat::CloudEvents, EventFormat::Record])
+    select(vec![
+        EventFormat::CloudEvents,
+        EventFormat::Protobuf,
+        EventFormat::Record,
+    ])
 }
 
 fn principal() -> impl Strategy<Value = Principal> + Clone {
@@ -116,24 +120,29 @@ fn flow_options() -> impl Strategy<Value = FlowOptions> {
         (0..1000u64).prop_map(|days| days * 86_400_000)
     ];
     let broker = (of(text()), of(text()), of(any::<u32>()), of(retention));
+    let payload = (of(text()), of(text()), of(text()), of(text()));
+    let payload = payload.prop_map(|(content_type, schema, schema_digest, schema_registry)| {
+        PayloadAttributes {
+            content_type,
+            schema,
+            schema_digest,
+            schema_registry,
+        }
+    });
     let policy = (of(access), of(modes()), of(any::<u64>()), quality());
-    (broker, policy, of(text()), of(text())).prop_map(
-        |(
-            (broker, queue, partitions, retention),
-            (access, modes, history, quality),
-            content_type,
-            schema,
-        )| FlowOptions {
-            broker,
-            queue,
-            partitions,
-            retention,
-            access,
-            content_type,
-            schema,
-            modes,
-            history,
-            quality: Box::new(quality),
+    (broker, policy, payload).prop_map(
+        |((broker, queue, partitions, retention), (access, modes, history, quality), payload)| {
+            FlowOptions {
+                broker,
+                queue,
+                partitions,
+                retention,
+                access,
+                payload,
+                modes,
+                history,
+                quality: Box::new(quality),
+            }
         },
     )
 }

@@ -1,7 +1,7 @@
 //! Options of a flow, for `create flow` and `update flow`.
 
 use clap::{Args, ValueEnum};
-use eson_protocol::{Access, FlowOptions, Mode};
+use eson_protocol::{Access, FlowOptions, Mode, PayloadAttributes};
 
 use super::quality_options::QualityArguments;
 use super::subscribe::ModeArgument;
@@ -28,9 +28,15 @@ pub(crate) struct FlowArguments {
     /// Media type of the events
     #[arg(long)]
     content_type: Option<String>,
-    /// Where the schema of the events is
-    #[arg(long)]
+    /// URL of a JSON Schema or Protobuf descriptor that the events must fit; a message behind #
+    #[arg(long, value_name = "URL")]
     schema: Option<String>,
+    /// Digest of the document at that URL: sha256: and what sha256sum tells
+    #[arg(long, value_name = "DIGEST")]
+    schema_digest: Option<String>,
+    /// URL of the Schema Registry whose ids values begin with
+    #[arg(long, value_name = "URL")]
+    schema_registry: Option<String>,
     /// How subscribers may be served; the first is for those who don't say
     #[arg(long, value_enum, value_delimiter = ',', num_args = 1..)]
     modes: Vec<ModeArgument>,
@@ -65,8 +71,12 @@ impl FlowArguments {
                 AccessArgument::Private => Access::Private,
                 AccessArgument::Approval => Access::Approval,
             }),
-            content_type: self.content_type,
-            schema: self.schema,
+            payload: PayloadAttributes {
+                content_type: self.content_type,
+                schema: self.schema,
+                schema_digest: self.schema_digest,
+                schema_registry: self.schema_registry,
+            },
             modes: (!self.modes.is_empty())
                 .then(|| self.modes.into_iter().map(Mode::from).collect()),
             history: self.history,

@@ -37,6 +37,8 @@ pub(crate) enum FormatArgument {
     /// CloudEvents in JSON
     #[default]
     Cloudevents,
+    /// CloudEvents in Protobuf, in base64
+    Protobuf,
     /// Key, headers and value in JSON, as the broker stores them
     Record,
 }
@@ -45,6 +47,7 @@ impl From<FormatArgument> for EventFormat {
     fn from(format: FormatArgument) -> Self {
         match format {
             FormatArgument::Cloudevents => Self::CloudEvents,
+            FormatArgument::Protobuf => Self::Protobuf,
             FormatArgument::Record => Self::Record,
         }
     }

@@ -68,10 +68,7 @@ fn queue_lines(queue: &QueueLocation) -> Vec<DataLine> {
     let at = servers.map(|server| format!("{}:{}", server.host, server.port));
     lines.extend(at.map(|at| DataLine::attribute("server", at)));
     lines.push(DataLine::attribute("tls", yes_no(queue.tls)));
-    let content_type = queue.content_type.iter();
-    lines.extend(content_type.map(|value| DataLine::attribute("content-type", value)));
-    let schema = queue.schema.iter();
-    lines.extend(schema.map(|value| DataLine::attribute("schema", value)));
+    lines.extend(queue.payload.lines());
     lines
 }
 

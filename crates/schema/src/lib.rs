@@ -1,0 +1,22 @@
+//! What a flow's events must be: the flow's content type and schema as a [`Contract`] that judges
+//! records, and where schemas come from.
+//!
+//! A schema is a JSON Schema or a Protobuf descriptor, named by its URI and pinned by its
+//! [`Digest`]. [`Contract`] and [`Schema`] do no I/O; [`HttpClient`] fetches, under the address
+//! policy of its dialer.
+
+mod contract;
+mod digest;
+mod frame;
+mod http;
+mod json;
+mod protobuf;
+mod schema;
+mod url;
+
+pub use contract::{Contract, ContractError, Violation};
+pub use digest::{Digest, DigestError};
+pub use frame::Frame;
+pub use http::{HttpClient, HttpError};
+pub use schema::{MAX_SCHEMA, Schema, SchemaError};
+pub use url::{Url, UrlError};
