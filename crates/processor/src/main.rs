@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use eson_processor::{
-    Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, SocketAddress, Stub,
-    lookup,
+    Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, Programs, SocketAddress,
+    Stub, jq, lookup,
 };
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
@@ -71,7 +71,12 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    match start(Arguments::parse()) {
+    // A process of a signal's program; nobody but its parent starts one.
+    let ended = match std::env::args_os().nth(1) {
+        Some(argument) if argument == jq::WORKER => jq::work().map_err(Failure::System),
+        _ => start(Arguments::parse()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("flow-processor: {failure}");
@@ -98,9 +103,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let orphaned = arguments.exit_with_stdin;
     let listener = Listener::bind(&arguments.listen).await?;
     let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
-    let brokers = Brokers::new(lookup, arguments.tls_roots);
+    let brokers = Brokers::new(lookup.clone(), arguments.tls_roots);
     let memory = MemoryBudget::new(arguments.memory_limit);
-    let processors = Processors::new(Arc::new(brokers), memory);
+    let programs = Programs::new(std::env::current_exe()?, lookup);
+    let processors = Processors::new(Arc::new(brokers), memory, programs);
     tracing::info!(address = %arguments.listen, "ready");
 
     // Calls go on being answered while instances drain; watchers are cut off at the end.

@@ -22,8 +22,8 @@ pub use address::AddressPolicy;
 pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
 pub use command::{
     Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, NamespaceOptions,
-    ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe, Right, Start, StorePosition,
-    SubscribeOptions,
+    ProcessorOptions, ProcessorType, Program, ReadOptions, RemoteSubscribe, Right, Start,
+    StorePosition, SubscribeOptions,
 };
 pub use flow_attributes::{AttributesError, FlowAttributes, FlowCredential};
 pub use name::{Name, NameError};

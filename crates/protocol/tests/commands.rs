@@ -3,8 +3,8 @@
 use eson_protocol::text::{CommandError, SyntaxError, format_command, parse_command, usage};
 use eson_protocol::{
     Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, Name, NamespaceOptions,
-    Positions, Principal, ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe, Right,
-    Start, StorePosition, SubscribeOptions,
+    Positions, Principal, ProcessorOptions, ProcessorType, Program, ReadOptions, RemoteSubscribe,
+    Right, Start, StorePosition, SubscribeOptions,
 };
 
 fn name(text: &str) -> Name {
@@ -377,6 +377,7 @@ fn processors() {
         start: Some(Start::Earliest),
         annotate: Some(false),
         fair: Some(true),
+        ..ProcessorOptions::default()
     };
     let create = Command::CreateProcessor("p".to_owned(), options);
     assert_is(
@@ -405,6 +406,39 @@ fn processors() {
     assert_is("DELETE PROCESSOR p", &Command::DeleteProcessor(p()));
     assert_is("DESCRIBE PROCESSOR p", &Command::DescribeProcessor(p()));
     assert_is("GET PROCESSORS", &Command::GetProcessors);
+}
+
+#[test]
+fn signals() {
+    let options = |program| ProcessorOptions {
+        kind: Some(ProcessorType::Signal),
+        sources: vec![flow()],
+        destinations: vec![name("c.example")],
+        program: Some(program),
+        ..ProcessorOptions::default()
+    };
+    let lines = "# rich ones\nselect(.data.name == \"a b\")\n";
+    let signal = options(Program::Jq(lines.to_owned()));
+    let create = |options| Command::CreateProcessor("p".to_owned(), options);
+    assert_is(
+        "CREATE PROCESSOR p type=signal from=a.example to=c.example program=\"# rich ones\" \
+         program=\"select(.data.name == \\\"a b\\\")\" program=\"\"",
+        &create(signal),
+    );
+    let server = "program.example:50051".parse().expect("a server");
+    let windows = ProcessorOptions {
+        window: Some(10_000),
+        tumbling: Some(true),
+        by: Some(".data.id".to_owned()),
+        ..options(Program::Grpc(server))
+    };
+    assert_is(
+        "CREATE PROCESSOR p type=signal from=a.example to=c.example grpc=program.example:50051 \
+         window=10s tumbling=true by=.data.id",
+        &create(windows),
+    );
+    assert!(status("UPDATE PROCESSOR p grpc=nowhere").contains("HOST:PORT"));
+    assert!(status("UPDATE PROCESSOR p grpc=a:1 program=.").contains("program"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod events;
 mod processors;
 mod proof_of_concept;
 mod scenarios;
+mod signals;
 mod stage;
 mod tls;
 mod transcripts;

@@ -6,6 +6,7 @@
 
 pub(crate) mod capabilities;
 mod component;
+mod dead_letters;
 mod flow;
 mod grant;
 mod lines;

@@ -9,8 +9,10 @@ use crate::store::{StoreError, Stored};
 impl Request<'_> {
     /// Runs a processor between flows that are hosted here.
     pub(super) async fn create_processor(&self, name: String, options: ProcessorOptions) -> Answer {
-        let spec = self.processor_spec(name, options)?;
+        let spec = self.processor_spec(name, options).await?;
         let processors = &self.participant.processors;
+        self.check_processor_flows(&spec).await?;
+        self.ensure_dead_letters(&spec).await?;
         let created = self.store_processor(&spec).await?;
         let settled = wait::settled(processors, &spec.name, 1, |it| &it.status.condition).await;
         match settled {
@@ -57,8 +59,9 @@ impl Request<'_> {
         Err(Status::new(Code::Exists, text))
     }
 
-    /// Changes which flows a collector reads or a distributor writes, and what a collector does
-    /// with its sources. Legs that are not concerned go on undisturbed.
+    /// Changes which flows a collector, distributor or signal reads or writes, what a collector
+    /// does with its sources, and a signal's program. Legs that are not concerned go on
+    /// undisturbed.
     pub(super) async fn update_processor(&self, name: String, options: ProcessorOptions) -> Answer {
         let generation = self.store_update(&name, options).await?;
         self.await_processor(name, generation).await
@@ -80,6 +83,7 @@ impl Request<'_> {
             spec.destinations.clone_from(&wanted.destinations);
             spec.annotate = wanted.annotate;
             spec.fair = wanted.fair;
+            spec.signal.clone_from(&wanted.signal);
             spec.generation += 1;
             processor.status.condition.failure = None;
         };
@@ -151,8 +155,9 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     if !options.destinations.is_empty() {
         wanted.destinations = options.destinations;
     }
-    let shares_source = spec.kind != ProcessorType::Collector;
-    let shares_destination = spec.kind != ProcessorType::Distributor;
+    use ProcessorType::{Collector, Distributor, Signal};
+    let shares_source = !matches!(spec.kind, Collector | Signal);
+    let shares_destination = !matches!(spec.kind, Distributor | Signal);
     let fixed = [
         ("type=", options.kind.is_some_and(|kind| kind != spec.kind)),
         ("start=", options.start.is_some_and(|it| it != spec.start)),
@@ -172,5 +177,13 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     }
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
+    match (&mut wanted.signal, options.program) {
+        (_, None) => {}
+        (Some(signal), Some(program)) => signal.program = program,
+        (None, Some(_)) => {
+            let text = "program= and grpc= are for type=signal only";
+            return Err(Status::new(Code::Argument, text));
+        }
+    }
     Ok(wanted)
 }

@@ -8,12 +8,12 @@ use super::Request;
 use crate::participant::{Hop, Route};
 use crate::resource::{Activity, FlowSpec, ProcessorSpec};
 
-/// How many flows a collector may read and a distributor write.
+/// How many flows a collector or signal may read, and a distributor or signal write.
 const MAX_FLOWS: usize = 256;
 
 impl Request<'_> {
     /// The spec of a new processor, as far as it can be checked without looking at its flows.
-    pub(super) fn processor_spec(
+    pub(super) async fn processor_spec(
         &self,
         name: String,
         options: ProcessorOptions,
@@ -23,6 +23,12 @@ impl Request<'_> {
             return Err(argument("type= is missing"));
         };
         self.check_offered(kind)?;
+        if options.window.is_some() || options.tumbling.is_some() || options.by.is_some() {
+            return Err(Status::new(
+                Code::Unsupported,
+                "windows are not offered yet",
+            ));
+        }
         let spec = ProcessorSpec {
             name,
             owner: self.caller.principal.clone(),
@@ -32,12 +38,21 @@ impl Request<'_> {
             start: options.start.unwrap_or_default(),
             annotate: options.annotate.unwrap_or(kind == ProcessorType::Collector),
             fair: options.fair.unwrap_or(false),
+            signal: None,
             incarnation: crate::secrets::random_token()?,
             activity: Activity::Running,
             generation: 1,
         };
         check_counts(&spec)?;
-        Ok(spec)
+        match (kind, options.program) {
+            (ProcessorType::Signal, Some(program)) => Ok(ProcessorSpec {
+                signal: Some(self.signal_spec(&spec, program).await?),
+                ..spec
+            }),
+            (ProcessorType::Signal, None) => Err(argument("a signal needs program= or grpc=")),
+            (_, Some(_)) => Err(argument("program= and grpc= are for type=signal only")),
+            (_, None) => Ok(spec),
+        }
     }
 
     fn check_offered(&self, kind: ProcessorType) -> Result<(), Status> {
@@ -81,7 +96,8 @@ impl Request<'_> {
                 }
             }
         }
-        let route = self.participant.route(&spec.destinations, &spec.sources);
+        let written: Vec<_> = spec.written().cloned().collect();
+        let route = self.participant.route(&written, &spec.sources);
         match route.await? {
             Some(route) => Err(self.circle(route).await?),
             None => Ok(()),
@@ -124,8 +140,9 @@ impl Request<'_> {
 /// Whether the numbers of flows suit the type, each flow is named once, and nothing else is said
 /// that the type does not know.
 pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
-    let many_sources = spec.kind == ProcessorType::Collector;
-    let many_destinations = spec.kind == ProcessorType::Distributor;
+    use ProcessorType::{Collector, Distributor, Signal};
+    let many_sources = matches!(spec.kind, Collector | Signal);
+    let many_destinations = matches!(spec.kind, Distributor | Signal);
     for (key, flows, many) in [
         ("from=", &spec.sources, many_sources),
         ("to=", &spec.destinations, many_destinations),
@@ -143,7 +160,7 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
         let text = format!("{both} can't be read and written by the same processor");
         return Err(Status::new(Code::Loop, text));
     }
-    if (spec.annotate || spec.fair) && !many_sources {
+    if (spec.annotate || spec.fair) && spec.kind != Collector {
         return Err(argument("annotate= and fair= are for type=collector only"));
     }
     Ok(())

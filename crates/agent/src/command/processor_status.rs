@@ -1,7 +1,7 @@
 //! DESCRIBE PROCESSOR and GET PROCESSORS.
 
 use eson_processor::proto::{self, LegStatus, State};
-use eson_protocol::{DataLine, Name, ProcessorType, Reply};
+use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply};
 
 use super::lines::{attribute, entry, optional, words};
 use super::processor_advice::advice;
@@ -25,6 +25,12 @@ impl Request<'_> {
         if spec.kind == ProcessorType::Collector {
             lines.push(attribute("annotate", spec.annotate));
             lines.push(attribute("fair", spec.fair));
+        }
+        if let Some(signal) = &spec.signal {
+            lines.extend(program_lines(&signal.program));
+            lines.push(attribute("dead-letters-to", &signal.dead_letters));
+            let count: u64 = legs.iter().map(|leg| leg.dead_letters).sum();
+            lines.push(attribute("dead-letters", count));
         }
         let failure = found.resource.status.condition.failure.as_ref();
         lines.extend(optional("failure", failure.map(|failure| &failure.text)));
@@ -66,6 +72,17 @@ impl Request<'_> {
         }
         values.extend(worst_error(&legs).map(|error| ("error", error.text.clone())));
         entry(&spec.name, &values)
+    }
+}
+
+/// Each line of a program is a line here.
+fn program_lines(program: &Program) -> Vec<DataLine> {
+    match program {
+        Program::Grpc(server) => vec![attribute("grpc", server)],
+        Program::Jq(code) => {
+            let lines = code.split('\n');
+            lines.map(|line| attribute("program", line)).collect()
+        }
     }
 }
 

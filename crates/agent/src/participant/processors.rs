@@ -32,6 +32,13 @@ impl Participant {
         status.map(|status| status.legs).unwrap_or_default()
     }
 
+    /// The networks where programs of signals may be, as CIDR.
+    pub(crate) fn program_networks(&self) -> Vec<String> {
+        let config = self.config();
+        let networks = config.processor.program_networks.iter();
+        networks.map(ToString::to_string).collect()
+    }
+
     fn only_leg(&self, instance: &str) -> Option<proto::LegStatus> {
         self.runtime.status(instance)?.legs.into_iter().next()
     }

@@ -17,7 +17,9 @@ pub(crate) use condition::{Condition, Failure};
 pub(crate) use flow::{Flow, FlowSpec, FlowStatus, RegisteredView};
 pub(crate) use grant::{Grant, GrantKey};
 pub(crate) use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
-pub(crate) use processor::{Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus};
+pub(crate) use processor::{
+    Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus, SignalSpec,
+};
 pub(crate) use queue::QueueState;
 pub(crate) use subscriber::{
     COPY_PREFIX, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus,

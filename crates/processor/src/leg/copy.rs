@@ -19,13 +19,13 @@ use crate::turns::Place;
 
 /// How long after the last record everything is flushed, so that positions are stored and a
 /// broken destination is noticed.
-const IDLE: Duration = Duration::from_millis(100);
+pub(crate) const IDLE: Duration = Duration::from_millis(100);
 
 /// How often positions are looked at while records keep coming.
-const TRACK: Duration = Duration::from_secs(1);
+pub(crate) const TRACK: Duration = Duration::from_secs(1);
 
 /// Why copying ended.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The leg shall do something else.
     Wish,
     /// The ends have to be opened anew: partitions were added, or the memory share is smaller.
@@ -87,7 +87,7 @@ impl<'a> Copying<'a> {
             let step = match self.next_event(wishes).await {
                 Event::Wish => self.follow(wishes).await,
                 Event::Read(Ok(chunk)) => self.pass_on(chunk, wishes).await,
-                Event::Read(Err(error)) => self.meet(&error),
+                Event::Read(Err(error)) => meet(self.report, &error),
                 Event::Idle => self.flush(wishes).await,
             };
             match step {
@@ -190,26 +190,6 @@ impl<'a> Copying<'a> {
         written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))
     }
 
-    /// Meets an error of the reader: a gap is told and gone past, and what is hidden is told.
-    fn meet(&self, error: &BrokerError) -> Result<(), Ended> {
-        let trouble = Trouble::at_source(error);
-        match error {
-            BrokerError::OutOfRange {
-                wanted, earliest, ..
-            } => {
-                tracing::warn!(leg = self.report.id(), %error, "records are gone");
-                self.report.lost(earliest.saturating_sub(*wanted), trouble);
-                Ok(())
-            }
-            BrokerError::Hanging { .. } => {
-                tracing::warn!(leg = self.report.id(), %error, "records are hidden");
-                self.report.hidden(trouble);
-                Ok(())
-            }
-            _ => Err(Ended::Trouble(trouble)),
-        }
-    }
-
     async fn flush(&mut self, wishes: &Wishes) -> Result<(), Ended> {
         if !self.dirty {
             return Ok(());
@@ -259,5 +239,25 @@ impl<'a> Copying<'a> {
             Err(_) => tracing::warn!(leg = self.report.id(), "the destination takes too long"),
         }
         ended
+    }
+}
+
+/// Meets an error of a reader: a gap is told and gone past, and what is hidden is told.
+pub(crate) fn meet(report: &LegReport, error: &BrokerError) -> Result<(), Ended> {
+    let trouble = Trouble::at_source(error);
+    match error {
+        BrokerError::OutOfRange {
+            wanted, earliest, ..
+        } => {
+            tracing::warn!(leg = report.id(), %error, "records are gone");
+            report.lost(earliest.saturating_sub(*wanted), trouble);
+            Ok(())
+        }
+        BrokerError::Hanging { .. } => {
+            tracing::warn!(leg = report.id(), %error, "records are hidden");
+            report.hidden(trouble);
+            Ok(())
+        }
+        _ => Err(Ended::Trouble(trouble)),
     }
 }

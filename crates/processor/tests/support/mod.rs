@@ -14,9 +14,12 @@ use eson_broker::{
     AppendTo, Broker, BrokerError, LocalBroker, LocalOptions, Payload, QueueId, QueueSpec,
     ReaderOptions,
 };
+use eson_client::SystemLookup;
 use eson_processor::client::Client;
 use eson_processor::proto::{self, LegStatus, State, Status};
-use eson_processor::{BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, SocketAddress};
+use eson_processor::{
+    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, Programs, SocketAddress,
+};
 use eson_protocol::{BrokerKind, Header, Positions, Record, Start};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -91,7 +94,9 @@ impl Ground {
         let (address, brokers) = (self.address(), self.brokers.clone());
         let serve = async move {
             let listener = Listener::bind(&address).await.expect("listening");
-            let processors = Processors::new(brokers, MemoryBudget::new(MEMORY));
+            let worker = env!("CARGO_BIN_EXE_flow-processor").into();
+            let programs = Programs::new(worker, Arc::new(SystemLookup));
+            let processors = Processors::new(brokers, MemoryBudget::new(MEMORY), programs);
             tokio::spawn(listener.serve(processors, std::future::pending()));
         };
         // From within another runtime only a task's end can be waited for.

@@ -1,10 +1,10 @@
 //! The commands about processors.
 
-use super::error::{ArgumentError, CommandError};
+use super::error::{ArgumentError, CommandError, excerpt};
 use super::line::Line;
-use super::value::{Word, format_start, parse_start};
+use super::value::{Word, format_duration, format_start, parse_duration, parse_start};
 use super::words::{Arguments, parse_name};
-use crate::{Command, Name, ProcessorOptions, ProcessorType};
+use crate::{Command, Name, ProcessorOptions, ProcessorType, Program, Server};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -44,6 +44,29 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         start: arguments.parsed("start", parse_start)?,
         annotate: arguments.parsed("annotate", bool::parse)?,
         fair: arguments.parsed("fair", bool::parse)?,
+        program: parse_program(arguments)?,
+        window: arguments.parsed("window", parse_duration)?,
+        tumbling: arguments.parsed("tumbling", bool::parse)?,
+        by: arguments.text("by")?,
+    })
+}
+
+/// Each `program=` is one line of the program.
+fn parse_program(arguments: &mut Arguments<'_>) -> Result<Option<Program>, CommandError> {
+    let lines = arguments.options("program");
+    let server = arguments.parsed("grpc", parse_server)?;
+    match (lines.is_empty(), server) {
+        (true, server) => Ok(server.map(Program::Grpc)),
+        (false, None) => Ok(Some(Program::Jq(lines.join("\n")))),
+        (false, Some(_)) => Err(ArgumentError::Repeated("program").into()),
+    }
+}
+
+fn parse_server(text: &str) -> Result<Server, ArgumentError> {
+    text.parse().map_err(|_| ArgumentError::Value {
+        what: "address",
+        found: excerpt(text),
+        example: "HOST:PORT",
     })
 }
 
@@ -58,14 +81,24 @@ fn parse_flows(arguments: &mut Arguments<'_>, key: &str) -> Result<Vec<Name>, Co
 }
 
 pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line {
-    Line::of(words)
+    let line = Line::of(words)
         .argument(name)
         .option("type", options.kind.map(ProcessorType::word))
         .option("from", joined(&options.sources))
         .option("to", joined(&options.destinations))
         .option("start", options.start.map(format_start))
         .option("annotate", options.annotate)
-        .option("fair", options.fair)
+        .option("fair", options.fair);
+    let line = match &options.program {
+        None => line,
+        Some(Program::Grpc(server)) => line.option("grpc", Some(server)),
+        Some(Program::Jq(code)) => code
+            .split('\n')
+            .fold(line, |line, code| line.option("program", Some(code))),
+    };
+    line.option("window", options.window.map(format_duration))
+        .option("tumbling", options.tumbling)
+        .option("by", options.by.as_ref())
 }
 
 fn joined(flows: &[Name]) -> Option<String> {

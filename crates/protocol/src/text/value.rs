@@ -90,7 +90,8 @@ pub(crate) fn parse_time(text: &str) -> Option<i64> {
 
 /// Milliseconds since the Unix epoch as a time by RFC 3339 in UTC; none outside the years 0 to
 /// 9999.
-pub(crate) fn format_time(milliseconds: i64) -> Option<String> {
+#[must_use]
+pub fn format_time(milliseconds: i64) -> Option<String> {
     let nanoseconds = i128::from(milliseconds) * 1_000_000;
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds)
         .ok()?

@@ -4,8 +4,8 @@
 
 use eson_protocol::{
     Access, Command, ComponentKind, DataLine, Delivery, EventFormat, FlowOptions, Name,
-    NamespaceOptions, Positions, Principal, ProcessorOptions, ProcessorType, ReadOptions, Reason,
-    RemoteSubscribe, Reply, Right, Start, Status, StorePosition, SubscribeOptions,
+    NamespaceOptions, Positions, Principal, ProcessorOptions, ProcessorType, Program, ReadOptions,
+    Reason, RemoteSubscribe, Reply, Right, Server, Start, Status, StorePosition, SubscribeOptions,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -142,17 +142,37 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         of(start()),
         of(any::<bool>()),
         of(any::<bool>()),
+        of(program()),
+        (of(any::<u64>()), of(any::<bool>()), of(text())),
     )
         .prop_map(
-            |(kind, sources, destinations, start, annotate, fair)| ProcessorOptions {
-                kind: Some(kind),
-                sources,
-                destinations,
-                start,
-                annotate,
-                fair,
+            |(kind, sources, destinations, start, annotate, fair, program, window)| {
+                let (window, tumbling, by) = window;
+                ProcessorOptions {
+                    kind: Some(kind),
+                    sources,
+                    destinations,
+                    start,
+                    annotate,
+                    fair,
+                    program,
+                    window,
+                    tumbling,
+                    by,
+                }
             },
         )
+}
+
+fn program() -> impl Strategy<Value = Program> {
+    let server = |port| Server {
+        host: "program.example".to_owned(),
+        port,
+    };
+    prop_oneof![
+        vec(text(), 1..4).prop_map(|lines| Program::Jq(lines.join("\n"))),
+        any::<u16>().prop_map(move |port| Program::Grpc(server(port))),
+    ]
 }
 
 fn session_command() -> impl Strategy<Value = Command> {

@@ -42,6 +42,7 @@ impl Collect {
             start: self.from,
             annotate: self.no_annotation.then_some(false),
             fair: self.fair.then_some(true),
+            ..ProcessorOptions::default()
         };
         Request::about(
             &self.destination,

@@ -4,7 +4,9 @@ use clap::Subcommand;
 use eson_protocol::{Command, Name, NamespaceOptions, ProcessorOptions};
 
 use super::flow_options::FlowArguments;
+use super::signal;
 use crate::arguments::flow;
+use crate::failure::Failure;
 use crate::output::Shape;
 use crate::request::Request;
 
@@ -28,14 +30,14 @@ pub(crate) enum Update {
         #[command(flatten)]
         options: FlowArguments,
     },
-    /// Change which flows a collector reads or a distributor writes
+    /// Change which flows a collector, distributor or signal reads or writes, and a signal's program
     Processor {
         /// The processor's name
         processor: String,
-        /// The flows that a collector shall read from now on
+        /// The flows that a collector or signal shall read from now on
         #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
         from: Vec<Name>,
-        /// The flows that a distributor shall write from now on
+        /// The flows that a distributor or signal shall write from now on
         #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
         to: Vec<Name>,
         /// Whether a collector writes on each event where it came from
@@ -44,12 +46,17 @@ pub(crate) enum Update {
         /// Whether a collector gives its sources equal shares of the destination
         #[arg(long, value_name = "TRUE|FALSE")]
         fair: Option<bool>,
+        /// The program of a signal from now on: a file in jq's language, or grpc://HOST:PORT
+        #[arg(long, value_name = "FILE|URL")]
+        program: Option<String>,
     },
 }
 
 impl Update {
-    pub(crate) fn request(self) -> Request {
-        match self {
+    /// # Errors
+    /// When a program can't be read.
+    pub(crate) fn request(self) -> Result<Request, Failure> {
+        Ok(match self {
             Self::Namespace { namespace, broker } => Request::about(
                 &namespace.clone(),
                 Shape::One("namespace"),
@@ -66,12 +73,15 @@ impl Update {
                 to,
                 annotate,
                 fair,
+                program,
             } => {
+                let program = program.as_deref().map(signal::program).transpose()?;
                 let options = ProcessorOptions {
                     sources: from,
                     destinations: to,
                     annotate,
                     fair,
+                    program,
                     ..ProcessorOptions::default()
                 };
                 Request::to_default(
@@ -79,6 +89,6 @@ impl Update {
                     Command::UpdateProcessor(processor, options),
                 )
             }
-        }
+        })
     }
 }
