@@ -41,5 +41,5 @@ pub use listen::{ListenError, Listener};
 pub use lookup::{BadNameserver, Nameserver, Stub, lookup};
 pub use processors::{ProcessorError, Processors};
 pub use service::Service;
-pub use signal::{ProgramSpec, Programs, SignalError, SignalSpec};
+pub use signal::{ProgramSpec, Programs, SignalError, SignalSpec, WindowSpec};
 pub use spec::{InstanceSpec, LegSpec, MAX_ID, MAX_LEGS, SpecError, TYPES, Work};

@@ -43,6 +43,9 @@ struct Arguments {
     /// A zone whose server is known. May be given several times.
     #[arg(long, value_name = "ZONE=ADDRESS[:PORT]")]
     stub_zone: Vec<Stub>,
+    /// Where signals keep their windows; without it, there are no windows.
+    #[arg(long, value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
     /// End at once, without draining, when standard input ends: the FNAA holds it open, and is
     /// gone then.
     #[arg(long)]
@@ -106,6 +109,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let brokers = Brokers::new(lookup.clone(), arguments.tls_roots);
     let memory = MemoryBudget::new(arguments.memory_limit);
     let programs = Programs::new(std::env::current_exe()?, lookup);
+    let programs = programs.with_state(arguments.state_directory);
     let processors = Processors::new(Arc::new(brokers), memory, programs);
     tracing::info!(address = %arguments.listen, "ready");
 

@@ -172,7 +172,7 @@ impl Processors {
         // All legs of a signal have the same program.
         let work = spec.legs.values().next().map(|leg| &leg.work);
         if let Some(Work::Signal(signal)) = work {
-            let checked = self.resources.programs.check(&signal.program).await;
+            let checked = self.resources.programs.check(signal).await;
             checked.map_err(SpecError::from)?;
         }
         Ok(())

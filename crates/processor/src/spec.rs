@@ -184,11 +184,9 @@ impl TryFrom<proto::Spec> for InstanceSpec {
         if spec.signal.is_some() != signals {
             return Err(SignalError::Misplaced.into());
         }
-        let signal = spec
-            .signal
-            .map(SignalSpec::try_from)
-            .transpose()?
-            .map(Arc::new);
+        let ids = spec.legs.iter().map(|leg| leg.id.clone()).collect();
+        let signal = spec.signal.map(|signal| SignalSpec::check(signal, ids));
+        let signal = signal.transpose()?.map(Arc::new);
         let sources = sources(spec.sources)?;
         let mut legs = BTreeMap::new();
         let mut read = BTreeSet::new();

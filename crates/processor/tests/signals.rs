@@ -258,3 +258,145 @@ async fn a_mistake_is_answered_with_its_place() {
     misplaced.signal = signal(".").signal;
     assert!(refused(client.create(misplaced).await).contains("type signal"));
 }
+
+/// Payments beside the flow, joined or counted in windows.
+fn windowed(program: &str, length_ms: u64, tumbling: bool) -> proto::Spec {
+    let mut spec = signal(program);
+    spec.sources.push(endpoint(ORANGE, PAYMENTS));
+    spec.legs.push(proto::Leg {
+        id: "payments".to_owned(),
+        source: 1,
+        ..Default::default()
+    });
+    let signal = spec.signal.as_mut().expect("a signal");
+    signal.window = Some(proto::Window {
+        length_ms,
+        tumbling,
+        by: ".data.n".to_owned(),
+        state: "incarnation".to_owned(),
+    });
+    spec
+}
+
+const HOUR: u64 = 3_600_000;
+const PAYMENTS: &str = "payments.flows.orange.example";
+
+async fn pay(ground: &Ground, numbers: std::ops::Range<u64>) {
+    let records = numbers.map(number).collect();
+    let broker = ground.broker(ORANGE);
+    let appended = broker.append(PAYMENTS, AppendTo::Key, records, None).await;
+    appended.expect("written");
+}
+
+#[tokio::test]
+async fn events_of_two_flows_are_joined_once_whatever_is_killed() {
+    let mut ground = ground(2).await;
+    ground.create_queue(ORANGE, PAYMENTS, 3).await;
+    let join = windowed(
+        "if .sourceflow | startswith(\"payments\") then from(\"time\") else from(\"payments\") end \
+         | .data.n | to(\"small\")",
+        HOUR,
+        false,
+    );
+    let client = ground.client().await;
+    client.create(join.clone()).await.expect("a signal");
+    for round in 0..4 {
+        produce(&ground, round * 100..(round + 1) * 100).await;
+        ground.kill();
+        ground.start();
+        let client = ground.client().await;
+        client.create(join.clone()).await.expect("a signal");
+        pay(&ground, round * 100 + 50..(round + 1) * 100 + 50).await;
+    }
+    ground.until_count(BLUE, SMALL, 350).await;
+    let mut joined: Vec<u64> = values(&all(&ground, SMALL).await)
+        .iter()
+        .map(|value| {
+            std::str::from_utf8(value)
+                .expect("text")
+                .parse()
+                .expect("a number")
+        })
+        .collect();
+    joined.sort_unstable();
+    assert_eq!(joined, (50..400).collect::<Vec<_>>());
+    assert_eq!(ground.count(BLUE, DEAD).await, 0);
+}
+
+#[tokio::test]
+async fn events_are_counted_by_window_and_key() {
+    let mut ground = ground(1).await;
+    ground.create_queue(ORANGE, PAYMENTS, 1).await;
+    // Numbers are milliseconds too; each key comes from both flows.
+    produce(&ground, 0..1_500).await;
+    pay(&ground, 0..1_500).await;
+    let program = "{count: length, $key, $from} | to(\"small\")";
+    let count = windowed(program, 1_000, true);
+    for _ in 0..3 {
+        let client = ground.client().await;
+        client.create(count.clone()).await.expect("a signal");
+        ground.kill();
+        ground.start();
+    }
+    ground.client().await.create(count).await.expect("a signal");
+    ground.until_count(BLUE, SMALL, 1_500).await;
+    for record in all(&ground, SMALL).await {
+        let value: serde_json::Value =
+            serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
+        assert_eq!(value["count"], 2, "{value}");
+        let key: i64 = value["key"]
+            .as_str()
+            .expect("a key")
+            .parse()
+            .expect("a number");
+        let from = 1_700_000_000_000 + key / 1_000 * 1_000;
+        assert_eq!(value["from"], from);
+        assert_eq!(record.key.as_deref(), Some(key.to_string().as_bytes()));
+    }
+    assert_eq!(ground.count(BLUE, DEAD).await, 0);
+    // What comes when its window has ended is not counted again, and not lost.
+    pay(&ground, 0..1).await;
+    ground.until_count(BLUE, DEAD, 1).await;
+    let dead = &all(&ground, DEAD).await[0];
+    assert!(attribute(dead, "ce_deadletterreason").contains("had ended"));
+}
+
+#[tokio::test]
+async fn a_threshold_is_crossed_once() {
+    let ground = ground(1).await;
+    ground.create_queue(ORANGE, PAYMENTS, 1).await;
+    let program = "select($window | length == 3) | .data.n | to(\"small\")";
+    let mut spec = windowed(program, HOUR, false);
+    let signal = spec.signal.as_mut().expect("a signal");
+    signal.window.as_mut().expect("a window").by = String::new();
+    ground.client().await.create(spec).await.expect("a signal");
+    // Seven keys, by turns.
+    produce(&ground, 0..70).await;
+    ground.until_count(BLUE, SMALL, 7).await;
+    let small = all(&ground, SMALL).await;
+    assert_eq!(
+        values(&small),
+        [b"14", b"15", b"16", b"17", b"18", b"19", b"20"]
+    );
+}
+
+#[tokio::test]
+async fn a_window_that_can_not_be_is_refused() {
+    let ground = ground(1).await;
+    let client = ground.client().await;
+    type Change = fn(&mut proto::Window);
+    let cases: [(Change, &str); 3] = [
+        (|w| w.length_ms = 0, "and not 0"),
+        (|w| w.by = "data".into(), "is no path"),
+        (|w| w.state = "../up".into(), "can't name"),
+    ];
+    for (change, expected) in cases {
+        let mut spec = windowed(".", HOUR, false);
+        let signal = spec.signal.as_mut().expect("a signal");
+        change(signal.window.as_mut().expect("a window"));
+        match client.create(spec).await {
+            Err(ClientError::Invalid(text)) => assert!(text.contains(expected), "{text}"),
+            other => panic!("refused, and not {other:?}"),
+        }
+    }
+}

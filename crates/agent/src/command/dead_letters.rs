@@ -23,6 +23,7 @@ impl Request<'_> {
         Ok(SignalSpec {
             program,
             dead_letters,
+            window: None,
         })
     }
 

@@ -168,12 +168,30 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
         ),
     ];
     if let Some((what, _)) = fixed.iter().find(|(_, changes)| *changes) {
-        let text = format!(
-            "{what} of the {} {} can't change; delete it and create another",
-            spec.kind.as_str(),
-            spec.name
-        );
-        return Err(Status::new(Code::Argument, text));
+        return Err(unchangeable(spec, what));
+    }
+    let window = spec
+        .signal
+        .as_ref()
+        .and_then(|signal| signal.window.as_ref());
+    let by = window.and_then(|window| window.by.as_deref());
+    let fixed = [
+        (
+            "window=",
+            options
+                .window
+                .is_some_and(|it| window.is_none_or(|is| is.length != it)),
+        ),
+        (
+            "tumbling=",
+            options
+                .tumbling
+                .is_some_and(|it| window.is_none_or(|is| is.tumbling != it)),
+        ),
+        ("by=", options.by.is_some() && options.by.as_deref() != by),
+    ];
+    if let Some((what, _)) = fixed.iter().find(|(_, changes)| *changes) {
+        return Err(unchangeable(spec, what));
     }
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
@@ -186,4 +204,13 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
         }
     }
     Ok(wanted)
+}
+
+fn unchangeable(spec: &ProcessorSpec, what: &str) -> Status {
+    let text = format!(
+        "{what} of the {} {} can't change; delete it and create another",
+        spec.kind.as_str(),
+        spec.name
+    );
+    Status::new(Code::Argument, text)
 }

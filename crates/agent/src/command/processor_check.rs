@@ -6,7 +6,7 @@ use eson_protocol::{Code, Name, ProcessorOptions, ProcessorType, Right, Status};
 
 use super::Request;
 use crate::participant::{Hop, Route};
-use crate::resource::{Activity, FlowSpec, ProcessorSpec};
+use crate::resource::{Activity, FlowSpec, ProcessorSpec, SignalSpec, WindowSpec};
 
 /// How many flows a collector or signal may read, and a distributor or signal write.
 const MAX_FLOWS: usize = 256;
@@ -23,12 +23,7 @@ impl Request<'_> {
             return Err(argument("type= is missing"));
         };
         self.check_offered(kind)?;
-        if options.window.is_some() || options.tumbling.is_some() || options.by.is_some() {
-            return Err(Status::new(
-                Code::Unsupported,
-                "windows are not offered yet",
-            ));
-        }
+        let window = window(&options)?;
         let spec = ProcessorSpec {
             name,
             owner: self.caller.principal.clone(),
@@ -44,11 +39,17 @@ impl Request<'_> {
             generation: 1,
         };
         check_counts(&spec)?;
+        if window.is_some() && kind != ProcessorType::Signal {
+            return Err(argument("window= is for type=signal only"));
+        }
         match (kind, options.program) {
-            (ProcessorType::Signal, Some(program)) => Ok(ProcessorSpec {
-                signal: Some(self.signal_spec(&spec, program).await?),
-                ..spec
-            }),
+            (ProcessorType::Signal, Some(program)) => {
+                let signal = self.signal_spec(&spec, program).await?;
+                Ok(ProcessorSpec {
+                    signal: Some(SignalSpec { window, ..signal }),
+                    ..spec
+                })
+            }
             (ProcessorType::Signal, None) => Err(argument("a signal needs program= or grpc=")),
             (_, Some(_)) => Err(argument("program= and grpc= are for type=signal only")),
             (_, None) => Ok(spec),
@@ -134,6 +135,21 @@ impl Request<'_> {
         Ok([Right::Read, Right::Write]
             .into_iter()
             .any(|right| rights.include(right)))
+    }
+}
+
+/// The window that the options ask for.
+fn window(options: &ProcessorOptions) -> Result<Option<WindowSpec>, Status> {
+    match options.window {
+        Some(length) => Ok(Some(WindowSpec {
+            length,
+            tumbling: options.tumbling.unwrap_or(false),
+            by: options.by.clone(),
+        })),
+        None if options.tumbling.is_some() || options.by.is_some() => {
+            Err(argument("tumbling= and by= need window="))
+        }
+        None => Ok(None),
     }
 }
 

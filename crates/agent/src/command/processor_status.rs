@@ -1,6 +1,7 @@
 //! DESCRIBE PROCESSOR and GET PROCESSORS.
 
 use eson_processor::proto::{self, LegStatus, State};
+use eson_protocol::text::format_duration;
 use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply};
 
 use super::lines::{attribute, entry, optional, words};
@@ -28,6 +29,11 @@ impl Request<'_> {
         }
         if let Some(signal) = &spec.signal {
             lines.extend(program_lines(&signal.program));
+            if let Some(window) = &signal.window {
+                lines.push(attribute("window", format_duration(window.length)));
+                lines.push(attribute("tumbling", window.tumbling));
+                lines.extend(optional("by", window.by.as_ref()));
+            }
             lines.push(attribute("dead-letters-to", &signal.dead_letters));
             let count: u64 = legs.iter().map(|leg| leg.dead_letters).sum();
             lines.push(attribute("dead-letters", count));

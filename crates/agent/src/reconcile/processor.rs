@@ -168,6 +168,12 @@ impl ProcessorReconciler {
                 Program::Grpc(server) => proto::signal::Program::Grpc(server.to_string()),
             }),
             trusted_networks: self.0.program_networks(),
+            window: signal.window.as_ref().map(|window| proto::Window {
+                length_ms: window.length,
+                tumbling: window.tumbling,
+                by: window.by.clone().unwrap_or_default(),
+                state: spec.incarnation.clone(),
+            }),
         })
     }
 
@@ -209,8 +215,9 @@ impl ProcessorReconciler {
             .runtime
             .remove(SHARD, &instance(&stored.name))
             .await?;
-        self.0.processors.remove(&stored.name).await?;
         let spec = &stored.resource.spec;
+        self.0.forget_windows(&spec.incarnation)?;
+        self.0.processors.remove(&stored.name).await?;
         for flow in spec.flows() {
             self.0.controllers.flow.poke(flow.as_str());
         }

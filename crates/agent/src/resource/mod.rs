@@ -18,7 +18,7 @@ pub(crate) use flow::{Flow, FlowSpec, FlowStatus, RegisteredView};
 pub(crate) use grant::{Grant, GrantKey};
 pub(crate) use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
 pub(crate) use processor::{
-    Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus, SignalSpec,
+    Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus, SignalSpec, WindowSpec,
 };
 pub(crate) use queue::QueueState;
 pub(crate) use subscriber::{

@@ -56,6 +56,20 @@ pub(crate) struct SignalSpec {
     pub program: Program,
     /// The flow of the events that could not be processed or written.
     pub dead_letters: Name,
+    /// What the program sees beside an event, or instead of it.
+    #[serde(default)]
+    pub window: Option<WindowSpec>,
+}
+
+/// What the program of a signal sees beside an event, or instead of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WindowSpec {
+    /// The length, in milliseconds.
+    pub length: u64,
+    /// Whether windows follow each other.
+    pub tumbling: bool,
+    /// Where the key is in an event; none is the record's key.
+    pub by: Option<String>,
 }
 
 /// One way that events take through a processor.

@@ -69,6 +69,14 @@ impl Trouble {
         }
     }
 
+    /// A signal's windows can't be kept.
+    pub(crate) fn of_windows(error: &dyn std::error::Error) -> Self {
+        Self {
+            transient: true,
+            ..Self::own(error.to_string())
+        }
+    }
+
     /// An event went to the dead-letter flow.
     pub(crate) fn buried(reason: &str) -> Self {
         Self::own(format!("an event went to the dead-letter flow: {reason}"))

@@ -12,10 +12,12 @@
 //!
 //! Each outlet stores with what it writes how far that is: the event in its source, and how many of
 //! the event's outputs went there ([`place`]). After a crash reading begins at the outlet that is
-//! least far, and the others leave out what they have.
+//! least far, and the others leave out what they have. A signal with a window has more to remember,
+//! and does that in a file of its own ([`window`]).
 
 mod dead_letters;
 mod grpc;
+mod in_windows;
 mod jq;
 mod open;
 mod outlet;
@@ -24,11 +26,14 @@ mod program;
 pub(crate) mod record;
 mod run;
 mod spec;
+mod window;
+mod windowed;
 
 pub(crate) use open::Opening;
 pub use program::Programs;
 pub(crate) use run::Running;
 pub use spec::{ProgramSpec, SignalError, SignalSpec};
+pub use window::WindowSpec;
 
 /// The types and the service of package `eson.signal.v1`, generated from `proto/`.
 pub mod proto {

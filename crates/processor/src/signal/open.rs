@@ -10,6 +10,7 @@ use super::outlet::Outlet;
 use super::place;
 use super::program::{Asked, Programs};
 use super::spec::SignalSpec;
+use super::windowed::{Reached, Windowed};
 use crate::brokers::BrokerFactory;
 use crate::leg::{check_identity, progress, store_positions};
 use crate::report::{Progress, Trouble};
@@ -35,6 +36,7 @@ pub(crate) struct Opened {
     pub(super) feed: Feed,
     pub(super) program: Asked,
     pub(super) outlets: Vec<Outlet>,
+    pub(super) windowed: Option<Windowed>,
     pub(super) dead_letters: DeadLetters,
     pub(super) flow: String,
     pub(super) source: QueueId,
@@ -54,10 +56,17 @@ impl Opening<'_> {
         let broker = broker.map_err(|e| Trouble::at_source(&e))?;
         let description = self.describe(&*broker).await?;
         let mut outlets = self.open_outlets(&description.id).await?;
-        if self.spec.start == Start::Latest {
-            begin_at_latest(&description, &mut outlets).await?;
-        }
-        let positions = least_far(&description, &outlets);
+        let reached = outlets.iter().map(Reached::by).collect();
+        let windowed = self.open_windows(&description, reached).await?;
+        let positions = match &windowed {
+            Some((_, positions)) => positions.clone(),
+            None => {
+                if self.spec.start == Start::Latest {
+                    begin_at_latest(&description, &mut outlets).await?;
+                }
+                least_far(&description, &outlets)
+            }
+        };
         let options = ReaderOptions {
             start: match self.spec.start {
                 // Stored by now; a partition without place is a new one.
@@ -85,6 +94,7 @@ impl Opening<'_> {
                 self.share(),
             ),
             outlets,
+            windowed: windowed.map(|(windowed, _)| windowed),
             flow: source.flow.clone(),
             progress: progress(&description, &positions),
             source: description.id,
@@ -102,6 +112,21 @@ impl Opening<'_> {
             Ok(description)
         };
         described.await.map_err(|e| Trouble::at_source(&e))
+    }
+
+    /// The windows, and from where the source is to be read for them.
+    async fn open_windows(
+        &self,
+        source: &QueueDescription,
+        outlets: Vec<Reached>,
+    ) -> Result<Option<(Windowed, Positions)>, Trouble> {
+        let Some(spec) = &self.signal.window else {
+            return Ok(None);
+        };
+        let windows = self.programs.windows(spec)?;
+        let opened = Windowed::open(windows, self.leg, self.spec.start, source, outlets);
+        let opened = opened.await.map_err(|error| Trouble::of_windows(&error))?;
+        Ok(Some(opened))
     }
 
     async fn open_outlets(&self, source: &QueueId) -> Result<Vec<Outlet>, Trouble> {

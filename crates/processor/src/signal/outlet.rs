@@ -104,6 +104,11 @@ impl Outlet {
         &self.places
     }
 
+    /// The name of its flow.
+    pub(super) fn flow(&self) -> &str {
+        &self.endpoint.flow
+    }
+
     /// Takes places as reached, where the destination has stored them by another way.
     pub(super) fn reach(&mut self, places: impl IntoIterator<Item = (u32, u64)>) {
         self.places.extend(places);

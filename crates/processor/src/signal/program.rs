@@ -11,8 +11,10 @@ use tokio::time::{sleep, timeout};
 use super::grpc::GrpcProgram;
 use super::jq::JqProgram;
 use super::proto::{Input, Outcome, Output};
-use super::spec::{ProgramSpec, SignalError};
+use super::spec::{ProgramSpec, SignalError, SignalSpec};
+use super::window::{OpenWindows, WindowSpec, Windows};
 use crate::backoff::Backoff;
+use crate::report::Trouble;
 
 /// How long a program may take for one call.
 const CALL: Duration = Duration::from_secs(5);
@@ -58,6 +60,9 @@ pub(super) type Verdict = Result<Vec<Output>, String>;
 pub struct Programs {
     worker: PathBuf,
     lookup: Arc<dyn Lookup>,
+    /// Where windows are kept.
+    state: Option<PathBuf>,
+    windows: OpenWindows,
 }
 
 impl Programs {
@@ -65,15 +70,42 @@ impl Programs {
     /// addresses of others are looked up with `lookup`.
     #[must_use]
     pub fn new(worker: PathBuf, lookup: Arc<dyn Lookup>) -> Self {
-        Self { worker, lookup }
+        Self {
+            worker,
+            lookup,
+            state: None,
+            windows: OpenWindows::default(),
+        }
+    }
+
+    /// Windows are kept in files of this directory; without one, there are none.
+    #[must_use]
+    pub fn with_state(self, directory: Option<PathBuf>) -> Self {
+        Self {
+            state: directory,
+            ..self
+        }
+    }
+
+    /// The windows that all legs of a signal share.
+    pub(super) fn windows(&self, spec: &WindowSpec) -> Result<Arc<Windows>, Trouble> {
+        let Some(directory) = &self.state else {
+            return Err(Trouble::own(SignalError::NoState.to_string()));
+        };
+        let file = directory.join(format!("{}.redb", spec.state));
+        let opened = self.windows.open(file, spec);
+        opened.map_err(|error| Trouble::of_windows(&error))
     }
 
     /// Whether the program is one, as far as that can be seen without running it.
     ///
     /// # Errors
     /// [`SignalError::Program`] with line and column; [`SignalError::Untried`].
-    pub(crate) async fn check(&self, spec: &ProgramSpec) -> Result<(), SignalError> {
-        match spec {
+    pub(crate) async fn check(&self, spec: &SignalSpec) -> Result<(), SignalError> {
+        if spec.window.is_some() && self.state.is_none() {
+            return Err(SignalError::NoState);
+        }
+        match &spec.program {
             ProgramSpec::Grpc { .. } => Ok(()),
             ProgramSpec::Jq(code) => {
                 JqProgram::new(self.worker.clone(), code.clone())

@@ -26,16 +26,27 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 /// A leg of a signal that runs.
 pub(crate) struct Running<'a> {
-    leg: Opened,
-    report: &'a LegReport,
+    pub(super) leg: Opened,
+    pub(super) report: &'a LegReport,
     share: &'a Share,
     buffer: usize,
     backoff: &'a mut Backoff,
     /// Up to which place each partition was read.
     read: Positions,
     /// Whether anything was read since the last flush.
-    dirty: bool,
+    pub(super) dirty: bool,
     flushed: Instant,
+}
+
+/// Consecutive records of a partition.
+pub(super) struct Batch {
+    pub(super) partition: u32,
+    pub(super) first: u64,
+    /// What to read next.
+    pub(super) next: u64,
+    /// Behind the newest record that there is.
+    pub(super) newest: u64,
+    pub(super) records: Vec<Record>,
 }
 
 /// What woke the loop.
@@ -68,6 +79,9 @@ impl<'a> Running<'a> {
     pub(crate) async fn run(mut self, wishes: &mut Wishes) -> Ended {
         let progress = std::mem::take(&mut self.leg.progress);
         let stored = std::mem::take(&mut self.leg.stored);
+        if let Err(ended) = self.write_backlog().await {
+            return ended;
+        }
         let delivery = delivery(&self.leg.outlets);
         let source = self.leg.source.clone();
         self.report.opened(source, delivery, stored, progress);
@@ -76,7 +90,7 @@ impl<'a> Running<'a> {
                 Woken::Wish => self.follow(wishes).await,
                 Woken::Read(Ok(chunk)) => self.pass_on(chunk, wishes).await,
                 Woken::Read(Err(error)) => meet(self.report, &error),
-                Woken::Idle => self.flush(wishes).await,
+                Woken::Idle => self.rest(wishes).await,
             };
             if let Err(ended) = step {
                 return self.end(ended).await;
@@ -85,9 +99,10 @@ impl<'a> Running<'a> {
     }
 
     async fn next(&mut self, wishes: &mut Wishes) -> Woken {
-        let dirty = self.dirty;
+        let windowed = self.leg.windowed.as_ref();
+        let awake = self.dirty || windowed.is_some_and(|windowed| windowed.is_waiting);
         let idle = async {
-            if !dirty {
+            if !awake {
                 pending::<()>().await;
             }
             sleep(IDLE).await;
@@ -98,6 +113,16 @@ impl<'a> Running<'a> {
             read = self.leg.feed.next() => Woken::Read(read),
             () = idle => Woken::Idle,
         }
+    }
+
+    /// Does what there is to do while nothing is read.
+    async fn rest(&mut self, wishes: &Wishes) -> Result<(), Ended> {
+        tokio::select! {
+            biased;
+            ended = self.end_windows() => ended?,
+            () = overdue(wishes) => return Err(self.cut_short()),
+        }
+        self.flush(wishes).await
     }
 
     /// Does what is wished: nothing, or drain and wait.
@@ -126,22 +151,35 @@ impl<'a> Running<'a> {
             return Err(Ended::Trouble(Trouble::own(text)));
         };
         self.dirty = true;
+        let (partition, newest) = (chunk.partition, chunk.high_watermark);
         let mut first = chunk.first;
-        for batch in batches(records) {
-            let next = batch.last().map_or(first, |last| last.offset + 1);
-            let (count, bytes) = (batch.len() as u64, batch.iter().map(size).sum::<usize>());
+        let mut batches = batches(records).into_iter().peekable();
+        while let Some(records) = batches.next() {
+            let end = records.last().map(|last| last.offset + 1);
+            let next = end
+                .filter(|_| batches.peek().is_some())
+                .unwrap_or(chunk.next);
+            let (count, bytes) = (
+                records.len() as u64,
+                records.iter().map(size).sum::<usize>(),
+            );
+            let batch = Batch {
+                partition,
+                first,
+                next,
+                newest,
+                records,
+            };
             let processed = tokio::select! {
                 biased;
-                processed = self.process(chunk.partition, first, batch) => processed,
+                processed = self.process(batch) => processed,
                 () = overdue(wishes) => Err(self.cut_short()),
             };
             processed?;
             first = next;
-            self.read.insert(chunk.partition, place::before(next));
-            let (partition, newest) = (chunk.partition, chunk.high_watermark);
+            self.read.insert(partition, place::before(next));
             self.report.copied(partition, newest, count, bytes as u64);
         }
-        self.read.insert(chunk.partition, place::before(chunk.next));
         if self.flushed.elapsed() >= TRACK {
             self.flush(wishes).await?;
         }
@@ -149,15 +187,22 @@ impl<'a> Running<'a> {
     }
 
     /// Asks the program about consecutive records of a partition, and writes what comes of them.
-    async fn process(
-        &mut self,
-        partition: u32,
-        first: u64,
-        records: Vec<Record>,
-    ) -> Result<(), Ended> {
-        let inputs = records.iter().map(|record| self.input(partition, record));
-        let asked = self.leg.program.ask(inputs.collect()).await;
-        let verdicts = asked.map_err(|cause| Ended::Trouble(Trouble::of_program(cause)))?;
+    async fn process(&mut self, batch: Batch) -> Result<(), Ended> {
+        if let Some(windowed) = &self.leg.windowed {
+            let windows = windowed.windows.clone();
+            return self.process_in_windows(&windows, batch).await;
+        }
+        let Batch {
+            partition,
+            first,
+            records,
+            ..
+        } = batch;
+        let inputs = records.iter().map(|record| Input {
+            event: Some(self.event(partition, record)),
+            window: None,
+        });
+        let verdicts = self.ask(inputs.collect()).await?;
         let from = (partition, self.leg.feed.partitions());
         let routed = route(&self.leg.outlets, from, &records, verdicts);
         self.bury(partition, &records, routed.failed).await?;
@@ -174,21 +219,25 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    fn input(&self, partition: u32, record: &Record) -> Input {
-        let event = Event {
+    pub(super) async fn ask(&mut self, inputs: Vec<Input>) -> Result<Vec<Verdict>, Ended> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = self.leg.program.ask(inputs).await;
+        asked.map_err(|cause| Ended::Trouble(Trouble::of_program(cause)))
+    }
+
+    pub(super) fn event(&self, partition: u32, record: &Record) -> Event {
+        Event {
             flow: self.leg.flow.clone(),
             partition,
             offset: record.offset,
             record: Some(from_stored(record.clone())),
-        };
-        Input {
-            event: Some(event),
-            window: None,
         }
     }
 
     /// Writes dead letters of events among `records`.
-    async fn bury(
+    pub(super) async fn bury(
         &mut self,
         partition: u32,
         records: &[Record],
@@ -203,7 +252,11 @@ impl<'a> Running<'a> {
                 reason: refused.reason,
             })
         };
-        let letters: Vec<_> = refused.into_iter().filter_map(letter).collect();
+        self.bury_all(refused.into_iter().filter_map(letter).collect())
+            .await
+    }
+
+    pub(super) async fn bury_all(&mut self, letters: Vec<DeadLetter>) -> Result<(), Ended> {
         let Some(last) = letters.last() else {
             return Ok(());
         };
@@ -229,13 +282,19 @@ impl<'a> Running<'a> {
     }
 
     async fn flush_outlets(&mut self) -> Result<(), Ended> {
-        let read = &self.read;
+        // With windows, the places are numbers of outputs.
+        let nothing = Positions::new();
+        let read = match self.leg.windowed {
+            Some(_) => &nothing,
+            None => &self.read,
+        };
         let flushing = self.leg.outlets.iter_mut().map(async |outlet| {
             outlet.catch_up(read).await?;
             outlet.writer_mut().flush().await
         });
         let flushed = try_join_all(flushing).await;
         flushed.map_err(|e| Ended::Trouble(Trouble::at_destination(&e)))?;
+        self.forget_delivered().await?;
         self.dirty = false;
         self.flushed = Instant::now();
         let stored = self.read.iter();
@@ -300,15 +359,15 @@ fn batches(records: Vec<Record>) -> Vec<Vec<Record>> {
 }
 
 /// What goes to which outlet.
-struct Routed {
+pub(super) struct Routed {
     /// For each outlet: partition there and record, whose offset is its place.
-    written: Vec<Vec<(u32, Record)>>,
-    failed: Vec<Refused>,
+    pub(super) written: Vec<Vec<(u32, Record)>>,
+    pub(super) failed: Vec<Refused>,
 }
 
 /// Sorts the outcomes of consecutive records by destination. An event of which an output can't be
 /// sent anywhere has failed as a whole.
-fn route(
+pub(super) fn route(
     outlets: &[Outlet],
     from: (u32, u32),
     records: &[Record],

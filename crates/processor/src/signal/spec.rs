@@ -1,7 +1,10 @@
 //! What a signal is to do, checked.
 
+use std::collections::BTreeSet;
+
 use eson_protocol::{AddressPolicy, Server};
 
+use super::WindowSpec;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::{proto, spec};
 
@@ -17,6 +20,8 @@ pub struct SignalSpec {
     pub dead_letters: Endpoint,
     /// What makes new events of them.
     pub program: ProgramSpec,
+    /// What that sees beside an event, or instead of it.
+    pub window: Option<WindowSpec>,
 }
 
 /// What makes new events.
@@ -55,6 +60,12 @@ pub enum SignalError {
     /// An address that is none.
     #[error("`{0}` is no HOST:PORT of a program")]
     Server(String),
+    /// A window that can't be.
+    #[error("the window: {0}")]
+    Window(String),
+    /// Nowhere to keep windows.
+    #[error("this processor was started without --state-directory, and so keeps no windows")]
+    NoState,
     /// No destination.
     #[error("a signal needs at least one destination")]
     NoDestination,
@@ -77,10 +88,15 @@ pub enum SignalError {
     TooMany(usize),
 }
 
-impl TryFrom<proto::Signal> for SignalSpec {
-    type Error = SignalError;
-
-    fn try_from(signal: proto::Signal) -> Result<Self, SignalError> {
+impl SignalSpec {
+    /// Checks what was asked for; `legs` are the ids of all legs.
+    ///
+    /// # Errors
+    /// [`SignalError`].
+    pub(crate) fn check(
+        signal: proto::Signal,
+        legs: BTreeSet<String>,
+    ) -> Result<Self, SignalError> {
         let program = program(signal.program, &signal.trusted_networks)?;
         let destinations = signal.destinations.into_iter().map(endpoint);
         let destinations: Vec<_> = destinations.collect::<Result<_, _>>()?;
@@ -88,7 +104,9 @@ impl TryFrom<proto::Signal> for SignalSpec {
             return Err(SignalError::NoDestination);
         }
         let dead_letters = signal.dead_letters.ok_or(SignalError::NoDeadLetters)?;
+        let window = signal.window.map(|window| WindowSpec::check(window, legs));
         let spec = Self {
+            window: window.transpose()?,
             destinations,
             dead_letters: endpoint(dead_letters)?,
             program,
@@ -96,9 +114,7 @@ impl TryFrom<proto::Signal> for SignalSpec {
         spec.check_queues(&[])?;
         Ok(spec)
     }
-}
 
-impl SignalSpec {
     /// Whether no queue is meant twice: `sources`, destinations and the one of dead letters.
     ///
     /// # Errors

@@ -92,10 +92,11 @@ impl Ground {
     pub(crate) fn start(&mut self) {
         let runtime = Runtime::new().expect("a runtime");
         let (address, brokers) = (self.address(), self.brokers.clone());
+        let state = Some(self.directory.path().join("windows"));
         let serve = async move {
             let listener = Listener::bind(&address).await.expect("listening");
             let worker = env!("CARGO_BIN_EXE_flow-processor").into();
-            let programs = Programs::new(worker, Arc::new(SystemLookup));
+            let programs = Programs::new(worker, Arc::new(SystemLookup)).with_state(state);
             let processors = Processors::new(brokers, MemoryBudget::new(MEMORY), programs);
             tokio::spawn(listener.serve(processors, std::future::pending()));
         };
