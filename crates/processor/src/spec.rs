@@ -62,7 +62,7 @@ pub struct LegSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Writes them there.
-    Copy(Endpoint),
+    Copy(Box<Endpoint>),
     /// Asks a program.
     Signal(Arc<SignalSpec>),
 }
@@ -272,7 +272,7 @@ fn leg_spec(
         });
     };
     let work = match signal {
-        None => Work::Copy(destination(leg.id, leg.destination, &source)?),
+        None => Work::Copy(Box::new(destination(leg.id, leg.destination, &source)?)),
         Some(_) if leg.destination.is_some() => return Err(SpecError::OwnDestination(leg.id)),
         Some(signal) => Work::Signal(signal.clone()),
     };
@@ -310,7 +310,7 @@ impl LegSpec {
     /// The queues that it reads and writes.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         let (copied, signal) = match &self.work {
-            Work::Copy(destination) => (Some(destination), None),
+            Work::Copy(destination) => (Some(&**destination), None),
             Work::Signal(signal) => (None, Some(signal)),
         };
         let written = signal.into_iter().flat_map(|signal| signal.endpoints());

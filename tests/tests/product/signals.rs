@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Duration;
 
+use eson_tests::ports::free_port;
 use eson_tests::process::{data_dir, signal};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, World, until};
@@ -19,6 +21,7 @@ on_all_grounds!(
     a_signal_from_create_to_delete,
     what_is_no_signal_is_refused,
     signals_survive_the_end_of_every_part,
+    flows_are_joined_and_counted_in_windows,
 );
 
 /// So many new flows.
@@ -168,7 +171,14 @@ fn what_is_no_signal_is_refused(ground: Ground) {
         ),
     );
     assert!(told.contains("line 2, column 20: expected term"), "{told}");
-    session.refused(&format!("DESCRIBE PROCESSOR {name}"), "550 [NOTFOUND]");
+    until("nothing is left of it", PATIENCE, || {
+        let processor = session.ask(&format!("DESCRIBE PROCESSOR {name}"));
+        let flow = session.ask(&format!("DESCRIBE FLOW dlq.{name}"));
+        let gone = [&processor, &flow]
+            .iter()
+            .all(|it| it.status.starts_with("550"));
+        check(gone, || format!("{processor:?} {flow:?}"))
+    });
     user.fails(2, &format!("signal {source} --program {}", wrong.display()));
     user.fails(
         2,
@@ -243,4 +253,95 @@ fn signals_survive_the_end_of_every_part(ground: Ground) {
     for (key, amounts) in per_key {
         assert!(amounts.is_sorted(), "the order of key {key}");
     }
+}
+
+fn flows_are_joined_and_counted_in_windows(ground: Ground) {
+    let world = world(ground);
+    let orange = world.orange();
+    let user = User::of(world, orange);
+    let mut session = orange.login();
+    let [orders_flow, payments, paid, counts] = flows::<4>(orange, "windows");
+    let join = program("$window | select(length == 2) | {amount: .[0].data.amount}");
+    let by = "--window 1h --by .data.amount";
+    user.ok(&format!(
+        "signal {orders_flow} {payments} --to {paid} --program {} {by} --name {paid}-joined",
+        join.display()
+    ));
+    let count = program("{amount: length, $key}");
+    user.ok(&format!(
+        "signal {orders_flow} {counts} --program {} --window 2s --tumbling --name {counts}-counted",
+        count.display()
+    ));
+    user.write(&orders_flow, &orders(0..50));
+    user.write(&payments, &orders(25..75));
+    await_amounts(&mut session, &paid, 25..50);
+    until("every order is counted", PATIENCE, || {
+        let counted: u64 = amounts(&mut session, &counts).iter().sum();
+        check(counted == 50, || format!("{counted} are"))
+    });
+    let described = user.ok(&format!("describe processor {counts}-counted"));
+    assert!(described.contains("tumbling"), "{described}");
+    for name in [format!("{paid}-joined"), format!("{counts}-counted")] {
+        user.ok(&format!("delete processor {name}"));
+    }
+}
+
+/// A service that is running; it ends with this value.
+struct Service(Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Starts the Python example, with the interpreter that `scripts/setup-tests` has prepared.
+fn python_service(port: u16) -> Service {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache =
+        cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let python = cache.join("eson-test/python/bin/python");
+    let example =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/signal/python/program.py");
+    let mut command = Command::new(python);
+    let command = command.arg(example).arg(format!("127.0.0.1:{port}"));
+    Service(command.spawn().expect("run scripts/setup-tests"))
+}
+
+#[test]
+fn a_program_in_python_is_asked_by_grpc() {
+    let trusting =
+        |text: String| format!("{text}processor: {{ program-networks: [127.0.0.0/8] }}\n");
+    let world = World::beside_others(Ground::Embedded, &["grpc.example"], &trusting);
+    let orange = world.orange();
+    let user = User::of(&world, orange);
+    let mut session = orange.login();
+    let [source] = flows::<1>(orange, "asked");
+    let [large, small] = ["large", "small"].map(|label| orange.identity.flow(label));
+    for flow in [&large, &small] {
+        session.ok(&format!("CREATE FLOW {flow}"));
+    }
+    let name = new_flow(orange, "asking");
+    let port = free_port();
+    user.write(&source, &orders(0..200));
+    let service = python_service(port);
+    user.ok(&format!(
+        "signal {source} --to {large} {small} --program grpc://127.0.0.1:{port} --name {name}"
+    ));
+    await_amounts(&mut session, &large, 100..200);
+    await_amounts(
+        &mut session,
+        &small,
+        (0..100).filter(|amount| *amount != 13),
+    );
+    await_amounts(&mut session, &format!("dlq.{name}"), 13..14);
+    let dead = &events(&mut session, &format!("dlq.{name}"))[0];
+    assert_eq!(dead["deadletterreason"], "nobody buys for 13");
+
+    drop(service);
+    user.write(&source, &orders(200..210));
+    await_described(&mut session, &name, &[("processor-state", "retrying")]);
+    let _service = python_service(port);
+    await_amounts(&mut session, &large, 100..210);
 }

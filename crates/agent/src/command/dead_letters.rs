@@ -53,15 +53,19 @@ impl Request<'_> {
     }
 
     /// Creates the flow of a signal's dead letters, where it is not there from before: private,
-    /// the owner's, at the broker of the first flow that the signal writes.
-    pub(super) async fn ensure_dead_letters(&self, spec: &ProcessorSpec) -> Result<(), Status> {
+    /// the owner's, at the broker of the first flow that the signal writes. Gives its name where it
+    /// is new.
+    pub(super) async fn ensure_dead_letters(
+        &self,
+        spec: &ProcessorSpec,
+    ) -> Result<Option<Name>, Status> {
         let (Some(signal), Some(first)) = (&spec.signal, spec.destinations.first()) else {
-            return Ok(());
+            return Ok(None);
         };
         let name = &signal.dead_letters;
         if let Some(found) = self.participant.flows.get(name.as_str()).await? {
             if found.resource.spec.owner == spec.owner && !found.deleting {
-                return Ok(());
+                return Ok(None);
             }
             let text = format!("{name} is another flow; choose another name for the processor");
             return Err(Status::new(Code::Exists, text));
@@ -90,6 +94,7 @@ impl Request<'_> {
             activity: Activity::Running,
             generation: 1,
         };
-        self.ensure_flow(flow).await.map(drop)
+        self.ensure_flow(flow).await?;
+        Ok(Some(name.clone()))
     }
 }

@@ -12,12 +12,15 @@ impl Request<'_> {
         let spec = self.processor_spec(name, options).await?;
         let processors = &self.participant.processors;
         self.check_processor_flows(&spec).await?;
-        self.ensure_dead_letters(&spec).await?;
+        let made = self.ensure_dead_letters(&spec).await?;
         let created = self.store_processor(&spec).await?;
         let settled = wait::settled(processors, &spec.name, 1, |it| &it.status.condition).await;
         match settled {
             Err(status) if created && !status.is_transient() => {
                 processors.mark_deleting(&spec.name).await?;
+                if let Some(flow) = made {
+                    self.participant.flows.mark_deleting(flow.as_str()).await?;
+                }
                 Err(status)
             }
             Err(status) => Err(status),
