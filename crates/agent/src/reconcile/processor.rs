@@ -44,7 +44,7 @@ impl ProcessorReconciler {
             return self.tear_down(&stored).await;
         }
         let waiting = match self.instance_spec(&stored.resource.spec).await? {
-            Wanted::Legs(instance) => self.run(&stored.resource, instance).await?,
+            Wanted::Legs(instance) => self.run(&stored.resource, *instance).await?,
             Wanted::Nothing => {
                 self.0.runtime.remove(SHARD, &instance(name)).await?;
                 None
@@ -105,7 +105,7 @@ impl ProcessorReconciler {
             }
         }
         Ok(match (wanted.legs.is_empty(), pending) {
-            (false, _) => Wanted::Legs(wanted),
+            (false, _) => Wanted::Legs(Box::new(wanted)),
             // Their becoming ready wakes this up again.
             (true, true) => Wanted::Later,
             (true, false) => Wanted::Nothing,
@@ -228,7 +228,7 @@ impl ProcessorReconciler {
 /// What the runtime is to do.
 enum Wanted {
     /// Run these.
-    Legs(proto::Spec),
+    Legs(Box<proto::Spec>),
     /// Run nothing of it.
     Nothing,
     /// What is to run is not known before its flows are ready.
