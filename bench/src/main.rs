@@ -10,26 +10,45 @@
 
 mod bridge;
 mod commands;
+mod contender;
+mod fan_out;
 mod first_event;
+mod ground;
+mod many;
 mod meter;
-mod mirror_maker;
+mod processor;
 mod sessions;
 mod topics;
+mod trickle;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::Duration;
 
 type Section = (&'static str, fn());
 
-const SECTIONS: [Section; 4] = [
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const SECTIONS: [Section; 7] = [
     ("commands", commands::measure),
     ("first-event", first_event::measure),
     ("sessions", sessions::measure),
     ("bridge", bridge::measure),
+    ("trickle", trickle::measure),
+    ("fan-out", fan_out::measure),
+    ("many", many::measure),
 ];
 
 fn main() -> ExitCode {
-    let wanted: BTreeSet<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((contender::LIBRDKAFKA, rest)) = arguments
+        .split_first()
+        .map(|(first, rest)| (&**first, rest))
+    {
+        contender::copy_for_ever(rest);
+    }
+    let wanted: BTreeSet<String> = arguments.into_iter().collect();
     let known = |name: &String| SECTIONS.iter().any(|(section, _)| section == name);
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
         let names: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::ground::Ground;
+
 /// The kernel's clock ticks a second: `USER_HZ`, the same on every Linux.
 const TICKS: f64 = 100.0;
 
@@ -42,8 +44,8 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn start(process: u32, source: u32, destination: u32) -> Self {
-        let ids = [process, source, destination];
+    pub(crate) fn start(process: u32, ground: &Ground) -> Self {
+        let ids = [process, ground.source.id(), ground.destination.id()];
         Self {
             ids,
             before: ids.map(cpu_seconds),

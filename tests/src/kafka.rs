@@ -1,5 +1,7 @@
-//! Apache Kafka: one broker that is its own controller (KRaft), open or with authorization.
+//! Apache Kafka: one broker that is its own controller (KRaft), open or with authorization; or a
+//! cluster of several.
 
+mod cluster;
 mod files;
 mod inventory;
 
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+pub use self::cluster::KafkaCluster;
 use crate::ports::free_port;
 use crate::process::{Process, data_dir};
 
@@ -181,12 +184,16 @@ fn launch(dir: &Path, ports: &Ports) -> Process {
         .arg("kafka.Kafka")
         .arg(dir.join("server.properties"));
     let mut process = Process::start("Kafka", command, &dir.join("kafka.log"));
+    wait_until_up(&mut process, ports.plaintext);
+    process
+}
+
+fn wait_until_up(process: &mut Process, port: u16) {
     process.until_ready(START, || {
-        TcpStream::connect(("127.0.0.1", ports.plaintext))
+        TcpStream::connect(("127.0.0.1", port))
             .map(drop)
             .map_err(|cause| cause.to_string())
     });
-    process
 }
 
 /// For a JVM that lives for a test: the cheap compiler alone, since all is over before the other

@@ -143,6 +143,21 @@ pub fn signal(id: u32, name: &str) -> bool {
     kill(name, &id.to_string())
 }
 
+/// Lets a process write no file beyond so many bytes from now on: each write there fails, as on a
+/// full disk.
+///
+/// # Panics
+/// When there is no such process.
+pub fn limit_files(id: u32, bytes: u64) {
+    let limited = Command::new("prlimit")
+        .args(["--pid", &id.to_string(), &format!("--fsize={bytes}:")])
+        .status();
+    assert!(
+        limited.is_ok_and(|status| status.success()),
+        "{id} has no limits"
+    );
+}
+
 /// Runs `kill`, because a safe program has no other way to send a signal.
 fn kill(signal: &str, target: &str) -> bool {
     Command::new("kill")

@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::kafka::{ADMIN, Kafka};
-use crate::wait::until;
+use crate::wait::{check, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -91,6 +91,37 @@ pub fn topics(client: &ClientConfig) -> Vec<String> {
         .iter()
         .map(|topic| topic.name().to_owned());
     names.filter(|name| !name.starts_with("__")).collect()
+}
+
+/// Who leads each partition of a topic, by the brokers' numbers, and who has all of it.
+///
+/// # Errors
+/// When the cluster does not answer, or does not know the topic.
+pub fn leaders(client: &ClientConfig, topic: &str) -> Result<Vec<Leadership>, String> {
+    let consumer: BaseConsumer = client.create().map_err(|cause| cause.to_string())?;
+    let metadata = consumer
+        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .map_err(|cause| cause.to_string())?;
+    let partitions = metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions());
+    let found: Vec<_> = partitions
+        .map(|partition| Leadership {
+            leader: partition.leader(),
+            in_sync: partition.isr().len(),
+        })
+        .collect();
+    check(!found.is_empty(), || format!("{topic} is unknown")).map(|()| found)
+}
+
+/// Who looks after a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// The leader's number; -1 where there is none.
+    pub leader: i32,
+    /// How many brokers have everything.
+    pub in_sync: usize,
 }
 
 /// Writes records as they are said, each into its partition, and waits until the broker has all.
@@ -227,6 +258,22 @@ fn count(client: &ClientConfig, topic: &str) -> Result<i64, String> {
         records += high - low;
     }
     Ok(records)
+}
+
+/// Waits until the log of the topic's first partition has so many entries, among them the markers
+/// of transactions and what belongs to open ones.
+///
+/// # Panics
+/// After `deadline`.
+pub fn await_end(client: &ClientConfig, topic: &str, wanted: i64, deadline: Duration) {
+    let mut client = client.clone();
+    client.set("isolation.level", "read_uncommitted");
+    let consumer: BaseConsumer = client.create().unwrap();
+    until(&format!("{wanted} entries in {topic}"), deadline, || {
+        let ends = consumer.fetch_watermarks(topic, 0, PATIENCE);
+        let (_, end) = ends.map_err(|cause| cause.to_string())?;
+        check(end >= wanted, || format!("{end} are there"))
+    });
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32, String> {

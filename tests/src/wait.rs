@@ -40,7 +40,7 @@ pub fn check(holds: bool, seen: impl FnOnce() -> String) -> Result<(), String> {
     clippy::disallowed_methods,
     reason = "the pause between two looks at a condition, on a test's own thread"
 )]
-fn rest(pause: Duration) {
+pub(crate) fn rest(pause: Duration) {
     std::thread::sleep(pause);
 }
 

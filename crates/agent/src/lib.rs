@@ -4,6 +4,7 @@
 
 mod agent;
 mod authority;
+mod birth;
 mod check;
 mod command;
 pub mod config;

@@ -12,6 +12,7 @@ use eson_protocol::{Name, Principal, Status};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::birth::Birth;
 use crate::resource::{Label, SubscriberSpec};
 
 /// The octets of the key.
@@ -136,6 +137,17 @@ pub(crate) fn random_token() -> Result<String, Status> {
     let filled = getrandom::fill(&mut bits);
     filled.map_err(|error| Status::backend(format!("no random numbers: {error}")))?;
     Ok(URL_SAFE_NO_PAD.encode(bits))
+}
+
+/// The birth of something that is made at `now`, in milliseconds since the Unix epoch.
+///
+/// # Errors
+/// When the system has no random numbers.
+pub(crate) fn birth(now: u64) -> Result<Birth, Status> {
+    let mut number = [0; 4];
+    let filled = getrandom::fill(&mut number);
+    filled.map_err(|error| Status::backend(format!("no random numbers: {error}")))?;
+    Ok(Birth::new(now, number))
 }
 
 /// A name for something secret that does not tell it.

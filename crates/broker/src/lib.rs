@@ -16,7 +16,7 @@ mod traits;
 
 pub use chunk::{Chunk, EncodedBatches, Payload};
 pub use error::BrokerError;
-pub use eson_protocol::Secret;
+pub use eson_protocol::{Delivery, Secret};
 pub use fnap::{FnapBroker, FnapOptions};
 pub use kafka::{
     Advertised, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism, UnknownSaslMechanism,
@@ -24,6 +24,4 @@ pub use kafka::{
 pub use local::{AppendTo, LocalBroker, LocalOptions, OpenError};
 pub use partitioner::{BatchPartitioner, Partitioner, murmur2, partition_of_key};
 pub use queue::{Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec, QueueUpdate};
-pub use traits::{
-    Broker, Delivery, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions,
-};
+pub use traits::{Broker, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions};

@@ -28,12 +28,12 @@ pub struct QueueSpec {
     /// How long records are kept, in milliseconds; none is the broker's own default, and
     /// [`QueueSpec::FOREVER`] is for ever.
     pub retention: Option<u64>,
-    /// How many bytes each partition may keep; none is without bound.
+    /// How many bytes each partition may keep; none, and [`QueueSpec::FOREVER`], are without bound.
     pub retention_bytes: Option<u64>,
 }
 
 impl QueueSpec {
-    /// Keep records for ever.
+    /// Keep records for ever, or however many.
     pub const FOREVER: u64 = u64::MAX;
 }
 
@@ -44,6 +44,8 @@ pub struct QueueUpdate {
     pub partitions: Option<u32>,
     /// How long records are kept, in milliseconds.
     pub retention: Option<u64>,
+    /// How many bytes each partition may keep.
+    pub retention_bytes: Option<u64>,
 }
 
 /// A queue that is there.
@@ -57,6 +59,8 @@ pub struct QueueDescription {
     pub partitions: BTreeMap<u32, (u64, u64)>,
     /// How long records are kept, in milliseconds; none where the broker's default rules.
     pub retention: Option<u64>,
+    /// How many bytes each partition may keep; none where the broker's default rules.
+    pub retention_bytes: Option<u64>,
 }
 
 /// Somebody who reads a queue.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use eson_protocol::{BrokerKind, Positions, Start};
+use eson_protocol::{BrokerKind, Delivery, Positions, Start};
 
 use crate::{
     BrokerError, Chunk, Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec,
@@ -85,6 +85,20 @@ pub trait Broker: Send + Sync {
     /// Only those of the network.
     async fn revoke(&self, queue: &str, username: &str) -> Result<(), BrokerError>;
 
+    /// Holds what a credential reads to so many octets a second, or, with none, to nothing any
+    /// more. False where the broker has no quotas: nothing is changed then.
+    ///
+    /// # Errors
+    /// Only those of the network, and of rights.
+    async fn limit_reader(
+        &self,
+        username: &str,
+        bytes_per_second: Option<u64>,
+    ) -> Result<bool, BrokerError> {
+        let (_, _) = (username, bytes_per_second);
+        Ok(false)
+    }
+
     /// Opens a reader.
     ///
     /// # Errors
@@ -150,16 +164,6 @@ impl WriterOptions {
             commit_interval: Self::COMMIT_INTERVAL,
         }
     }
-}
-
-/// How often a record arrives that is written on behalf of a processor, whatever crashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Delivery {
-    /// Once: the source position is stored in one transaction with the records.
-    ExactlyOnce,
-    /// Once or more: the position is stored after the records are acknowledged, so that those
-    /// between two positions come again after a crash, unchanged and in their order.
-    AtLeastOnce,
 }
 
 /// Whose positions a writer stores.
@@ -235,4 +239,9 @@ pub trait QueueWriter: Send {
 
     /// The source positions up to which everything is acknowledged by the destination.
     fn acknowledged(&self) -> Positions;
+
+    /// Ends the writer, within a few seconds: what was handed over and is not stored yet is given
+    /// up, and a transaction that is open is aborted. A writer that is dropped does the same in
+    /// the background, while the program lives. Afterwards it is of no more use.
+    async fn close(&mut self) {}
 }

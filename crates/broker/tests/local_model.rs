@@ -228,7 +228,7 @@ impl Both {
         self.model.partitions.push(Partition::default());
         let update = QueueUpdate {
             partitions: Some(number(self.model.partitions.len())),
-            retention: None,
+            ..QueueUpdate::default()
         };
         let updated = self.broker.update_queue(QUEUE, &update).await;
         updated.expect("updated");

@@ -45,6 +45,7 @@ pub struct Brokers {
     /// The certificate authorities, for Kafka's client and for FNAP's.
     tls_roots: Option<PathBuf>,
     fnap_roots: TlsRoots,
+    request_timeout: Option<Duration>,
     known: Mutex<Vec<(Reach, Weak<dyn Broker>)>>,
 }
 
@@ -70,7 +71,18 @@ impl Brokers {
                 .clone()
                 .map_or_else(TlsRoots::system, TlsRoots::with_file),
             tls_roots,
+            request_timeout: None,
             known: Mutex::default(),
+        }
+    }
+
+    /// The same, with a bound of its own on how long a Kafka may leave a request without an answer
+    /// ([`KafkaConfig::request_timeout`]).
+    #[must_use]
+    pub fn with_request_timeout(self, request_timeout: Duration) -> Self {
+        Self {
+            request_timeout: Some(request_timeout),
+            ..self
         }
     }
 
@@ -102,11 +114,13 @@ impl Brokers {
 
     fn kafka(&self, endpoint: &Endpoint) -> Result<KafkaConfig, BrokerError> {
         let servers = endpoint.servers.iter().filter_map(tcp).cloned();
+        let usual = KafkaConfig::new(servers.collect(), self.dialer(endpoint));
         let config = KafkaConfig {
             client_id: "flow-processor".to_owned(),
             fetch_wait: FETCH_WAIT,
             delivery_timeout: DELIVERY,
-            ..KafkaConfig::new(servers.collect(), self.dialer(endpoint))
+            request_timeout: self.request_timeout.unwrap_or(usual.request_timeout),
+            ..usual
         };
         let config = match self.kafka_tls(endpoint) {
             Some(tls) => config.with_tls(tls),

@@ -233,10 +233,11 @@ impl Work {
 impl LegSpec {
     /// Whether a leg with this spec may go on undisturbed under the other one.
     fn is_same(&self, other: &Self) -> bool {
-        let may_pause = Self {
+        let may_change = Self {
             paused: self.paused,
+            rates: self.rates,
             ..other.clone()
         };
-        *self == may_pause
+        *self == may_change
     }
 }

@@ -30,6 +30,7 @@ mod report;
 mod service;
 mod source;
 mod spec;
+mod threads;
 mod turns;
 
 pub use address::{BadAddress, SocketAddress};
@@ -42,4 +43,7 @@ pub use lookup::{BadNameserver, Nameserver, Stub, lookup};
 pub use processors::{ProcessorError, Processors};
 pub use service::Service;
 pub use signal::{ProgramSpec, Programs, SignalError, SignalSpec, WindowSpec};
-pub use spec::{InstanceSpec, LegSpec, MAX_ID, MAX_LEGS, SpecError, TYPES, Work};
+pub use spec::{
+    InstanceSpec, LegSpec, MAX_COMMIT_INTERVAL, MAX_ID, MAX_LEGS, Rates, SpecError, TYPES, Work,
+};
+pub use threads::Threads;

@@ -1,18 +1,20 @@
 //! The command `flow-processor`: runs flow processors for an FNAA that tells it which.
 
 use std::io::{self, IsTerminal};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::Parser;
 use eson_processor::{
     Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, Programs, SocketAddress,
-    Stub, jq, lookup,
+    Stub, Threads, jq, lookup,
 };
 use tokio::io::AsyncReadExt;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -33,9 +35,16 @@ struct Arguments {
     /// How many bytes readers and writers may hold together.
     #[arg(long, value_name = "BYTES", default_value_t = 512 * 1024 * 1024)]
     memory_limit: usize,
+    /// How many threads move events; without it, as many as there are processors.
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<NonZero<usize>>,
     /// A PEM file with the certificate authorities of brokers; without it, the system's.
     #[arg(long, value_name = "FILE")]
     tls_roots: Option<PathBuf>,
+    /// For how many seconds a Kafka may leave a request without an answer before its connection is
+    /// given up for another one.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    request_timeout: u64,
     /// Whom to ask for brokers' addresses, instead of the operating system's resolver. May be
     /// given several times; the first that answers is used.
     #[arg(long, value_name = "ADDRESS[:PORT]")]
@@ -93,9 +102,8 @@ fn start(arguments: Arguments) -> Result<(), Failure> {
         .with_env_filter(EnvFilter::try_new(&arguments.log)?)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
-        .with_ansi(io::stderr().is_terminal())
         .init();
-    let runtime = Runtime::new()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(run(arguments));
     // A read of standard input that never ends must not hold the process.
     runtime.shutdown_background();
@@ -106,11 +114,17 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let orphaned = arguments.exit_with_stdin;
     let listener = Listener::bind(&arguments.listen).await?;
     let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
-    let brokers = Brokers::new(lookup.clone(), arguments.tls_roots);
+    let brokers = Brokers::new(lookup.clone(), arguments.tls_roots)
+        .with_request_timeout(Duration::from_secs(arguments.request_timeout));
     let memory = MemoryBudget::new(arguments.memory_limit);
+    let threads = match arguments.threads {
+        Some(count) => count,
+        None => available_parallelism()?,
+    };
+    let threads = Threads::start(threads)?;
     let programs = Programs::new(std::env::current_exe()?, lookup);
     let programs = programs.with_state(arguments.state_directory);
-    let processors = Processors::new(Arc::new(brokers), memory, programs);
+    let processors = Processors::new(Arc::new(brokers), memory, threads, programs);
     tracing::info!(address = %arguments.listen, "ready");
 
     // Calls go on being answered while instances drain; watchers are cut off at the end.

@@ -16,6 +16,7 @@ use crate::proto;
 use crate::report::{Changes, Inbox, InstanceReport};
 use crate::signal::Programs;
 use crate::spec::{InstanceSpec, LegSpec, SpecError, Work};
+use crate::threads::Threads;
 
 /// All instances of this process. Every call is safe to repeat.
 pub struct Processors {
@@ -56,8 +57,10 @@ impl Processors {
     pub fn new(
         brokers: Arc<dyn BrokerFactory>,
         memory: MemoryBudget,
+        threads: Threads,
         programs: Programs,
     ) -> Arc<Self> {
+        let threads = Arc::new(threads);
         let changes = Arc::new(Changes::default());
         Arc::new(Self {
             instances: Mutex::default(),
@@ -67,6 +70,7 @@ impl Processors {
                 brokers,
                 memory,
                 programs,
+                threads,
             },
             closing: AtomicBool::new(false),
         })

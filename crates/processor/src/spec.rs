@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_broker::{Delivery, WriterOptions};
-use eson_protocol::{BrokerKind, Start};
+use eson_protocol::{BrokerKind, OnGap, Positions, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::proto;
@@ -24,7 +24,7 @@ pub const MAX_LEGS: usize = 1_000;
 pub const MAX_ID: usize = 255;
 /// The longest commit interval of a leg: a transaction has to be committed well within the time
 /// after which its broker aborts it, also when that broker restarts meanwhile.
-pub(crate) const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
+pub const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What an instance is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub struct LegSpec {
     pub work: Work,
     /// Where reading begins when the destination has no position of this leg.
     pub start: Start,
+    /// What happens when events are gone before they were read.
+    pub on_gap: OnGap,
+    /// Offsets that go before `start`.
+    pub cursor: Positions,
     /// Whether each event is told where it came from.
     pub annotate: bool,
     /// Whether the leg takes turns with the others of its instance.
@@ -56,6 +60,17 @@ pub struct LegSpec {
     pub delivery: Delivery,
     /// How often a leg to Kafka commits that delivers exactly once.
     pub commit_interval: Duration,
+    /// How fast it may go.
+    pub rates: Rates,
+}
+
+/// How fast a leg may go, on average over seconds; 0 is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Events a second.
+    pub events: u64,
+    /// Octets a second.
+    pub bytes: u64,
 }
 
 /// What a leg does with events.
@@ -261,6 +276,7 @@ fn leg_spec(
     check_id(&leg.id)?;
     let delivery = delivery(leg.delivery());
     let commit_interval = commit_interval(&leg)?;
+    let on_gap = on_gap(leg.on_gap());
     let source = usize::try_from(leg.source)
         .ok()
         .and_then(|at| sources.get(at));
@@ -276,15 +292,25 @@ fn leg_spec(
         Some(_) if leg.destination.is_some() => return Err(SpecError::OwnDestination(leg.id)),
         Some(signal) => Work::Signal(signal.clone()),
     };
+    let rates = Rates {
+        events: leg.events_per_second,
+        bytes: leg.bytes_per_second,
+    };
     Ok(LegSpec {
         source,
         work,
-        start: start(leg.start),
+        on_gap,
+        start: start(leg.start.as_ref()),
+        cursor: leg
+            .start
+            .map(|start| start.offsets.into_iter().collect())
+            .unwrap_or_default(),
         annotate: false,
         fair: false,
         paused: leg.paused,
         delivery,
         commit_interval,
+        rates,
     })
 }
 
@@ -333,6 +359,13 @@ fn delivery(wanted: proto::Delivery) -> Delivery {
     }
 }
 
+fn on_gap(wanted: proto::OnGap) -> OnGap {
+    match wanted {
+        proto::OnGap::Unspecified | proto::OnGap::Earliest => OnGap::Earliest,
+        proto::OnGap::Stop => OnGap::Stop,
+    }
+}
+
 fn commit_interval(leg: &proto::Leg) -> Result<Duration, SpecError> {
     let interval = match leg.commit_interval_ms {
         0 => WriterOptions::COMMIT_INTERVAL,
@@ -345,7 +378,7 @@ fn commit_interval(leg: &proto::Leg) -> Result<Duration, SpecError> {
     Ok(interval)
 }
 
-fn start(start: Option<proto::Start>) -> Start {
+fn start(start: Option<&proto::Start>) -> Start {
     use proto::start::From;
     match start.and_then(|start| start.from) {
         Some(From::Latest(true)) => Start::Latest,
@@ -529,7 +562,11 @@ mod tests {
     #[test]
     fn reading_begins_where_the_leg_says() {
         use proto::start::From;
-        let from = |from| start(Some(proto::Start { from: Some(from) }));
+        let from = |from| {
+            let offsets = [(0, 42)].into();
+            let from = Some(from);
+            start(Some(&proto::Start { from, offsets }))
+        };
         assert_eq!(start(None), Start::Earliest);
         assert_eq!(from(From::Earliest(true)), Start::Earliest);
         assert_eq!(from(From::Latest(true)), Start::Latest);

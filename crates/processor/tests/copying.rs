@@ -5,7 +5,7 @@ mod support;
 use eson_broker::{AppendTo, Broker, QueueUpdate};
 use eson_processor::proto::error::Kind;
 use eson_processor::proto::start::From;
-use eson_processor::proto::{ProcessorType, Spec, State};
+use eson_processor::proto::{OnGap, ProcessorType, Spec, State};
 
 use support::{
     BLUE, COPY, FLOW, Ground, ORANGE, bridge, endpoint, event, leg, number, start, until,
@@ -99,7 +99,7 @@ async fn a_source_that_grows_is_followed() {
     ground.until_count(BLUE, COPY, 100).await;
     let update = QueueUpdate {
         partitions: Some(3),
-        retention: None,
+        ..QueueUpdate::default()
     };
     let grown = ground.broker(ORANGE).update_queue(FLOW, &update).await;
     grown.expect("grown");
@@ -162,8 +162,8 @@ async fn reading_may_begin_at_a_time() {
     assert_eq!(contents[&0].iter().map(number).min(), Some(40));
 }
 
-#[tokio::test]
-async fn a_gap_is_counted_and_gone_past() {
+/// A bridge whose source has lost 30 events that it has yet to read; nothing runs.
+async fn with_gap() -> Ground {
     let mut ground = Ground::with_queues(1, 1).await;
     let client = ground.client().await;
     client.create(bridge()).await.expect("created");
@@ -181,7 +181,12 @@ async fn a_gap_is_counted_and_gone_past() {
         .await;
     trimmed.expect("trimmed");
     ground.start();
+    ground
+}
 
+#[tokio::test]
+async fn a_gap_is_counted_and_gone_past() {
+    let ground = with_gap().await;
     let client = ground.client().await;
     client.create(bridge()).await.expect("created");
     ground.until_count(BLUE, COPY, 170).await;
@@ -189,6 +194,32 @@ async fn a_gap_is_counted_and_gone_past() {
     assert_eq!((status.state(), status.lost), (State::Running, 30));
     let error = status.error.expect("a gap is told");
     assert_eq!(error.kind(), Kind::OutOfRange);
+}
+
+#[tokio::test]
+async fn a_leg_that_shall_stop_at_gaps_does_until_it_is_told_to_go_on() {
+    let ground = with_gap().await;
+    let client = ground.client().await;
+    let mut careful = bridge();
+    careful.legs[0].set_on_gap(OnGap::Stop);
+    client.create(careful).await.expect("created");
+    for resumed in [false, true] {
+        if resumed {
+            client.resume("bridge").await.expect("resumed");
+        }
+        let status = until_state(&client, "bridge", State::Failed).await;
+        assert_eq!((status.lost, status.stored), (0, [(0, 100)].into()));
+        let error = status.error.expect("the gap");
+        assert_eq!(error.kind(), Kind::OutOfRange);
+        assert!(
+            error.text.contains("offset 100 is outside 130..200"),
+            "{error:?}"
+        );
+    }
+    client.update(bridge()).await.expect("told to go on");
+    ground.until_count(BLUE, COPY, 170).await;
+    let status = until(&client, "bridge", "leg", |leg| leg.lag == 0).await;
+    assert_eq!((status.state(), status.lost), (State::Running, 30));
 }
 
 #[tokio::test]

@@ -37,6 +37,19 @@ async fn failing_writes_and_lost_acknowledgements_lose_and_double_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_written_of_a_chunk_that_failed_is_counted_once() {
+    let ground = Ground::with_queues(2, 3).await;
+    let faults = ground.inject(BLUE, Faults::default());
+    faults.fail_writes.store(7, Ordering::Relaxed);
+    ground.produce(0..30).await;
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    ground.until_count(BLUE, COPY, 30).await;
+    let status = until(&client, "bridge", "leg", |leg| leg.lag == 0).await;
+    assert_eq!(status.records, 30);
+}
+
+#[tokio::test]
 async fn a_destination_that_is_down_is_told_and_tried_again() {
     let ground = Ground::with_queues(1, 1).await;
     let faults = ground.inject(BLUE, Faults::default());

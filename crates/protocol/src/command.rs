@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, Positions, Principal, Server};
+use crate::{DeliveryOptions, Mode, Name, Positions, Principal, QualityOptions, Server};
 
 /// What a client asks (draft figure 5, `docs/fnap.md`). `Debug` and `Display` show it as a line,
 /// without an initial response and without the id of a subscription.
@@ -92,6 +92,10 @@ pub enum Command {
     PauseSubscriber(Name, String),
     /// Resume the copy leg of one subscriber; clears a revocation.
     ResumeSubscriber(Name, String),
+    /// Change what one subscriber gets.
+    UpdateSubscriber(Name, String, QualityOptions),
+    /// Describe one subscriber.
+    DescribeSubscriber(Name, String),
     /// Pause every processor that reads the flow.
     PauseFlow(Name),
     /// Resume every processor that reads the flow.
@@ -170,6 +174,13 @@ pub struct FlowOptions {
     pub content_type: Option<String>,
     /// Where the schema of the events is.
     pub schema: Option<String>,
+    /// How subscribers may be served, at least one way.
+    pub modes: Option<Vec<Mode>>,
+    /// How far back a subscriber may begin, in milliseconds; [`u64::MAX`] is as far as events are
+    /// kept.
+    pub history: Option<u64>,
+    /// What each subscriber gets that has nothing else.
+    pub quality: Box<QualityOptions>,
 }
 
 /// Who may read a flow without a grant.
@@ -210,15 +221,16 @@ pub enum Start {
     Timestamp(i64),
 }
 
-/// How a remote flow is delivered.
+/// What becomes of a processor when events that it has yet to read are gone at the source:
+/// retention has passed it by, or somebody deleted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Delivery {
-    /// A queue of its own for this subscriber.
+pub enum OnGap {
+    /// It goes on with the oldest that is left. Waiting would only lose more.
     #[default]
-    Copy,
-    /// The source queue itself.
-    Direct,
+    Earliest,
+    /// It stops, until somebody says otherwise.
+    Stop,
 }
 
 /// Options of a user's SUBSCRIBE … LOCAL ….
@@ -226,8 +238,14 @@ pub enum Delivery {
 pub struct SubscribeOptions {
     /// Where to begin.
     pub from: Option<Start>,
-    /// How events are delivered.
-    pub mode: Option<Delivery>,
+    /// Offsets of the remote flow to begin at. Goes before `from`.
+    pub cursor: Option<Positions>,
+    /// By which queue events are delivered.
+    pub mode: Option<Mode>,
+    /// How often events shall arrive, and how soon.
+    pub delivery: DeliveryOptions,
+    /// What becomes of a gap in what is received.
+    pub on_gap: Option<OnGap>,
 }
 
 /// Options of an FNAA's SUBSCRIBE.
@@ -239,8 +257,12 @@ pub struct RemoteSubscribe {
     pub on_behalf_of: Option<Principal>,
     /// Where to begin.
     pub from: Option<Start>,
-    /// How events are delivered.
-    pub mode: Option<Delivery>,
+    /// Offsets of the remote flow to begin at. Goes before `from`.
+    pub cursor: Option<Positions>,
+    /// By which queue events are delivered.
+    pub mode: Option<Mode>,
+    /// How often events shall arrive in the copy, and how soon.
+    pub delivery: DeliveryOptions,
     /// Up to where the subscriber has the copy's events, by partition of the copy.
     pub position: Option<Positions>,
     /// Whether the credential is to be handed over again (`credential=again`).
@@ -313,10 +335,16 @@ pub struct ProcessorOptions {
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Option<Start>,
+    /// What becomes of a gap in a source.
+    pub on_gap: Option<OnGap>,
+    /// Offsets of the one source to begin at. Goes before `start`.
+    pub cursor: Option<Positions>,
     /// Whether a collector writes on each event where it came from.
     pub annotate: Option<bool>,
     /// Whether a collector gives its sources equal shares of the destination.
     pub fair: Option<bool>,
+    /// How often events shall arrive, and how soon.
+    pub delivery: DeliveryOptions,
     /// What a signal asks about each event.
     pub program: Option<Program>,
     /// The length of a signal's window, in milliseconds.

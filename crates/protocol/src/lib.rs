@@ -7,10 +7,12 @@
 mod address;
 mod attributes;
 mod command;
+mod delivery;
 pub mod event;
 mod flow_attributes;
 mod name;
 mod principal;
+mod quality;
 mod record;
 mod reply;
 mod secret;
@@ -21,13 +23,15 @@ mod uri;
 pub use address::AddressPolicy;
 pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
 pub use command::{
-    Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, NamespaceOptions,
+    Access, Command, ComponentKind, EventFormat, FlowOptions, NamespaceOptions, OnGap,
     ProcessorOptions, ProcessorType, Program, ReadOptions, RemoteSubscribe, Right, Start,
     StorePosition, SubscribeOptions,
 };
+pub use delivery::{Delivery, DeliveryOptions, Mode};
 pub use flow_attributes::{AttributesError, FlowAttributes, FlowCredential};
 pub use name::{Name, NameError};
 pub use principal::{Principal, PrincipalError};
+pub use quality::{Limit, Overlag, QualityOptions};
 pub use record::{Header, Positions, Record};
 pub use reply::{Code, DataLine, Reason, Reply, Status};
 pub use secret::Secret;

@@ -2,9 +2,10 @@
 
 use eson_protocol::text::{CommandError, SyntaxError, format_command, parse_command, usage};
 use eson_protocol::{
-    Access, Command, ComponentKind, Delivery, EventFormat, FlowOptions, Name, NamespaceOptions,
-    Positions, Principal, ProcessorOptions, ProcessorType, Program, ReadOptions, RemoteSubscribe,
-    Right, Start, StorePosition, SubscribeOptions,
+    Access, Command, ComponentKind, Delivery, DeliveryOptions, EventFormat, FlowOptions, Limit,
+    Mode, Name, NamespaceOptions, OnGap, Overlag, Positions, Principal, ProcessorOptions,
+    ProcessorType, Program, QualityOptions, ReadOptions, RemoteSubscribe, Right, Start,
+    StorePosition, SubscribeOptions,
 };
 
 fn name(text: &str) -> Name {
@@ -104,9 +105,25 @@ fn flows() {
         access: Some(Access::Approval),
         content_type: Some("text/plain; charset=\"utf-8\"".to_owned()),
         schema: Some("https://a.example/s?v=1".to_owned()),
+        modes: Some(vec![Mode::Copy, Mode::Direct]),
+        history: Some(86_400_000),
+        quality: Box::new(QualityOptions {
+            events_rate: Some(Limit::To(1000)),
+            bytes_rate: Some(Limit::To(1 << 20)),
+            copy_retention: Some(Limit::To(Limit::NONE)),
+            copy_bytes: Some(Limit::Default),
+            max_lag: Some(Limit::To(100)),
+            overlag: Some(Overlag::Drop),
+        }),
     };
     assert_is(
-        r#"CREATE FLOW a.example broker=main queue=orders_v1 partitions=4 retention=7d access=approval content-type="text/plain; charset=\"utf-8\"" schema=https://a.example/s?v=1"#,
+        concat!(
+            "CREATE FLOW a.example broker=main queue=orders_v1 partitions=4 retention=7d ",
+            r#"access=approval content-type="text/plain; charset=\"utf-8\"" "#,
+            "schema=https://a.example/s?v=1 modes=copy,direct history=1d ",
+            "events-rate=1000 bytes-rate=1MiB copy-retention=none copy-bytes=default ",
+            "max-lag=100 overlag=drop",
+        ),
         &Command::CreateFlow(flow(), all),
     );
     let forever = FlowOptions {
@@ -220,22 +237,30 @@ fn subscribe() {
         local: name("b.example"),
         options: SubscribeOptions {
             from: Some(Start::Latest),
-            mode: Some(Delivery::Direct),
+            cursor: Some(Positions::from([(0, 42)])),
+            mode: Some(Mode::Direct),
+            on_gap: Some(OnGap::Stop),
+            delivery: DeliveryOptions {
+                delivery: Some(Delivery::AtLeastOnce),
+                commit_interval: Some(50),
+            },
         },
     };
     assert_is(
-        "SUBSCRIBE a.example LOCAL b.example from=latest mode=direct",
+        "SUBSCRIBE a.example LOCAL b.example from=cursor:0-42 from=latest mode=direct on-gap=stop delivery=at-least-once commit-interval=50ms",
         &local,
     );
     assert_reads(
-        "subscribe a.example local b.example mode=DIRECT from=Latest",
+        "subscribe a.example local b.example mode=DIRECT on-gap=Stop commit-interval=50ms from=Latest delivery=At-Least-Once from=cursor:0-42",
         &local,
     );
     let remote = RemoteSubscribe {
         id: Some("7".to_owned()),
         on_behalf_of: Some(Principal::parse("alice@b.example").expect("a principal")),
         from: Some(Start::Timestamp(1_769_860_800_000)),
-        mode: Some(Delivery::Copy),
+        mode: Some(Mode::Copy),
+        cursor: None,
+        delivery: DeliveryOptions::default(),
         position: Some(Positions::from([(0, 42), (1, 7)])),
         credential_again: true,
     };
@@ -292,6 +317,21 @@ fn subscriptions_and_subscribers() {
             Command::ApproveSubscriber(flow(), label()),
         ),
         (
+            "UPDATE SUBSCRIBER a.example c-1 bytes-rate=none",
+            Command::UpdateSubscriber(
+                flow(),
+                label(),
+                QualityOptions {
+                    bytes_rate: Some(Limit::To(Limit::NONE)),
+                    ..QualityOptions::default()
+                },
+            ),
+        ),
+        (
+            "DESCRIBE SUBSCRIBER a.example c-1",
+            Command::DescribeSubscriber(flow(), label()),
+        ),
+        (
             "PAUSE SUBSCRIBER a.example c-1",
             Command::PauseSubscriber(flow(), label()),
         ),
@@ -303,6 +343,9 @@ fn subscriptions_and_subscribers() {
         assert_is(line, &command);
     }
     assert!(status("REMOVE SUBSCRIBER a.example").contains("needs a subscriber"));
+    assert!(status("UPDATE SUBSCRIBER a.example c-1 events-rate=0").contains("above 0"));
+    assert!(status("UPDATE FLOW a.example modes=copy,copy").contains("list of modes"));
+    assert!(status("UPDATE FLOW a.example modes=").contains("copy or direct"));
 }
 
 #[test]
@@ -375,17 +418,23 @@ fn processors() {
         sources: vec![flow(), name("b.example")],
         destinations: vec![name("c.example")],
         start: Some(Start::Earliest),
+        on_gap: Some(OnGap::Earliest),
         annotate: Some(false),
         fair: Some(true),
+        cursor: None,
+        delivery: DeliveryOptions {
+            delivery: Some(Delivery::ExactlyOnce),
+            commit_interval: Some(1000),
+        },
         ..ProcessorOptions::default()
     };
     let create = Command::CreateProcessor("p".to_owned(), options);
     assert_is(
-        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest annotate=false fair=true",
+        "CREATE PROCESSOR p type=collector from=a.example,b.example to=c.example start=earliest on-gap=earliest annotate=false fair=true delivery=exactly-once commit-interval=1s",
         &create,
     );
     assert_reads(
-        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest fair=True annotate=FALSE",
+        "CREATE PROCESSOR p type=Collector from=a.example from=flow://b.example to=c.example start=earliest fair=True annotate=FALSE on-gap=EARLIEST commit-interval=1000ms delivery=Exactly-once",
         &create,
     );
     for (missing, line) in [
@@ -397,6 +446,7 @@ fn processors() {
         assert!(status.contains(&format!("needs {missing}")), "{status}");
     }
     assert!(status("UPDATE PROCESSOR p annotate=perhaps").contains("truth value"));
+    assert!(status("UPDATE PROCESSOR p on-gap=latest").contains("earliest or stop"));
     let update = Command::UpdateProcessor("a b".to_owned(), ProcessorOptions::default());
     assert_is("UPDATE PROCESSOR \"a b\"", &update);
     let p = || "p".to_owned();

@@ -11,22 +11,62 @@ use super::{ADMIN, Authorization, Ports};
 use crate::certificates::Certificates;
 use crate::seed::{Seed, entropy};
 
+/// How a broker is part of its cluster: every broker is a controller too.
+pub(super) struct Member<'a> {
+    /// Its number, 1 and up.
+    pub(super) node: u32,
+    /// The ports of all controllers, in the order of their numbers.
+    pub(super) controllers: &'a [u16],
+}
+
 /// Writes everything into `dir`.
 pub(super) fn write(dir: &Path, ports: &Ports, authorization: Authorization) {
-    fs::write(dir.join("log4j2.yaml"), LOGGING).unwrap();
-    let mut properties = common_properties(dir, ports);
-    match authorization {
-        Authorization::Open => properties.push_str(&open_listeners(ports)),
+    let member = Member {
+        node: 1,
+        controllers: &[ports.controller],
+    };
+    let listeners = match authorization {
+        Authorization::Open => open_listeners(ports),
         Authorization::Acls => {
             write_certificates(dir);
-            properties.push_str(&guarded_listeners(dir, ports));
+            guarded_listeners(dir, ports)
         }
+    };
+    write_properties(dir, &member, &listeners);
+}
+
+/// Writes everything for a broker that is open to everybody, at `port` and through listeners with
+/// a name, a port, and the port that is advertised instead.
+pub(super) fn write_member(dir: &Path, member: &Member<'_>, port: u16, more: &[(&str, u16, u16)]) {
+    let controller = member.controllers[member.node as usize - 1];
+    let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
+    let mut advertised = listeners.clone();
+    let mut map = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned();
+    for (name, port, front) in more {
+        write!(listeners, ",{name}://127.0.0.1:{port}").unwrap();
+        write!(advertised, ",{name}://127.0.0.1:{front}").unwrap();
+        write!(map, ",{name}:PLAINTEXT").unwrap();
     }
+    let text = format!(
+        "listeners={listeners},CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners={advertised}\n\
+         listener.security.protocol.map={map}\n"
+    );
+    write_properties(dir, member, &text);
+}
+
+fn write_properties(dir: &Path, member: &Member<'_>, listeners: &str) {
+    fs::write(dir.join("log4j2.yaml"), LOGGING).unwrap();
+    let properties = common_properties(dir, member) + listeners;
     fs::write(dir.join("server.properties"), properties).unwrap();
 }
 
-/// A new cluster id: 16 bytes in base64.
+/// A new cluster id.
 pub(super) fn cluster_id() -> String {
+    random_id()
+}
+
+/// 16 bytes in base64, as Kafka writes ids.
+pub(super) fn random_id() -> String {
     // A leading dash would be taken for an option.
     let mut bytes = Seed::new(entropy()).bytes(16);
     bytes[0] &= 0x3f;
@@ -41,38 +81,52 @@ Configuration:
     Root: {level: WARN, AppenderRef: [{ref: STDOUT}]}
 ";
 
-/// One replica of everything, because there is one broker; few partitions of the internal topics,
-/// because each costs time at the start; no wait for further group members; a short session, since a
-/// broker that was killed is let in again only when its last session has ended.
+/// A replica of everything at each broker, and leaders only moved by those who say so; few
+/// partitions of the internal topics, because each costs time at the start; no wait for further
+/// group members; transactions that are given up when their time is over, and not long after; a short
+/// session, since a broker that was killed is let in again only when its last session has ended.
 ///
 /// Snapshots of the metadata early and often: where a broker starts from the log alone and the log
 /// tells of a deleted SCRAM user, Kafka 4.3 may forget every SCRAM user, the administrator included
 /// (`ScramDelta.apply` drops the whole mechanism when it meets the deletion first).
-fn common_properties(dir: &Path, ports: &Ports) -> String {
+fn common_properties(dir: &Path, member: &Member<'_>) -> String {
+    let voters: Vec<_> = (1..)
+        .zip(member.controllers)
+        .map(|(node, port)| format!("{node}@127.0.0.1:{port}"))
+        .collect();
+    let replicas = voters.len();
     format!(
         "\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={dir}/logs
 num.partitions=1
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
+auto.leader.rebalance.enable=false
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=3
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=3
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
+log.cleaner.backoff.ms=500
+log.cleaner.dedupe.buffer.size=8388608
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 metadata.log.max.record.bytes.between.snapshots=1024
 auto.create.topics.enable=false
 ",
-        controller = ports.controller,
+        node = member.node,
+        voters = voters.join(","),
+        in_sync = replicas.saturating_sub(1).max(1),
         dir = dir.display(),
     )
 }

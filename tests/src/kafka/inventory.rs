@@ -1,5 +1,6 @@
 //! What a broker holds beside records, asked with Kafka's own tools.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use super::{Kafka, java};
@@ -8,18 +9,19 @@ impl Kafka {
     /// The users with SCRAM credentials, the administrator left out, each in a line of Kafka's.
     #[must_use]
     pub fn users(&self) -> Vec<String> {
-        let users = self.tool(&[
-            "kafka.admin.ConfigCommand",
-            "--bootstrap-server",
-            &self.plaintext(),
-            "--describe",
-            "--entity-type",
-            "users",
-        ]);
+        let users = self.describe_users();
         let credentials = users.into_iter().filter(|line| line.contains("SCRAM-"));
         credentials
             .filter(|line| !line.contains(&format!("'{}'", super::ADMIN.0)))
             .collect()
+    }
+
+    /// The users with quotas, each in a line of Kafka's.
+    #[must_use]
+    pub fn quotas(&self) -> Vec<String> {
+        let users = self.describe_users();
+        let quotas = users.into_iter().filter(|line| line.contains("_rate"));
+        quotas.collect()
     }
 
     /// Deletes a user's SCRAM credential behind everybody's back.
@@ -36,6 +38,17 @@ impl Kafka {
             "--entity-name",
             name,
         ]);
+    }
+
+    fn describe_users(&self) -> Vec<String> {
+        self.tool(&[
+            "kafka.admin.ConfigCommand",
+            "--bootstrap-server",
+            &self.plaintext(),
+            "--describe",
+            "--entity-type",
+            "users",
+        ])
     }
 
     /// The access rules, each in a line of Kafka's with the resource that it is about.
@@ -60,17 +73,22 @@ impl Kafka {
     }
 
     fn tool(&self, arguments: &[&str]) -> Vec<String> {
-        let done = java(&self.dir, "128m")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&done.stdout);
-        assert!(
-            done.status.success(),
-            "{arguments:?}: {text}{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-        text.lines().map(str::to_owned).collect()
+        run_tool(&self.dir, arguments)
     }
+}
+
+/// What one of Kafka's own tools prints.
+pub(super) fn run_tool(dir: &Path, arguments: &[&str]) -> Vec<String> {
+    let done = java(dir, "128m")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success(),
+        "{arguments:?}: {text}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    text.lines().map(str::to_owned).collect()
 }

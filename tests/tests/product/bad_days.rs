@@ -21,7 +21,10 @@ fn await_flow(session: &mut RawFnap, flow: &str) {
     });
 }
 
-on_all_grounds!(a_network_cut_for_longer_than_a_lease);
+on_all_grounds!(
+    a_network_cut_for_longer_than_a_lease,
+    a_network_cut_for_longer_than_a_copy_is_kept,
+);
 
 /// For Orange, a subscriber that stands still is one that the network has cut off.
 fn a_network_cut_for_longer_than_a_lease(ground: Ground) {
@@ -47,6 +50,54 @@ fn a_network_cut_for_longer_than_a_lease(ground: Ground) {
     await_numbered(&mut world.blue().login(), &local, 0..100);
     write_numbered(&mut owner, &flow, 100..150);
     await_numbered(&mut world.blue().login(), &local, 0..150);
+}
+
+/// The copy goes, and where its subscriber was is kept.
+fn a_network_cut_for_longer_than_a_copy_is_kept(ground: Ground) {
+    let short = |text: String| {
+        let short = "subscriptions:\n  lease: 2s\n  lapse-keep: 1s";
+        text.replace("subscriptions:", short)
+    };
+    let world = World::beside_others(ground, &["patient.example", "long-gone.example"], &short);
+    let flow = world.orange().identity.flow("source");
+    let local = world.blue().identity.flow("far");
+    let mut owner = world.orange().login();
+    owner.ok(&format!("CREATE FLOW {flow} access=public"));
+    let mut blue = world.blue().login();
+    let answer = blue.ok(&format!("SUBSCRIBE {flow} LOCAL {local} from=latest"));
+    let copy = answer.data[0].rsplit(' ').next().unwrap().to_owned();
+    write_numbered(&mut owner, &flow, 0..50);
+    await_numbered(&mut blue, &local, 0..50);
+    let describe = format!("DESCRIBE SUBSCRIBER {flow} {copy}");
+    until("the subscriber to have told its position", PATIENCE, || {
+        let described = owner.ok(&describe);
+        check(described.attribute("acknowledged").is_some(), || {
+            format!("{described:?}")
+        })
+    });
+    freeze(world.blue(), "STOP");
+    await_subscriber(&mut owner, &flow, "expired");
+    write_numbered(&mut owner, &flow, 50..100);
+    if ground == Ground::Servers {
+        let client = admin_client(&world.kafkas[0]);
+        until("the copy to be gone", PATIENCE, || {
+            let topics = topics(&client);
+            check(!topics.contains(&copy), || format!("{topics:?}"))
+        });
+    }
+    freeze(world.blue(), "CONT");
+    await_subscriber(&mut owner, &flow, "active");
+    await_numbered(&mut world.blue().login(), &local, 0..100);
+    until("the subscription to be told", PATIENCE, || {
+        let described = world
+            .blue()
+            .login()
+            .ok(&format!("DESCRIBE SUBSCRIPTION {local}"));
+        let notice = described.attribute("notice").unwrap_or_default();
+        check(notice.contains("a new one goes on from 0-50"), || {
+            format!("{described:?}")
+        })
+    });
 }
 
 /// Sends the signal to the agent and its processors.

@@ -4,11 +4,14 @@
 
 mod bad_days;
 mod bad_input;
+mod circles;
 mod cli;
 mod crowds;
 mod events;
 mod processors;
 mod proof_of_concept;
+mod quality;
+mod rights;
 mod scenarios;
 mod signals;
 mod stage;

@@ -3,7 +3,7 @@
 use eson_protocol::{Access, Code, Name, Program, Status};
 
 use super::Request;
-use crate::resource::{Activity, FlowSpec, ProcessorSpec, SignalSpec};
+use crate::resource::{Activity, FlowSpec, ProcessorSpec, Quality, SignalSpec, copies_only};
 
 /// The first label of such a flow.
 const LABEL: &str = "dlq";
@@ -91,6 +91,9 @@ impl Request<'_> {
             access: Access::Private,
             content_type: None,
             schema: None,
+            modes: copies_only(),
+            history: None,
+            quality: Quality::default(),
             activity: Activity::Running,
             generation: 1,
         };

@@ -1,13 +1,15 @@
 //! CREATE, UPDATE, DESCRIBE and DELETE FLOW, GET FLOWS, PAUSE, RESUME and STOP FLOW.
 
 use eson_protocol::text::format_duration;
-use eson_protocol::{Access, Code, DataLine, FlowOptions, Name, Reply, Right, Status};
+use eson_protocol::{Access, Code, DataLine, FlowOptions, Mode, Name, Reply, Right, Status};
 
-use super::lines::{attribute, optional};
+use super::lines::{attribute, attributes, optional};
 use super::subscribe_remote::queue_lines;
 use super::{Answer, Request, wait};
 use crate::authority::Role;
-use crate::resource::{Activity, COPY_PREFIX, Flow, FlowSpec, FlowStatus, NamespaceSpec};
+use crate::resource::{
+    Activity, COPY_PREFIX, Flow, FlowSpec, FlowStatus, NamespaceSpec, Quality, copies_only, limited,
+};
 use crate::store::{StoreError, Stored};
 
 impl Request<'_> {
@@ -44,7 +46,9 @@ impl Request<'_> {
         let queue = options.queue.unwrap_or_else(|| entry.queue_name(name));
         let default = entry.default_partitions();
         let partitions = (!adopted).then(|| options.partitions.unwrap_or(default));
-        Ok(FlowSpec {
+        let mut quality = Quality::default();
+        quality.apply(&options.quality);
+        let spec = FlowSpec {
             name: name.clone(),
             namespace: namespace.name,
             owner: self.caller.principal.clone(),
@@ -56,9 +60,14 @@ impl Request<'_> {
             access: options.access.unwrap_or_default(),
             content_type: options.content_type,
             schema: options.schema,
+            modes: options.modes.unwrap_or_else(copies_only),
+            history: limited(options.history),
+            quality,
             activity: Activity::Running,
             generation: 1,
-        })
+        };
+        check_policy(&spec)?;
+        Ok(spec)
     }
 
     fn check_flow_name(&self, name: &Name, namespace: &NamespaceSpec) -> Result<(), Status> {
@@ -124,7 +133,10 @@ impl Request<'_> {
             && spec.retention == wanted.retention
             && spec.access == wanted.access
             && spec.content_type == wanted.content_type
-            && spec.schema == wanted.schema;
+            && spec.schema == wanted.schema
+            && spec.modes == wanted.modes
+            && spec.history == wanted.history
+            && spec.quality == wanted.quality;
         if same {
             return Ok(());
         }
@@ -138,6 +150,9 @@ impl Request<'_> {
             .authorized_flow(self.caller, Right::Admin, &name)
             .await?;
         check_update(&flow.resource.spec, &options)?;
+        let mut wanted = flow.resource.spec.clone();
+        apply(&mut wanted, &options);
+        check_policy(&wanted)?;
         let change = |flow: &mut Flow| {
             let before = flow.spec.clone();
             apply(&mut flow.spec, &options);
@@ -146,7 +161,10 @@ impl Request<'_> {
                 flow.status.condition.failure = None;
             }
         };
-        self.change_flow(&name, change).await
+        let answer = self.change_flow(&name, change).await?;
+        // Whom the flow's access or modes let in no longer.
+        self.participant.revoke_unentitled(&name).await?;
+        Ok(answer)
     }
 
     async fn change_flow(&self, name: &Name, change: impl FnMut(&mut Flow) + Send) -> Answer {
@@ -181,6 +199,8 @@ impl Request<'_> {
         lines.extend(optional("content-type", spec.content_type.as_ref()));
         lines.extend(optional("schema", spec.schema.as_ref()));
         lines.push(attribute("access", access_word(spec.access)));
+        lines.push(attribute("modes", modes_word(&spec.modes)));
+        lines.extend(optional("history", spec.history.map(format_duration)));
         let rights = self
             .participant
             .rights_on_flow(self.caller, &flow.resource)
@@ -300,7 +320,31 @@ fn check_update(spec: &FlowSpec, options: &FlowOptions) -> Result<(), Status> {
     Ok(())
 }
 
+/// Whether what the owner allows can be kept.
+fn check_policy(spec: &FlowSpec) -> Result<(), Status> {
+    if spec.history.is_some() && spec.modes.contains(&Mode::Direct) {
+        let text = format!(
+            "{}: who reads the queue itself reads all of it, so history= goes with modes=copy only",
+            spec.name
+        );
+        return Err(Status::new(Code::Argument, text));
+    }
+    Ok(())
+}
+
+fn modes_word(modes: &[Mode]) -> String {
+    let words: Vec<_> = modes.iter().map(|mode| mode.as_str()).collect();
+    words.join(",")
+}
+
 fn apply(spec: &mut FlowSpec, options: &FlowOptions) {
+    spec.quality.apply(&options.quality);
+    if let Some(modes) = &options.modes {
+        spec.modes.clone_from(modes);
+    }
+    if options.history.is_some() {
+        spec.history = limited(options.history);
+    }
     spec.partitions = options.partitions.or(spec.partitions);
     spec.retention = options.retention.or(spec.retention);
     spec.access = options.access.unwrap_or(spec.access);
@@ -321,6 +365,7 @@ fn administrative(flow: &Stored<Flow>) -> Vec<DataLine> {
     ];
     lines.extend(spec.adopted.then(|| attribute("adopted", "yes")));
     lines.extend(optional("retention", spec.retention.map(format_duration)));
+    lines.extend(attributes(spec.quality.words()));
     lines.push(attribute("state", flow_state(flow)));
     lines.extend(optional(
         "error",

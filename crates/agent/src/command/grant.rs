@@ -20,12 +20,16 @@ impl Request<'_> {
         let key = GrantKey { right, on, to };
         let name = key.name();
         match self.participant.grants.create(&name, Grant { key }).await {
-            Ok(_) | Err(StoreError::Exists { .. }) => Ok(Status::done_with(&name).into()),
-            Err(error) => Err(error.into()),
+            Ok(_) | Err(StoreError::Exists { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
+        // What had stopped for want of this right goes on.
+        self.participant.look_at_processors().await?;
+        Ok(Status::done_with(&name).into())
     }
 
-    /// Takes a right away. Subscribers who had it by nothing else are revoked with it.
+    /// Takes a right away. Subscribers who had it by nothing else are revoked with it, and
+    /// processors stop what they need it for.
     pub(super) async fn revoke(&self, right: Right, on: Name, from: Principal) -> Answer {
         self.administers(&on).await?;
         let name = GrantKey {
@@ -41,6 +45,7 @@ impl Request<'_> {
             Err(error) => return Err(error.into()),
         }
         self.participant.revoke_unentitled(&on).await?;
+        self.participant.look_at_processors().await?;
         Ok(Status::done_with(&name).into())
     }
 

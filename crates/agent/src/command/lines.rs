@@ -2,6 +2,11 @@
 
 use eson_protocol::DataLine;
 
+/// A line for each pair.
+pub(super) fn attributes(values: Vec<(&'static str, String)>) -> impl Iterator<Item = DataLine> {
+    values.into_iter().map(|(key, value)| attribute(key, value))
+}
+
 /// `key=value`.
 pub(super) fn attribute(key: &str, value: impl ToString) -> DataLine {
     DataLine::Attribute(key.to_owned(), value.to_string())

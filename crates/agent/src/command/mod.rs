@@ -7,6 +7,7 @@
 pub(crate) mod capabilities;
 mod component;
 mod dead_letters;
+mod delivery;
 mod flow;
 mod grant;
 mod lines;
@@ -21,8 +22,11 @@ mod subscribe_local;
 mod subscribe_remote;
 mod subscriber;
 mod subscription;
+mod terms;
 mod wait;
 pub(crate) mod write_flow;
+
+pub(crate) use processor_status::lag_seconds;
 
 use eson_protocol::{Code, Command, Reply, Status};
 
@@ -92,6 +96,10 @@ impl Request<'_> {
             Command::GetSubscriptions => self.list_subscriptions().await,
             Command::GetSubscribers(flow) => self.list_subscribers(flow).await,
             Command::RemoveSubscriber(flow, label) => self.remove_subscriber(flow, label).await,
+            Command::UpdateSubscriber(flow, label, quality) => {
+                self.update_subscriber(flow, label, quality).await
+            }
+            Command::DescribeSubscriber(flow, label) => self.describe_subscriber(flow, label).await,
             Command::PauseSubscriber(flow, label) => self.pause_subscriber(flow, label).await,
             Command::ResumeSubscriber(flow, label) => self.resume_subscriber(flow, label).await,
             other => self.execute_other(other).await,

@@ -63,8 +63,8 @@ impl Request<'_> {
     }
 
     /// Changes which flows a collector, distributor or signal reads or writes, what a collector
-    /// does with its sources, and a signal's program. Legs that are not concerned go on
-    /// undisturbed.
+    /// does with its sources, what becomes of gaps, and a signal's program. Legs that are not
+    /// concerned go on undisturbed.
     pub(super) async fn update_processor(&self, name: String, options: ProcessorOptions) -> Answer {
         let generation = self.store_update(&name, options).await?;
         self.await_processor(name, generation).await
@@ -84,9 +84,11 @@ impl Request<'_> {
             let spec = &mut processor.spec;
             spec.sources.clone_from(&wanted.sources);
             spec.destinations.clone_from(&wanted.destinations);
+            spec.on_gap = wanted.on_gap;
             spec.annotate = wanted.annotate;
             spec.fair = wanted.fair;
             spec.signal.clone_from(&wanted.signal);
+            spec.delivery = wanted.delivery;
             spec.generation += 1;
             processor.status.condition.failure = None;
         };
@@ -151,6 +153,7 @@ impl Request<'_> {
 /// What a processor is made of can't change, since its positions are kept for that: one with
 /// another type, start, or end that all its legs share is another processor.
 fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorSpec, Status> {
+    let elsewhere = begins_elsewhere(spec, &options);
     let mut wanted = spec.clone();
     if !options.sources.is_empty() {
         wanted.sources = options.sources;
@@ -163,7 +166,7 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     let shares_destination = !matches!(spec.kind, Distributor | Signal);
     let fixed = [
         ("type=", options.kind.is_some_and(|kind| kind != spec.kind)),
-        ("start=", options.start.is_some_and(|it| it != spec.start)),
+        ("start=", elsewhere),
         ("from=", shares_source && wanted.sources != spec.sources),
         (
             "to=",
@@ -196,8 +199,10 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     if let Some((what, _)) = fixed.iter().find(|(_, changes)| *changes) {
         return Err(unchangeable(spec, what));
     }
+    wanted.on_gap = options.on_gap.unwrap_or(spec.on_gap);
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
+    wanted.delivery = super::delivery::changed(spec.delivery, options.delivery);
     match (&mut wanted.signal, options.program) {
         (_, None) => {}
         (Some(signal), Some(program)) => signal.program = program,
@@ -216,4 +221,9 @@ fn unchangeable(spec: &ProcessorSpec, what: &str) -> Status {
         spec.name
     );
     Status::new(Code::Argument, text)
+}
+
+fn begins_elsewhere(spec: &ProcessorSpec, options: &ProcessorOptions) -> bool {
+    options.start.is_some_and(|it| it != spec.start)
+        || options.cursor.as_ref().is_some_and(|it| *it != spec.cursor)
 }

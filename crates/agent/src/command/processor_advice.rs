@@ -6,6 +6,9 @@ use eson_processor::proto::{Error, State};
 /// What a person can do about it.
 pub(super) fn advice(state: State, error: &Error) -> &'static str {
     match (error.kind(), error.side()) {
+        (Kind::OutOfRange, _) if state == State::Failed => {
+            "these events are lost here; on-gap=earliest (UPDATE PROCESSOR, SUBSCRIBE) goes on with the oldest that is left"
+        }
         (Kind::OutOfRange, _) => {
             "these events are lost here; keep events longer at the source (retention) or read sooner"
         }
@@ -69,5 +72,8 @@ mod tests {
         assert!(at_destination.contains("destination"));
         let failed = advice_on(State::Failed, Kind::Denied, Side::Destination);
         assert!(failed.contains("write") && failed.contains("RESUME"));
+        let gap = |state| advice_on(state, Kind::OutOfRange, Side::Source);
+        assert!(gap(State::Failed).contains("on-gap=earliest"));
+        assert!(gap(State::Running).contains("retention"));
     }
 }

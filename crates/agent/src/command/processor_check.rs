@@ -31,6 +31,9 @@ impl Request<'_> {
             sources: options.sources,
             destinations: options.destinations,
             start: options.start.unwrap_or_default(),
+            on_gap: options.on_gap.unwrap_or_default(),
+            cursor: options.cursor.unwrap_or_default(),
+            delivery: options.delivery,
             annotate: options.annotate.unwrap_or(kind == ProcessorType::Collector),
             fair: options.fair.unwrap_or(false),
             signal: None,
@@ -92,6 +95,9 @@ impl Request<'_> {
                     .authorized_flow(self.caller, right, name)
                     .await?;
                 let FlowSpec { broker, queue, .. } = flow.resource.spec;
+                if right == Right::Write {
+                    self.check_delivery(spec.delivery, name, &broker)?;
+                }
                 if let Some(other) = queues.insert((broker, queue), name) {
                     return Err(one_queue(other, name));
                 }
@@ -175,6 +181,11 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
     {
         let text = format!("{both} can't be read and written by the same processor");
         return Err(Status::new(Code::Loop, text));
+    }
+    if !spec.cursor.is_empty() && spec.sources.len() > 1 {
+        return Err(argument(
+            "start=cursor: has the offsets of one source, and not of several",
+        ));
     }
     if (spec.annotate || spec.fair) && spec.kind != Collector {
         return Err(argument("annotate= and fair= are for type=collector only"));

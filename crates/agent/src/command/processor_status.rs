@@ -4,10 +4,10 @@ use eson_processor::proto::{self, LegStatus, State};
 use eson_protocol::text::format_duration;
 use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply};
 
-use super::lines::{attribute, entry, optional, words};
+use super::lines::{attribute, attributes, entry, optional, words};
 use super::processor_advice::advice;
 use super::{Answer, Request};
-use crate::resource::{Activity, Processor, ProcessorLeg, ProcessorSpec};
+use crate::resource::{Activity, Processor, ProcessorLeg};
 use crate::store::Stored;
 
 impl Request<'_> {
@@ -23,6 +23,7 @@ impl Request<'_> {
         lines.extend(spec.destinations.iter().map(|flow| attribute("to", flow)));
         lines.push(attribute("owner", &spec.owner));
         lines.push(attribute("activity", activity_word(spec.activity)));
+        lines.push(attribute("on-gap", spec.on_gap.as_str()));
         if spec.kind == ProcessorType::Collector {
             lines.push(attribute("annotate", spec.annotate));
             lines.push(attribute("fair", spec.fair));
@@ -38,13 +39,18 @@ impl Request<'_> {
             let count: u64 = legs.iter().map(|leg| leg.dead_letters).sum();
             lines.push(attribute("dead-letters", count));
         }
+        lines.extend(attributes(super::delivery::words(spec.delivery)));
         let failure = found.resource.status.condition.failure.as_ref();
         lines.extend(optional("failure", failure.map(|failure| &failure.text)));
+        let now = self.participant.now();
         match (spec.kind, &legs[..]) {
-            (ProcessorType::Bridge, [leg]) => lines.extend(leg_lines(leg)),
+            (ProcessorType::Bridge, [leg]) => lines.extend(leg_lines(leg, now)),
             _ => {
-                lines.extend(total_lines(spec, &legs));
-                lines.extend(spec.legs().map(|leg| leg_line(spec, leg, &legs)));
+                lines.extend(total_lines(&found.resource, &legs, now));
+                lines.extend(
+                    spec.legs()
+                        .map(|leg| leg_line(&found.resource, leg, &legs, now)),
+                );
             }
         }
         Ok(Reply::data(lines))
@@ -68,15 +74,21 @@ impl Request<'_> {
             ("type", spec.kind.as_str().to_owned()),
             ("from", join(&spec.sources)),
             ("to", join(&spec.destinations)),
-            ("state", state(spec, &legs).to_owned()),
+            ("state", state(&found.resource, &legs).to_owned()),
         ];
         if !legs.is_empty() {
-            let total = Total::of(&legs);
+            let total = Total::of(&legs, self.participant.now());
             values.push(("lag", total.lag.to_string()));
+            values.extend(total.lag_seconds.map(|it| ("lag-seconds", it.to_string())));
             values.push(("records", total.records.to_string()));
             values.push(("rate", format!("{:.1}", total.rate)));
         }
-        values.extend(worst_error(&legs).map(|error| ("error", error.text.clone())));
+        match (&found.resource.status.condition.failure, worst_error(&legs)) {
+            (Some(failure), _) if !failure.is_transient() => {
+                values.push(("error", failure.text.clone()));
+            }
+            (_, error) => values.extend(error.map(|error| ("error", error.text.clone()))),
+        }
         entry(&spec.name, &values)
     }
 }
@@ -100,49 +112,74 @@ struct Total {
     bytes: u64,
     lost: u64,
     rate: f64,
+    /// Of the leg that is furthest behind.
+    lag_seconds: Option<u64>,
 }
 
 impl Total {
-    fn of(legs: &[LegStatus]) -> Self {
+    fn of(legs: &[LegStatus], now: u64) -> Self {
         legs.iter().fold(Self::default(), |sum, leg| Self {
             lag: sum.lag + leg.lag,
             records: sum.records + leg.records,
             bytes: sum.bytes + leg.bytes,
             lost: sum.lost + leg.lost,
             rate: sum.rate + leg.rate,
+            lag_seconds: sum.lag_seconds.max(lag_seconds(leg, now)),
         })
     }
 }
 
-fn total_lines(spec: &ProcessorSpec, legs: &[LegStatus]) -> Vec<DataLine> {
-    let total = Total::of(legs);
-    vec![
-        attribute("processor-state", state(spec, legs)),
+/// How long ago the oldest event was written that is not yet at the destination: nothing while
+/// none is missing, and none while it is not known.
+pub(crate) fn lag_seconds(leg: &LegStatus, now: u64) -> Option<u64> {
+    if leg.lag == 0 {
+        return Some(0);
+    }
+    let since = u64::try_from(leg.behind_since?).ok()?;
+    Some(now.saturating_sub(since) / 1000)
+}
+
+fn total_lines(processor: &Processor, legs: &[LegStatus], now: u64) -> Vec<DataLine> {
+    let total = Total::of(legs, now);
+    let mut lines = vec![
+        attribute("processor-state", state(processor, legs)),
         attribute("lag", total.lag),
         attribute("records", total.records),
         attribute("bytes", total.bytes),
         attribute("lost", total.lost),
         attribute("rate", format!("{:.1}", total.rate)),
-    ]
+    ];
+    lines.extend(optional("lag-seconds", total.lag_seconds));
+    lines
 }
 
 /// A leg under the flow that it alone reads or writes.
-fn leg_line(spec: &ProcessorSpec, leg: ProcessorLeg<'_>, legs: &[LegStatus]) -> DataLine {
+fn leg_line(
+    processor: &Processor,
+    leg: ProcessorLeg<'_>,
+    legs: &[LegStatus],
+    now: u64,
+) -> DataLine {
+    let spec = &processor.spec;
     let id = spec.leg_id(leg);
     let flow = spec.own_end(leg).as_str();
     let Some(status) = legs.iter().find(|status| status.id == id) else {
-        let state = activity_state(spec.activity).to_owned();
+        let state = absent_state(processor).to_owned();
         return attribute("leg", words(flow, &[("state", state)]));
     };
     let mut values = vec![
         ("state", state_word(status.state()).to_owned()),
         ("lag", status.lag.to_string()),
+        ("lag-seconds", seconds_word(status, now)),
         ("records", status.records.to_string()),
         ("bytes", status.bytes.to_string()),
         ("lost", status.lost.to_string()),
         ("rate", format!("{:.1}", status.rate)),
         ("position", positions(status).join(",")),
     ];
+    if status.held_back {
+        values.push(("held-back", "by its rate".to_owned()));
+    }
     if let Some(error) = &status.error {
         values.push(("error", error.text.clone()));
         values.push(("advice", advice(status.state(), error).to_owned()));
@@ -151,14 +188,16 @@ fn leg_line(spec: &ProcessorSpec, leg: ProcessorLeg<'_>, legs: &[LegStatus]) -> 
 }
 
 /// One word for a processor with many legs: that of the leg that needs most attention.
-fn state(spec: &ProcessorSpec, legs: &[LegStatus]) -> &'static str {
+fn state(processor: &Processor, legs: &[LegStatus]) -> &'static str {
+    let spec = &processor.spec;
     let worst = legs
         .iter()
         .map(LegStatus::state)
         .max_by_key(|it| attention(*it));
     match worst {
+        Some(_) if has_failed(processor) => state_word(State::Failed),
         Some(state) if spec.activity == Activity::Running => state_word(state),
-        _ => activity_state(spec.activity),
+        _ => absent_state(processor),
     }
 }
 
@@ -187,23 +226,36 @@ fn activity_word(activity: Activity) -> &'static str {
 }
 
 /// How a leg is that the runtime does not tell of.
-fn activity_state(activity: Activity) -> &'static str {
-    match activity {
+fn absent_state(processor: &Processor) -> &'static str {
+    match processor.spec.activity {
+        Activity::Running if has_failed(processor) => state_word(State::Failed),
         Activity::Running => "pending",
         other => activity_word(other),
     }
 }
 
+/// Whether something of it is stopped until somebody changes something.
+fn has_failed(processor: &Processor) -> bool {
+    let failure = processor.status.condition.failure.as_ref();
+    failure.is_some_and(|failure| !failure.is_transient())
+}
+
+fn seconds_word(leg: &LegStatus, now: u64) -> String {
+    lag_seconds(leg, now).map_or_else(|| "unknown".to_owned(), |seconds| seconds.to_string())
+}
+
 /// What the runtime tells of a leg, as data lines.
-pub(super) fn leg_lines(leg: &LegStatus) -> Vec<DataLine> {
+pub(super) fn leg_lines(leg: &LegStatus, now: u64) -> Vec<DataLine> {
     let mut lines = vec![
         attribute("processor-state", state_word(leg.state())),
         attribute("lag", leg.lag),
+        attribute("lag-seconds", seconds_word(leg, now)),
         attribute("records", leg.records),
         attribute("bytes", leg.bytes),
         attribute("lost", leg.lost),
         attribute("rate", format!("{:.1}", leg.rate)),
     ];
+    lines.extend(leg.held_back.then(|| attribute("held-back", "by its rate")));
     let positions = positions(leg);
     lines.extend(
         positions
@@ -266,6 +318,19 @@ mod tests {
             .map(LegStatus::state)
             .max_by_key(|it| attention(*it));
         assert_eq!(worst, Some(State::Retrying));
+    }
+
+    #[test]
+    fn lag_in_seconds_is_since_the_oldest_event_that_is_missing() {
+        let leg = |lag, behind_since| LegStatus {
+            lag,
+            behind_since,
+            ..Default::default()
+        };
+        assert_eq!(lag_seconds(&leg(0, None), 9_000), Some(0));
+        assert_eq!(lag_seconds(&leg(3, None), 9_000), None);
+        assert_eq!(lag_seconds(&leg(3, Some(2_000)), 9_999), Some(7));
+        assert_eq!(lag_seconds(&leg(3, Some(20_000)), 9_999), Some(0));
     }
 
     #[test]

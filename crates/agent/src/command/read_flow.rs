@@ -69,7 +69,7 @@ impl Request<'_> {
                 .brokers
                 .require(&subscriber.status.broker)?;
             let queue = entry
-                .copy_queue(&subscriber)
+                .subscriber_queue(&subscriber)
                 .map_err(|failure| failure.to_status())?;
             let credential = match &self.caller.role {
                 Role::Reader { username } => Some(username.as_str()),
@@ -105,10 +105,17 @@ impl Request<'_> {
             Role::Reader { username } => name.first_label() == username,
             _ => is_processor,
         };
-        let found = match Subscriber::stored_name(name).filter(|_| holds) {
+        let direct = match &self.caller.role {
+            Role::Reader { username } => Some(format!("{name} {username}")),
+            _ => None,
+        };
+        let stored = Subscriber::stored_name(name).filter(|_| holds);
+        let found = match stored.or(direct) {
             Some(stored) => self.participant.subscribers.get(&stored).await?,
             None => None,
         };
+        // Whoever has a copy reads that, and not the flow.
+        let found = found.filter(|found| found.resource.read_name().is_ok_and(|it| it == *name));
         let subscriber = match found {
             Some(found) => found.resource,
             None if is_processor => return Ok(None),
@@ -119,7 +126,7 @@ impl Request<'_> {
             _ if is_processor => Ok(Some(subscriber)),
             Lease::Held => Ok(Some(subscriber)),
             Lease::Revoked => Err(Status::revoked(format!("the owner has ended {name}"))),
-            Lease::Lapsed => Err(Status::denied(format!(
+            Lease::Lapsed | Lease::Expired => Err(Status::denied(format!(
                 "the lease of {name} has lapsed; renew it"
             ))),
         }

@@ -1,7 +1,8 @@
 //! SUBSCRIBE remote LOCAL local: a user subscribes a flow of ours to a flow elsewhere.
 
 use eson_protocol::{
-    Access, Code, DataLine, Delivery, FlowOptions, Name, Reply, Right, Status, SubscribeOptions,
+    Access, Code, DataLine, DeliveryOptions, FlowOptions, Name, OnGap, Reply, Right, Status,
+    SubscribeOptions,
 };
 
 use super::lines::attribute;
@@ -19,18 +20,16 @@ impl Request<'_> {
         local: Name,
         options: SubscribeOptions,
     ) -> Answer {
-        if options.mode == Some(Delivery::Direct) {
-            let text = format!("{remote}: mode=direct is not offered; use mode=copy");
-            return Err(Status::new(Code::Unsupported, text));
-        }
         let target = self.local_name(&remote, &local).await?;
         if target == remote {
             let text = format!("{remote} can't be subscribed to itself");
             return Err(Status::new(Code::Loop, text));
         }
-        let creates = self.local_flow(&target).await?;
-        let spec = self.subscription_spec(remote, target, creates, &options)?;
-        let subscription = self.ensure_subscription(spec).await?;
+        let (creates, broker) = self.local_flow(&target).await?;
+        self.check_delivery(options.delivery, &target, &broker)?;
+        let on_gap = options.on_gap;
+        let spec = self.subscription_spec(remote, target, creates, options)?;
+        let subscription = self.ensure_subscription(spec, on_gap).await?;
         Ok(Reply::data(
             self.subscribed_lines(&local, &subscription.resource),
         ))
@@ -86,13 +85,15 @@ impl Request<'_> {
         own.map(|found| found.resource.spec.name).ok_or_else(none)
     }
 
-    /// None when the caller may write the flow that is there; else the flow to create.
-    async fn local_flow(&self, local: &Name) -> Result<Option<FlowSpec>, Status> {
+    /// None when the caller may write the flow that is there; else the flow to create. With it,
+    /// the flow's broker.
+    async fn local_flow(&self, local: &Name) -> Result<(Option<FlowSpec>, String), Status> {
         if self.participant.flows.get(local.as_str()).await?.is_some() {
-            self.participant
+            let flow = self
+                .participant
                 .authorized_flow(self.caller, Right::Write, local)
                 .await?;
-            return Ok(None);
+            return Ok((None, flow.resource.spec.broker));
         }
         let options = FlowOptions {
             access: Some(Access::Private),
@@ -101,7 +102,8 @@ impl Request<'_> {
         let mut spec = self.new_flow(local, options).await?;
         // As many as the copy has, which the publisher tells.
         spec.partitions = None;
-        Ok(Some(spec))
+        let broker = spec.broker.clone();
+        Ok((Some(spec), broker))
     }
 
     fn subscription_spec(
@@ -109,7 +111,7 @@ impl Request<'_> {
         remote: Name,
         local: Name,
         creates: Option<FlowSpec>,
-        options: &SubscribeOptions,
+        options: SubscribeOptions,
     ) -> Result<SubscriptionSpec, Status> {
         Ok(SubscriptionSpec {
             remote,
@@ -118,8 +120,12 @@ impl Request<'_> {
             owner: self.caller.principal.clone(),
             id: crate::secrets::random_token()?,
             start: options.from.unwrap_or_default(),
-            mode: Delivery::Copy,
+            on_gap: options.on_gap.unwrap_or_default(),
+            cursor: options.cursor.unwrap_or_default(),
+            mode: options.mode,
+            delivery: options.delivery,
             activity: Activity::Running,
+            born: crate::secrets::birth(self.participant.now())?,
             generation: 1,
         })
     }
@@ -127,6 +133,7 @@ impl Request<'_> {
     async fn ensure_subscription(
         &self,
         spec: SubscriptionSpec,
+        on_gap: Option<OnGap>,
     ) -> Result<Stored<Subscription>, Status> {
         let subscriptions = &self.participant.subscriptions;
         let name = spec.local.to_string();
@@ -136,7 +143,7 @@ impl Request<'_> {
         };
         let (created, generation) = match subscriptions.create(&name, wanted).await {
             Ok(_) => (true, spec.generation),
-            Err(StoreError::Exists { .. }) => (false, self.same_subscription(&spec).await?),
+            Err(StoreError::Exists { .. }) => (false, self.same_subscription(&spec, on_gap).await?),
             Err(error) => return Err(error.into()),
         };
         let settled = wait::settled(subscriptions, &name, generation, |it| &it.status.condition);
@@ -154,7 +161,12 @@ impl Request<'_> {
         }
     }
 
-    async fn same_subscription(&self, wanted: &SubscriptionSpec) -> Result<u64, Status> {
+    /// The generation of the subscription that is there, with another answer to gaps if one is said.
+    async fn same_subscription(
+        &self,
+        wanted: &SubscriptionSpec,
+        on_gap: Option<OnGap>,
+    ) -> Result<u64, Status> {
         let local = &wanted.local;
         let found = self.participant.subscriptions.get(local.as_str()).await?;
         let ended = || {
@@ -169,14 +181,43 @@ impl Request<'_> {
             return Err(Status::new(Code::Busy, text));
         }
         let spec = &found.resource.spec;
-        if spec.remote == wanted.remote && spec.owner == wanted.owner {
+        if spec.remote != wanted.remote || spec.owner != wanted.owner {
+            let text = format!(
+                "{local} is fed by {} already; choose another LOCAL",
+                spec.remote
+            );
+            return Err(Status::new(Code::Exists, text));
+        }
+        if wanted.mode.is_some() && spec.mode != wanted.mode {
+            let text = format!("{local} is fed in another mode already; UNSUBSCRIBE {local} first");
+            return Err(Status::new(Code::Exists, text));
+        }
+        self.change_subscription(spec, wanted.delivery, on_gap)
+            .await
+    }
+
+    /// Another delivery and another answer to gaps are what may change; gives the generation of
+    /// the spec.
+    async fn change_subscription(
+        &self,
+        spec: &SubscriptionSpec,
+        delivery: DeliveryOptions,
+        on_gap: Option<OnGap>,
+    ) -> Result<u64, Status> {
+        let delivery = super::delivery::changed(spec.delivery, delivery);
+        let on_gap = on_gap.unwrap_or(spec.on_gap);
+        if delivery == spec.delivery && on_gap == spec.on_gap {
             return Ok(spec.generation);
         }
-        let text = format!(
-            "{local} is fed by {} already; choose another LOCAL",
-            spec.remote
-        );
-        Err(Status::new(Code::Exists, text))
+        let change = |it: &mut Subscription| {
+            it.spec.delivery = delivery;
+            it.spec.on_gap = on_gap;
+            it.spec.generation += 1;
+            it.status.condition.failure = None;
+        };
+        let subscriptions = &self.participant.subscriptions;
+        let stored = subscriptions.update(spec.local.as_str(), change).await?;
+        Ok(stored.resource.spec.generation)
     }
 
     /// The caller's own subscription of the local flow, or one that feeds a flow he administers.

@@ -2,41 +2,40 @@
 
 use eson_broker::Credential;
 use eson_protocol::{
-    Code, DataLine, Delivery, Name, Principal, RemoteSubscribe, Reply, Right, Status,
+    BrokerKind, Code, DataLine, Delivery, Mode, Name, Principal, RemoteSubscribe, Reply, Right,
+    Status,
 };
 
-use super::lines::{attribute, seconds_until};
+use super::lines::{attribute, attributes, optional, seconds_until};
 use super::{Answer, Request, wait};
 use crate::authority::Caller;
 use crate::participant::BrokerEntry;
 use crate::reconcile::queue::failure;
-use crate::resource::{Activity, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus};
+use crate::resource::{
+    Activity, Flow, Label, Lease, NOTICE, Quality, Subscriber, SubscriberSpec, SubscriberStatus,
+};
 use crate::store::{StoreError, Stored};
 
 impl Request<'_> {
     /// Makes a copy of the flow for the caller, with a credential that reads it. The same `id`
     /// from the same principal renews the lease and gives the same answer.
     pub(super) async fn subscribe_remote(&self, flow: Name, options: RemoteSubscribe) -> Answer {
-        if options.mode == Some(Delivery::Direct) {
-            let text = format!("{flow}: mode=direct is not offered; use mode=copy");
-            return Err(Status::new(Code::Unsupported, text));
-        }
+        super::delivery::check_interval(options.delivery)?;
         self.check_on_behalf(options.on_behalf_of.as_ref())?;
         self.check_confidential(&flow)?;
         let label = self.label(&flow, &options)?;
         self.check_tombstone(&flow, &label).await?;
-        self.participant
+        let found = self
+            .participant
             .authorized_flow(&self.entitled(&options), Right::Read, &flow)
             .await?;
-        let copy = flow
-            .prefixed(label.as_str())
+        let found = found.resource;
+        flow.prefixed(label.as_str())
             .map_err(|error| Status::new(Code::Name, format!("a copy of {flow}: {error}")))?;
-        let renewed = self.renew_or_create(&flow, label, &options).await?;
-        let subscriber = self.subscriber_settled(&renewed).await?;
+        let renewed = self.renew_or_create(&found, label, &options).await?;
+        let subscriber = self.subscriber_settled(&renewed).await?.resource;
         let password = renewed.handed_over || options.credential_again;
-        let lines = self
-            .subscribed(&copy, &subscriber.resource, password)
-            .await?;
+        let lines = self.subscribed(&found, &subscriber, password).await?;
         Ok(Reply::data(lines))
     }
 
@@ -48,7 +47,9 @@ impl Request<'_> {
             .get(&format!("{flow} {label}"))
             .await?;
         match known {
-            Some(known) if known.resource.spec.lease == Lease::Revoked => Err(revoked(flow)),
+            Some(known) if known.resource.spec.lease == Lease::Revoked => {
+                Err(revoked(flow, known.resource.status.notice.as_deref()))
+            }
             _ => Ok(()),
         }
     }
@@ -103,24 +104,28 @@ impl Request<'_> {
 
     async fn renew_or_create(
         &self,
-        flow: &Name,
+        flow: &Flow,
         label: Label,
         options: &RemoteSubscribe,
     ) -> Result<Renewed, Status> {
         let expires = self.participant.lease_end();
         let subscribers = &self.participant.subscribers;
-        let name = format!("{flow} {label}");
+        let name = format!("{} {label}", flow.spec.name);
         if let Some(known) = subscribers.get(&name).await? {
             return self.renew(&known, expires, options).await;
         }
         self.check_quota(options).await?;
+        let begin = super::terms::begin(flow, options, self.participant.now())?;
         let spec = SubscriberSpec {
-            flow: flow.clone(),
+            flow: flow.spec.name.clone(),
             label,
             principal: self.caller.principal.clone(),
             on_behalf_of: options.on_behalf_of.clone(),
-            start: options.from.unwrap_or_default(),
-            mode: Delivery::Copy,
+            start: begin.start,
+            cursor: begin.cursor,
+            mode: super::terms::mode(flow, options.mode)?,
+            delivery: options.delivery,
+            quality: Quality::default(),
             credential: 1,
             generation: 1,
             activity: Activity::Running,
@@ -162,7 +167,8 @@ impl Request<'_> {
                 *held = (*held).max(*next);
             }
             handed_over = subscriber.status.condition.ready == 0;
-            if spec.lease == Lease::Lapsed {
+            if [Lease::Lapsed, Lease::Expired].contains(&spec.lease) {
+                subscriber.status.resuming = spec.lease == Lease::Expired;
                 spec.lease = Lease::Held;
                 spec.credential += 1;
                 spec.generation += 1;
@@ -194,7 +200,8 @@ impl Request<'_> {
         let subscribers = self.participant.subscribers.list().await?;
         let held = subscribers
             .iter()
-            .filter(|known| known.resource.spec.reader() == &entitled);
+            .filter(|known| known.resource.spec.reader() == &entitled)
+            .filter(|known| known.resource.spec.lease != Lease::Expired);
         if held.count() < quota {
             return Ok(());
         }
@@ -214,13 +221,16 @@ impl Request<'_> {
         Ok(subscriber)
     }
 
-    /// The copy's name, and, after ENABLE attributes, all that is needed to read it.
+    /// The name of what is read, and, after ENABLE attributes, all that is needed for that.
     async fn subscribed(
         &self,
-        copy: &Name,
+        flow: &Flow,
         subscriber: &Subscriber,
         password: bool,
     ) -> Result<Vec<DataLine>, Status> {
+        let copy = &subscriber
+            .read_name()
+            .map_err(|error| Status::name(error.to_string()))?;
         let mut lines = vec![DataLine::Text(copy.to_string())];
         if !self.attributes {
             return Ok(lines);
@@ -230,8 +240,32 @@ impl Request<'_> {
         lines.extend(credential_lines(&credential, password));
         let left = seconds_until(subscriber.spec.expires, self.participant.now());
         lines.push(attribute("expires", format!("{left}s")));
+        lines.extend(self.terms(flow, subscriber)?);
         let origins = self.participant.origins(&subscriber.spec.flow).await?;
         lines.extend(origins.iter().map(|origin| attribute("origin", origin)));
+        Ok(lines)
+    }
+
+    /// What the subscriber was granted, and what has happened to it.
+    fn terms(&self, flow: &Flow, subscriber: &Subscriber) -> Result<Vec<DataLine>, Status> {
+        let spec = &subscriber.spec;
+        let mut lines = vec![attribute("mode", spec.mode.as_str())];
+        lines.extend(super::terms::from_lines(spec));
+        if spec.mode == Mode::Copy {
+            let entry = self
+                .participant
+                .brokers
+                .require(&subscriber.status.broker)?;
+            let asked = match entry.kind {
+                // It can't do worse.
+                BrokerKind::Local => None,
+                BrokerKind::Kafka => spec.delivery.delivery,
+            };
+            let delivery = asked.unwrap_or(Delivery::ExactlyOnce);
+            lines.push(attribute("delivery", delivery.as_str()));
+        }
+        lines.extend(attributes(spec.quality.or(flow.spec.quality).words()));
+        lines.extend(optional(NOTICE, subscriber.status.notice.as_ref()));
         Ok(lines)
     }
 
@@ -248,7 +282,7 @@ impl Request<'_> {
         let mut lines = vec![
             attribute("flow", copy),
             attribute("type", entry.kind),
-            attribute("topic", entry.queue_name(copy)),
+            attribute("topic", topic(entry, copy, subscriber)?),
         ];
         let servers = entry.public();
         lines.extend(
@@ -280,7 +314,8 @@ impl Request<'_> {
                 .await?;
         }
         if spec.lease == Lease::Revoked {
-            return Err(revoked(name));
+            let notice = subscriber.resource.status.notice.as_deref();
+            return Err(revoked(name, notice));
         }
         self.copy_lines(name, &subscriber.resource).map(Some)
     }
@@ -297,7 +332,7 @@ impl Request<'_> {
             .brokers
             .require(&subscriber.status.broker)?;
         let queue = entry
-            .copy_queue(subscriber)
+            .subscriber_queue(subscriber)
             .map_err(|failure| failure.to_status())?;
         lines.extend(queue_lines(entry, &queue).await?);
         Ok(lines)
@@ -335,7 +370,8 @@ struct Renewed {
 
 fn check_renewable(known: &Stored<Subscriber>) -> Result<(), Status> {
     if known.resource.spec.lease == Lease::Revoked {
-        return Err(revoked(&known.resource.spec.flow));
+        let notice = known.resource.status.notice.as_deref();
+        return Err(revoked(&known.resource.spec.flow, notice));
     }
     if known.deleting {
         let text = format!("{} is being ended; try again when that is done", known.name);
@@ -344,8 +380,21 @@ fn check_renewable(known: &Stored<Subscriber>) -> Result<(), Status> {
     Ok(())
 }
 
-fn revoked(flow: &Name) -> Status {
-    let text = format!("the owner of {flow} has ended this subscription");
+/// What the queue is called where it is read: the embedded broker's are by the flow's name.
+fn topic(entry: &BrokerEntry, name: &Name, subscriber: &Subscriber) -> Result<String, Status> {
+    match entry.kind {
+        BrokerKind::Local => Ok(name.to_string()),
+        BrokerKind::Kafka => entry
+            .subscriber_queue(subscriber)
+            .map_err(|failure| failure.to_status()),
+    }
+}
+
+fn revoked(flow: &Name, notice: Option<&str>) -> Status {
+    let text = match notice {
+        Some(notice) => format!("the owner of {flow} has ended this subscription: {notice}"),
+        None => format!("the owner of {flow} has ended this subscription"),
+    };
     Status::new(Code::Revoked, text)
 }
 

@@ -1,8 +1,9 @@
-//! GET SUBSCRIBERS, REMOVE, PAUSE and RESUME SUBSCRIBER: the owner's side.
+//! GET SUBSCRIBERS, DESCRIBE, UPDATE, REMOVE, PAUSE and RESUME SUBSCRIBER: the owner's side.
 
-use eson_protocol::{Code, Name, Reply, Right, Status};
+use eson_protocol::text::format_positions;
+use eson_protocol::{Code, Mode, Name, QualityOptions, Reply, Right, Status};
 
-use super::lines::{entry, seconds_until};
+use super::lines::{attribute, attributes, entry, optional, seconds_until};
 use super::{Answer, Request, wait};
 use crate::resource::{Activity, Lease, Subscriber};
 use crate::store::Stored;
@@ -25,6 +26,9 @@ impl Request<'_> {
             ("principal", spec.reader().to_string()),
             ("state", state(subscriber).to_owned()),
         ];
+        if spec.mode == Mode::Direct {
+            values.push(("mode", spec.mode.as_str().to_owned()));
+        }
         if spec.lease == Lease::Held {
             let left = seconds_until(spec.expires, self.participant.now());
             values.push(("expires", format!("{left}s")));
@@ -32,10 +36,65 @@ impl Request<'_> {
         if let Some(leg) = self.participant.copy_status(subscriber) {
             values.push(("lag", leg.lag.to_string()));
         }
-        if let Some(failure) = &subscriber.resource.status.condition.failure {
+        let status = &subscriber.resource.status;
+        values.extend(status.notice.iter().map(|it| ("notice", it.clone())));
+        if let Some(failure) = &status.condition.failure {
             values.push(("error", failure.text.clone()));
         }
         entry(spec.label.as_str(), &values)
+    }
+
+    /// What one subscriber has, and may have.
+    pub(super) async fn describe_subscriber(&self, flow: Name, label: String) -> Answer {
+        let found = self.owned_subscriber(&flow, &label).await?;
+        let owner = self.participant.flows.require(flow.as_str()).await?;
+        let Subscriber { spec, status } = &found.resource;
+        let mut lines = vec![
+            attribute("subscriber", &spec.label),
+            attribute("flow", &spec.flow),
+            attribute("principal", spec.reader()),
+            attribute("asked-by", &spec.principal),
+            attribute("state", state(&found)),
+            attribute("mode", spec.mode.as_str()),
+        ];
+        lines.extend(super::terms::from_lines(spec));
+        lines.extend(attributes(super::delivery::words(spec.delivery)));
+        let left = seconds_until(spec.expires, self.participant.now());
+        lines.push(attribute("expires", format!("{left}s")));
+        if !spec.acknowledged.is_empty() {
+            let acknowledged = format_positions(&spec.acknowledged);
+            lines.push(attribute("acknowledged", acknowledged));
+        }
+        let quality = spec.quality.or(owner.resource.spec.quality);
+        lines.extend(attributes(quality.words()));
+        lines.extend(optional("notice", status.notice.as_ref()));
+        let failure = status.condition.failure.as_ref();
+        lines.extend(optional("error", failure.map(|failure| &failure.text)));
+        let leg = self.participant.copy_status(&found);
+        let now = self.participant.now();
+        lines.extend(
+            leg.map(|leg| super::processor_status::leg_lines(&leg, now))
+                .unwrap_or_default(),
+        );
+        Ok(Reply::data(lines))
+    }
+
+    /// Changes what one subscriber may have; it holds at once.
+    pub(super) async fn update_subscriber(
+        &self,
+        flow: Name,
+        label: String,
+        options: QualityOptions,
+    ) -> Answer {
+        self.change_subscriber(&flow, &label, |subscriber| {
+            let before = subscriber.spec.quality;
+            subscriber.spec.quality.apply(&options);
+            if subscriber.spec.quality != before {
+                subscriber.spec.generation += 1;
+                subscriber.status.condition.failure = None;
+            }
+        })
+        .await
     }
 
     /// Revokes: stops the copy, takes the credential back, deletes the copy. What is left is a
@@ -126,6 +185,8 @@ fn state(subscriber: &Stored<Subscriber>) -> &'static str {
         (Lease::Revoked, _) => "revoked",
         _ if subscriber.deleting => "ending",
         (Lease::Lapsed, _) => "lapsed",
+        (Lease::Expired, _) => "expired",
+        _ if resource.status.overlagging => "paused",
         (Lease::Held, Activity::Paused | Activity::Stopped) => "paused",
         _ if resource.status.condition.failure.is_some() => "failed",
         _ if resource.status.condition.ready == 0 => "pending",

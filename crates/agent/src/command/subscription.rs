@@ -2,7 +2,7 @@
 
 use eson_protocol::{DataLine, Name, Reply, Status};
 
-use super::lines::{attribute, entry, optional};
+use super::lines::{attribute, attributes, entry, optional};
 use super::{Answer, Request, wait};
 use crate::resource::{Activity, Subscription};
 use crate::store::{StoreError, Stored};
@@ -67,8 +67,13 @@ impl Request<'_> {
             attribute("state", state(&found)),
         ];
         lines.extend(optional("copy", status.copy.as_ref()));
+        lines.extend(attributes(super::delivery::words(spec.delivery)));
+        let granted = status.terms.granted.iter();
+        lines.extend(granted.map(|(key, value)| attribute(&format!("granted-{key}"), value)));
+        lines.extend(optional("notice", status.terms.notice.as_ref()));
         let failure = status.condition.failure.as_ref();
-        lines.extend(optional("error", failure.map(|failure| &failure.text)));
+        let error = failure.map(|failure| &failure.text);
+        lines.extend(optional("error", error.or(status.circle.as_ref())));
         lines.extend(self.leg_lines(&found).await);
         Ok(Reply::data(lines))
     }
@@ -76,7 +81,7 @@ impl Request<'_> {
     async fn leg_lines(&self, found: &Stored<Subscription>) -> Vec<DataLine> {
         let bridge = self.participant.bridge_status(&found.resource.spec.local);
         bridge
-            .map(|leg| super::processor_status::leg_lines(&leg))
+            .map(|leg| super::processor_status::leg_lines(&leg, self.participant.now()))
             .unwrap_or_default()
     }
 
@@ -98,9 +103,18 @@ impl Request<'_> {
             if let Some(copy) = &found.resource.status.copy {
                 values.push(("copy", copy.to_string()));
             }
-            if let Some(failure) = &found.resource.status.condition.failure {
-                values.push(("error", failure.text.clone()));
-            }
+            let notice = found.resource.status.terms.notice.iter();
+            values.extend(notice.map(|notice| ("notice", notice.clone())));
+            let bridge = self.participant.bridge_status(&spec.local);
+            values.extend(bridge.map(|leg| ("lag", leg.lag.to_string())));
+            let status = &found.resource.status;
+            let error = status
+                .condition
+                .failure
+                .as_ref()
+                .map(|failure| &failure.text);
+            let error = error.or(status.circle.as_ref());
+            values.extend(error.map(|error| ("error", error.clone())));
             lines.push(entry(spec.local.as_str(), &values));
         }
         Ok(Reply::data(lines))

@@ -42,7 +42,7 @@ impl Request<'_> {
                 .brokers
                 .require(&subscriber.status.broker)?;
             let queue = entry
-                .copy_queue(&subscriber)
+                .subscriber_queue(&subscriber)
                 .map_err(|failure| failure.to_status())?;
             return Ok(Writable { entry, queue });
         }

@@ -12,6 +12,9 @@ pub struct Subscriptions {
     pub lease: Duration,
     /// `lapse-keep`: how long the data of a lapsed subscription is kept (7d).
     pub lapse_keep: Duration,
+    /// `position-keep`: how long it is known then where the subscription was, so that one that is
+    /// renewed goes on there (90d).
+    pub position_keep: Duration,
     /// `copy-quota`: how many bytes a copy keeps for a subscriber that doesn't fetch them (1GiB).
     pub copy_quota: u64,
     /// `per-peer`: how many of our flows one participant may subscribe to at once (100).
@@ -25,6 +28,7 @@ impl Default for Subscriptions {
         Self {
             lease: Duration::from_secs(60),
             lapse_keep: Duration::from_secs(7 * 86_400),
+            position_keep: Duration::from_secs(90 * 86_400),
             copy_quota: 1 << 30,
             per_peer: 100,
             hops: 16,
@@ -79,6 +83,7 @@ pub(super) fn subscriptions(node: Node<'_>) -> Option<Subscriptions> {
         Some(Subscriptions {
             lease: duration("lease", default.lease),
             lapse_keep: duration("lapse-keep", default.lapse_keep),
+            position_keep: duration("position-keep", default.position_keep),
             copy_quota: copy_quota.unwrap_or(default.copy_quota),
             per_peer: per_peer.unwrap_or(default.per_peer),
             hops: hops.unwrap_or(default.hops),

@@ -66,6 +66,7 @@ fn everything_can_be_said() {
     assert_eq!(config.listen[0].advertised_port, 443);
     assert_eq!(config.limits.event, 4 << 20);
     assert_eq!(config.subscriptions.lapse_keep.as_secs(), 86_400);
+    assert_eq!(config.subscriptions.position_keep.as_secs(), 30 * 86_400);
     assert!(config.brokers[1].may_adopt("orders_v1"));
     let flow = "a.flows.orange.example".parse().unwrap();
     assert_eq!(

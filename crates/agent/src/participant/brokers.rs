@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eson_broker::{Broker, LocalBroker};
 use eson_identity::{Account, Identity, Proof};
 use eson_processor::proto;
-use eson_protocol::{BrokerKind, Name, Server, Status, TransportSecurity};
+use eson_protocol::{BrokerKind, Mode, Name, Server, Status, TransportSecurity};
 
 use super::Participant;
 use crate::config;
@@ -70,11 +70,17 @@ impl BrokerEntry {
         self.config.queue_name(flow)
     }
 
-    /// The queue of a copy.
+    /// The queue that a subscriber reads: its copy, or, in direct mode, the flow's own.
     ///
     /// # Errors
-    /// When label and flow are too long together, which SUBSCRIBE has checked.
-    pub(crate) fn copy_queue(&self, subscriber: &Subscriber) -> Result<String, Failure> {
+    /// When label and flow are too long together, which SUBSCRIBE has checked, and before the
+    /// reconciler has noted the flow's queue.
+    pub(crate) fn subscriber_queue(&self, subscriber: &Subscriber) -> Result<String, Failure> {
+        if subscriber.spec.mode == Mode::Direct {
+            let flow = &subscriber.spec.flow;
+            let source = subscriber.status.source.clone();
+            return source.ok_or_else(|| Failure::backend(format!("{flow} is not ready yet")));
+        }
         match subscriber.copy() {
             Ok(copy) => Ok(self.queue_name(&copy)),
             Err(error) => Err(Failure::refused(eson_protocol::Code::Name, error)),
@@ -175,7 +181,7 @@ impl Participant {
         let entry = self.entry(&subscriber.status.broker)?;
         let copy = subscriber.copy();
         let copy = copy.map_err(|error| Failure::refused(eson_protocol::Code::Name, error))?;
-        let endpoint = entry.endpoint(&copy, entry.copy_queue(subscriber)?);
+        let endpoint = entry.endpoint(&copy, entry.subscriber_queue(subscriber)?);
         Ok(with_identity(endpoint, &subscriber.status.queue))
     }
 

@@ -143,6 +143,12 @@ impl Participant {
         milliseconds(self.config().subscriptions.lapse_keep)
     }
 
+    /// How long it is known thereafter where it was, in milliseconds.
+    #[must_use]
+    pub(crate) fn position_kept(&self) -> u64 {
+        milliseconds(self.config().subscriptions.position_keep)
+    }
+
     /// How many bytes each partition of a copy may keep.
     #[must_use]
     pub(crate) fn copy_quota(&self, partitions: u32) -> u64 {
@@ -166,8 +172,8 @@ impl Participant {
         self.subscribers.list_prefix(&format!("{flow} ")).await
     }
 
-    /// Revokes the subscribers of a flow, or of every flow in a namespace, who may not read it
-    /// (any more).
+    /// Revokes the subscribers of a flow, or of every flow in a namespace, who may not read it, or
+    /// not in their way, (any more).
     ///
     /// # Errors
     /// When the store does not answer.
@@ -189,7 +195,21 @@ impl Participant {
         Ok(())
     }
 
+    /// Looks at every processor again, since rights have changed.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn look_at_processors(&self) -> Result<(), StoreError> {
+        for processor in self.processors.list().await? {
+            self.controllers.processor.poke(&processor.name);
+        }
+        Ok(())
+    }
+
     async fn is_entitled(&self, subscriber: &Subscriber, flow: &Flow) -> Result<bool, Status> {
+        if !flow.spec.modes.contains(&subscriber.spec.mode) {
+            return Ok(false);
+        }
         let reader = crate::authority::Caller::participant(subscriber.spec.reader().clone());
         Ok(self.rights_on_flow(&reader, flow).await?.read)
     }

@@ -8,9 +8,9 @@ use eson_processor::proto;
 use eson_protocol::Name;
 
 use super::flow::is_ready_for_leg;
-use super::start;
+use super::{delivering, start};
 use crate::participant::Participant;
-use crate::resource::{Activity, Failure, Flow, Subscriber};
+use crate::resource::{Activity, Failure, Flow, Subscriber, limited};
 use crate::store::Stored;
 
 /// Fan-outs run together: they only reach our own brokers.
@@ -102,13 +102,16 @@ fn leg(
     flow: &Flow,
     subscriber: &Subscriber,
 ) -> Result<proto::Leg, Failure> {
-    let paused =
-        flow.spec.activity == Activity::Paused || subscriber.spec.activity == Activity::Paused;
+    let spec = &subscriber.spec;
+    let paused = [flow.spec.activity, spec.activity].contains(&Activity::Paused);
+    let quality = spec.quality.or(flow.spec.quality);
     Ok(proto::Leg {
         id: subscriber.leg_id(),
         destination: Some(participant.copy_endpoint(subscriber)?),
-        start: Some(start(subscriber.spec.start)),
-        paused,
-        ..Default::default()
+        start: Some(start(spec.start, &spec.cursor)),
+        paused: paused || subscriber.status.overlagging,
+        events_per_second: limited(quality.events_rate).unwrap_or_default(),
+        bytes_per_second: limited(quality.bytes_rate).unwrap_or_default(),
+        ..delivering(spec.delivery)
     })
 }

@@ -79,7 +79,7 @@ impl FlowReconciler {
     /// Backwards: subscribers, processors, records, queue, grants.
     async fn tear_down(&self, stored: &Stored<Flow>) -> Result<Outcome, Failure> {
         let spec = &stored.resource.spec;
-        if self.end_subscribers(spec).await? || self.end_processors(spec).await? {
+        if self.end_subscribers(spec).await? || self.end_readers(spec).await? {
             // Their end is a change that wakes this up again.
             return Ok(Outcome::Settled);
         }
@@ -116,6 +116,13 @@ impl FlowReconciler {
             self.0.subscribers.mark_deleting(&subscriber.name).await?;
         }
         Ok(!subscribers.is_empty())
+    }
+
+    /// Whether there are still some. Held apart from CREATE and UPDATE PROCESSOR, one of which
+    /// might just have seen that the flow is there.
+    async fn end_readers(&self, spec: &FlowSpec) -> Result<bool, Failure> {
+        let _alone = self.0.routing.lock().await;
+        self.end_processors(spec).await
     }
 
     /// Whether there are still some. A subscription without its flow is no more, and so is a

@@ -20,7 +20,7 @@ mod work_queue;
 use std::sync::Arc;
 
 use eson_processor::proto;
-use eson_protocol::Start;
+use eson_protocol::{Delivery, DeliveryOptions, OnGap, Positions, Start};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -102,12 +102,38 @@ async fn report<R: Resource>(
     }
 }
 
-fn start(start: Start) -> proto::Start {
+fn on_gap(wanted: OnGap) -> proto::OnGap {
+    match wanted {
+        OnGap::Earliest => proto::OnGap::Earliest,
+        OnGap::Stop => proto::OnGap::Stop,
+    }
+}
+
+fn start(start: Start, cursor: &Positions) -> proto::Start {
     use proto::start::From;
     let from = match start {
         Start::Earliest => From::Earliest(true),
         Start::Latest => From::Latest(true),
         Start::Timestamp(milliseconds) => From::Timestamp(milliseconds),
     };
-    proto::Start { from: Some(from) }
+    proto::Start {
+        from: Some(from),
+        offsets: cursor.iter().map(|(key, value)| (*key, *value)).collect(),
+    }
+}
+
+/// A leg with what is asked for of its delivery.
+fn delivering(options: DeliveryOptions) -> proto::Leg {
+    let delivery = match options.delivery {
+        None => proto::Delivery::Unspecified,
+        Some(Delivery::ExactlyOnce) => proto::Delivery::ExactlyOnce,
+        Some(Delivery::AtLeastOnce) => proto::Delivery::AtLeastOnce,
+    };
+    let interval = options.commit_interval.unwrap_or_default();
+    proto::Leg {
+        delivery: delivery.into(),
+        // Commands take no more than ten seconds.
+        commit_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
+        ..Default::default()
+    }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_processor::proto;
-use eson_protocol::{Code, Name, ProcessorType, Program};
+use eson_protocol::{Code, Name, Principal, ProcessorType, Program, Right};
 
-use super::{Outcome, Reconciler, report, start};
+use super::{Outcome, Reconciler, delivering, on_gap, report, start};
+use crate::authority::{Caller, right_word};
 use crate::participant::Participant;
 use crate::resource::{
     Activity, Failure, Flow, Processor, ProcessorLeg, ProcessorSpec, SignalSpec,
@@ -43,14 +44,18 @@ impl ProcessorReconciler {
         if stored.deleting {
             return self.tear_down(&stored).await;
         }
-        let waiting = match self.instance_spec(&stored.resource.spec).await? {
-            Wanted::Legs(instance) => self.run(&stored.resource, *instance).await?,
+        let allowed = self.allowed(&stored.resource.spec).await?;
+        let waiting = match self.instance_spec(&allowed.spec).await? {
+            Wanted::Legs(instance) => self.run(&stored.resource, &allowed.spec, *instance).await?,
             Wanted::Nothing => {
                 self.0.runtime.remove(SHARD, &instance(name)).await?;
                 None
             }
             Wanted::Later => Some(Outcome::Settled),
         };
+        if let Some(denied) = allowed.denied {
+            return Err(denied);
+        }
         if let Some(waiting) = waiting {
             return Ok(waiting);
         }
@@ -60,17 +65,44 @@ impl ProcessorReconciler {
         Ok(Outcome::Settled)
     }
 
+    /// What of a processor its owner may still run: a right that is taken away ends what it was
+    /// needed for.
+    async fn allowed(&self, spec: &ProcessorSpec) -> Result<Allowed, Failure> {
+        let mut allowed = Allowed {
+            spec: spec.clone(),
+            denied: None,
+        };
+        let owner = Caller::participant(spec.owner.clone());
+        for (right, flows) in [
+            (Right::Read, &spec.sources),
+            (Right::Write, &spec.destinations),
+        ] {
+            for name in flows {
+                let Some(flow) = self.0.flows.get(name.as_str()).await? else {
+                    continue;
+                };
+                let rights = self.0.rights_on_flow(&owner, &flow.resource).await?;
+                if !rights.include(right) {
+                    allowed.spec.leave_out(name);
+                    allowed.denied = Some(denied(&spec.owner, right, name));
+                }
+            }
+        }
+        Ok(allowed)
+    }
+
     /// Makes the runtime run this; says when to look again where that is not yet so.
     async fn run(
         &self,
         processor: &Processor,
+        spec: &ProcessorSpec,
         wanted: proto::Spec,
     ) -> Result<Option<Outcome>, Failure> {
         let legs: Vec<String> = wanted.legs.iter().map(|leg| leg.id.clone()).collect();
         self.0.runtime.ensure(SHARD, wanted).await?;
         let is_new = processor.status.condition.ready < processor.spec.generation;
-        if is_new && self.has_failed_legs(&processor.spec) {
-            let instance = instance(&processor.spec.name);
+        if is_new && self.has_failed_legs(spec) {
+            let instance = instance(&spec.name);
             self.0.runtime.restart_failed(SHARD, &instance).await?;
         }
         self.wait_until_it_runs(processor, &legs)
@@ -145,9 +177,10 @@ impl ProcessorReconciler {
                 true => None,
                 false => Some(self.0.flow_endpoint(destination)?),
             },
-            start: Some(start(spec.start)),
+            start: Some(start(spec.start, &spec.cursor)),
+            on_gap: on_gap(spec.on_gap).into(),
             paused,
-            ..Default::default()
+            ..delivering(spec.delivery)
         });
         Ok(())
     }
@@ -223,6 +256,22 @@ impl ProcessorReconciler {
         }
         Ok(Outcome::Settled)
     }
+}
+
+/// What of a processor may run.
+struct Allowed {
+    /// The spec without the flows that its owner has no right to.
+    spec: ProcessorSpec,
+    /// One of those.
+    denied: Option<Failure>,
+}
+
+fn denied(owner: &Principal, right: Right, flow: &Name) -> Failure {
+    let right = right_word(right);
+    let text = format!(
+        "{owner} has no {right} right on {flow} any more, and what needs it is stopped; it goes on after GRANT {right} ON {flow} TO {owner}"
+    );
+    Failure::refused(Code::Denied, text)
 }
 
 /// What the runtime is to do.

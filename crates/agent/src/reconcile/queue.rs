@@ -52,6 +52,9 @@ async fn keep(broker: &dyn Broker, spec: &QueueSpec, id: &QueueId) -> Result<Adv
         retention: spec
             .retention
             .filter(|wanted| found.retention != Some(*wanted)),
+        retention_bytes: spec
+            .retention_bytes
+            .filter(|wanted| found.retention_bytes != Some(*wanted)),
     };
     if update == QueueUpdate::default() {
         return Ok(Advance::There(found));

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use eson_broker::{Lease as BrokerLease, QueueSpec};
 use eson_processor::proto;
-use eson_protocol::{Code, Positions};
+use eson_protocol::text::format_positions;
+use eson_protocol::{Code, Mode, Overlag, Positions, Start};
 
 use super::queue::{self, Advance};
 use super::{Outcome, Reconciler, records, report};
 use crate::participant::{BrokerEntry, Participant};
-use crate::resource::{Activity, Failure, Flow, Lease, QueueState, Subscriber};
+use crate::resource::{
+    Activity, Failure, Flow, FlowSpec, Lease, Mark, Marks, Quality, QueueState, Subscriber, limited,
+};
 use crate::store::Stored;
 
 /// Reconciles subscribers.
@@ -36,6 +39,7 @@ impl SubscriberReconciler {
         match flow {
             Some(flow) if !stored.deleting => match stored.resource.spec.lease {
                 Lease::Revoked => self.entomb(&stored).await,
+                Lease::Expired => self.expire(&stored).await,
                 Lease::Held | Lease::Lapsed => self.keep(&stored, &flow.resource).await,
             },
             _ => self.tear_down(&stored).await,
@@ -51,9 +55,14 @@ impl SubscriberReconciler {
             return Ok(Outcome::Settled);
         }
         self.note_broker(stored, flow).await?;
+        self.resume(&stored.name, flow).await?;
         self.ensure_queue(&stored.name, flow).await?;
         self.ensure_credential(&stored.name).await?;
+        self.ensure_quota(&stored.name, flow).await?;
         self.register(&stored.name).await?;
+        if self.judge_lag(&stored.name, flow).await? == Judged::Dropped {
+            return Ok(Outcome::Settled);
+        }
         self.0.fan_out.apply(&self.0, &flow.spec.name).await?;
         if let Some(waiting) = self.wait_for_leg(stored, flow).await? {
             return Ok(waiting);
@@ -66,17 +75,22 @@ impl SubscriberReconciler {
     }
 
     /// A lease that was not renewed turns the credential off and keeps the data; after the
-    /// configured time the data goes too.
+    /// configured time the data goes too, and where it was in the source is kept.
     async fn lapse(&self, stored: &Stored<Subscriber>) -> Result<Option<Outcome>, Failure> {
         let now = self.0.now();
         let spec = &stored.resource.spec;
         if spec.lease == Lease::Lapsed && now >= spec.expires + self.0.kept_after_lapse() {
-            self.0.subscribers.mark_deleting(&stored.name).await?;
+            match spec.mode {
+                // Who reads the flow itself knows where it is.
+                Mode::Direct => self.0.subscribers.mark_deleting(&stored.name).await?,
+                Mode::Copy => self.give_up_copy(&stored.name).await?,
+            };
             return Ok(Some(Outcome::Settled));
         }
         if spec.lease == Lease::Lapsed || now < spec.expires {
             return Ok(None);
         }
+        self.mark(&stored.name).await?;
         let lapse = |it: &mut Subscriber| {
             if it.spec.lease == Lease::Held && now >= it.spec.expires {
                 it.spec.lease = Lease::Lapsed;
@@ -88,18 +102,129 @@ impl SubscriberReconciler {
         Ok(Some(Outcome::Settled))
     }
 
+    /// What was acknowledged of the copy is turned into where that is in the source.
+    async fn give_up_copy(&self, name: &str) -> Result<Stored<Subscriber>, Failure> {
+        let give_up = |it: &mut Subscriber| {
+            let Subscriber { spec, status } = it;
+            if spec.lease != Lease::Lapsed {
+                return;
+            }
+            spec.lease = Lease::Expired;
+            spec.generation += 1;
+            if let Some(resume) = status.marks.resume(&spec.acknowledged) {
+                spec.cursor.clone_from(resume);
+                spec.start = Start::Earliest;
+            }
+            spec.acknowledged.clear();
+            status.trimmed.clear();
+            status.marks = Marks::default();
+            status.overlagging = false;
+            status.notice = Some("the lease lapsed, and the copy is gone; a renewal goes on where the subscriber was".to_owned());
+        };
+        tracing::info!(subscriber = name, "the copy of a lapsed lease is dropped");
+        Ok(self.0.subscribers.update(name, give_up).await?)
+    }
+
+    /// Keeps where the subscriber was, and nothing else of it, for the configured time.
+    async fn expire(&self, stored: &Stored<Subscriber>) -> Result<Outcome, Failure> {
+        let end = stored.resource.spec.expires + self.0.kept_after_lapse() + self.0.position_kept();
+        if self.0.now() >= end {
+            self.0.subscribers.mark_deleting(&stored.name).await?;
+            return Ok(Outcome::Settled);
+        }
+        self.release(stored).await?;
+        let generation = stored.resource.spec.generation;
+        let succeed = |it: &mut Subscriber| it.status.condition.succeed(generation);
+        let stored = self.0.subscribers.update(&stored.name, succeed).await?;
+        Ok(Outcome::Again(self.until_next_end(&stored.resource)))
+    }
+
+    /// A copy that is made anew behind one that is gone says from where, and what the source does
+    /// not have any more.
+    async fn resume(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
+        let stored = self.0.subscribers.require(name).await?;
+        let Subscriber { spec, status } = &stored.resource;
+        if !status.resuming || spec.lease != Lease::Held {
+            return Ok(());
+        }
+        let entry = self.entry(&stored.resource)?;
+        let source = entry.broker.describe_queue(&flow.spec.queue).await;
+        let source = source.map_err(|error| queue::failure(&error))?;
+        let lost = spec.cursor.iter().map(|(partition, next)| {
+            let earliest = source
+                .partitions
+                .get(partition)
+                .map(|(earliest, _)| *earliest);
+            earliest.unwrap_or_default().saturating_sub(*next)
+        });
+        let lost: u64 = lost.sum();
+        let from = match spec.cursor.is_empty() {
+            true => "from its beginning".to_owned(),
+            false => format!("from {} of the flow", format_positions(&spec.cursor)),
+        };
+        let notice = match lost {
+            0 => format!("the lease had lapsed and the copy was gone; a new one goes on {from}"),
+            lost => format!(
+                "the lease had lapsed and the copy was gone; a new one goes on {from}, and {lost} events from there on are gone"
+            ),
+        };
+        tracing::warn!(subscriber = name, notice, "resumed");
+        let note = |it: &mut Subscriber| {
+            it.status.resuming = false;
+            it.status.notice = Some(notice.clone());
+        };
+        self.0.subscribers.update(name, note).await?;
+        Ok(())
+    }
+
+    /// Notes how far the copy goes into its source. What the leg has stored is asked for first: all
+    /// of that is in the copy by the time its end is looked at.
+    async fn mark(&self, name: &str) -> Result<(), Failure> {
+        let stored = self.0.subscribers.require(name).await?;
+        let subscriber = &stored.resource;
+        let leg = self
+            .0
+            .copy_status(&stored)
+            .filter(|leg| !leg.stored.is_empty());
+        let Some(leg) = leg.filter(|_| subscriber.spec.mode == Mode::Copy) else {
+            return Ok(());
+        };
+        let entry = self.entry(subscriber)?;
+        let queue = entry.subscriber_queue(subscriber)?;
+        let found = entry.broker.describe_queue(&queue).await;
+        let found = found.map_err(|error| queue::failure(&error))?;
+        let ends = found.partitions.iter();
+        let mark = Mark {
+            source: leg.stored.into_iter().collect(),
+            copy: ends
+                .map(|(partition, (_, latest))| (*partition, *latest))
+                .collect(),
+        };
+        let note = |it: &mut Subscriber| it.status.marks.add(mark.clone(), &it.spec.acknowledged);
+        self.0.subscribers.update(name, note).await?;
+        Ok(())
+    }
+
     fn until_next_end(&self, subscriber: &Subscriber) -> Duration {
         let spec = &subscriber.spec;
+        let kept = self.0.kept_after_lapse();
         let end = match spec.lease {
             Lease::Held => spec.expires,
-            Lease::Lapsed | Lease::Revoked => spec.expires + self.0.kept_after_lapse(),
+            Lease::Lapsed | Lease::Revoked => spec.expires + kept,
+            Lease::Expired => spec.expires + kept + self.0.position_kept(),
         };
         Duration::from_millis(end.saturating_sub(self.0.now()) + 1)
     }
 
     async fn note_broker(&self, stored: &Stored<Subscriber>, flow: &Flow) -> Result<(), Failure> {
-        let broker = &flow.spec.broker;
-        let note = |it: &mut Subscriber| it.status.broker.clone_from(broker);
+        let FlowSpec { broker, queue, .. } = &flow.spec;
+        let note = |it: &mut Subscriber| {
+            it.status.broker.clone_from(broker);
+            if it.spec.mode == Mode::Direct {
+                it.status.source = Some(queue.clone());
+                it.status.partitions = flow.status.partitions;
+            }
+        };
         self.0.subscribers.update(&stored.name, note).await?;
         Ok(())
     }
@@ -107,12 +232,23 @@ impl SubscriberReconciler {
     async fn ensure_queue(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
         loop {
             let stored = self.0.subscribers.require(name).await?;
+            if stored.resource.spec.mode == Mode::Direct {
+                return Ok(());
+            }
             let entry = self.entry(&stored.resource)?;
+            let quality = quality(&stored.resource, flow);
+            let partitions = u64::from(flow.status.partitions.max(1));
+            let bytes = quality.copy_bytes.map(|bytes| match limited(Some(bytes)) {
+                Some(bytes) => bytes.div_ceil(partitions),
+                None => QueueSpec::FOREVER,
+            });
             let spec = QueueSpec {
-                name: entry.copy_queue(&stored.resource)?,
+                name: entry.subscriber_queue(&stored.resource)?,
                 partitions: flow.status.partitions,
-                retention: Some(QueueSpec::FOREVER),
-                retention_bytes: Some(self.0.copy_quota(flow.status.partitions)),
+                retention: Some(quality.copy_retention.unwrap_or(QueueSpec::FOREVER)),
+                retention_bytes: Some(
+                    bytes.unwrap_or_else(|| self.0.copy_quota(flow.status.partitions)),
+                ),
             };
             let state = &stored.resource.status.queue;
             let next = match queue::advance(entry.broker.as_ref(), &spec, state).await? {
@@ -140,12 +276,12 @@ impl SubscriberReconciler {
         let entry = self.entry(&stored.resource)?;
         let lease = match spec.lease {
             Lease::Held => BrokerLease::Granted,
-            Lease::Lapsed | Lease::Revoked => BrokerLease::Suspended,
+            Lease::Lapsed | Lease::Expired | Lease::Revoked => BrokerLease::Suspended,
         };
         // Stored first: whatever happens, teardown knows that there may be one.
         let begin = |it: &mut Subscriber| it.status.credential = Some((0, spec.lease));
         self.0.subscribers.update(name, begin).await?;
-        let queue = entry.copy_queue(&stored.resource)?;
+        let queue = entry.subscriber_queue(&stored.resource)?;
         let credential = self.0.keys.credential(spec);
         let granted = entry.broker.grant(&queue, &credential, lease).await;
         granted.map_err(|error| queue::failure(&error))?;
@@ -154,8 +290,104 @@ impl SubscriberReconciler {
         Ok(())
     }
 
+    /// The broker's own quota, where it has any: it holds also who reads by other means than our
+    /// processors.
+    async fn ensure_quota(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
+        let stored = self.0.subscribers.require(name).await?;
+        let wanted = limited(quality(&stored.resource, flow).bytes_rate);
+        if stored.resource.status.quota == wanted {
+            return Ok(());
+        }
+        let broker = &self.entry(&stored.resource)?.broker;
+        let username = stored.resource.spec.label.as_str();
+        let limited = broker.limit_reader(username, wanted).await;
+        limited.map_err(|error| queue::failure(&error))?;
+        let note = |it: &mut Subscriber| it.status.quota = wanted;
+        self.0.subscribers.update(name, note).await?;
+        Ok(())
+    }
+
+    /// What becomes of a copy whose subscriber has not fetched more of it than it may. Its renewals
+    /// tell how far it is, so that this is looked at with each.
+    async fn judge_lag(&self, name: &str, flow: &Flow) -> Result<Judged, Failure> {
+        let stored = self.0.subscribers.require(name).await?;
+        let subscriber = &stored.resource;
+        let quality = quality(subscriber, flow);
+        let limit = limited(quality.max_lag).filter(|_| subscriber.spec.mode == Mode::Copy);
+        let overlagging = subscriber.status.overlagging;
+        let Some(limit) = limit else {
+            if overlagging {
+                self.note_overlag(name, None).await?;
+            }
+            return Ok(Judged::Kept);
+        };
+        let unread = self.unread(subscriber).await?;
+        match quality.overlag.unwrap_or_default() {
+            Overlag::Drop if unread > limit => {
+                let notice = format!(
+                    "the copy was dropped: {unread} events of it were not fetched, and max-lag is {limit}"
+                );
+                self.drop_copy(name, notice).await?;
+                return Ok(Judged::Dropped);
+            }
+            Overlag::Pause if unread > limit && !overlagging => {
+                let notice = format!(
+                    "the copy gets no more events until it has caught up: {unread} were not fetched, and max-lag is {limit}"
+                );
+                self.note_overlag(name, Some(notice)).await?;
+            }
+            _ if unread <= limit / 2 && overlagging => self.note_overlag(name, None).await?,
+            Overlag::Pause | Overlag::Drop => {}
+        }
+        Ok(Judged::Kept)
+    }
+
+    /// How many events of its copy a subscriber has not said to have.
+    async fn unread(&self, subscriber: &Subscriber) -> Result<u64, Failure> {
+        let entry = self.entry(subscriber)?;
+        let queue = entry.subscriber_queue(subscriber)?;
+        let found = entry.broker.describe_queue(&queue).await;
+        let found = found.map_err(|error| queue::failure(&error))?;
+        let acknowledged = &subscriber.spec.acknowledged;
+        let unread = found.partitions.iter().map(|(partition, range)| {
+            let (earliest, latest) = *range;
+            let next = acknowledged.get(partition).copied().unwrap_or(earliest);
+            latest.saturating_sub(next.max(earliest))
+        });
+        Ok(unread.sum())
+    }
+
+    async fn note_overlag(&self, name: &str, notice: Option<String>) -> Result<(), Failure> {
+        match &notice {
+            Some(notice) => tracing::warn!(subscriber = name, notice, "paused"),
+            None => tracing::info!(subscriber = name, "it has caught up with its copy"),
+        }
+        let note = |it: &mut Subscriber| {
+            it.status.overlagging = notice.is_some();
+            it.status.notice.clone_from(&notice);
+        };
+        self.0.subscribers.update(name, note).await?;
+        Ok(())
+    }
+
+    /// Ends the subscription as a revocation does.
+    async fn drop_copy(&self, name: &str, notice: String) -> Result<(), Failure> {
+        tracing::warn!(subscriber = name, notice, "dropped");
+        let end = |it: &mut Subscriber| {
+            it.spec.lease = Lease::Revoked;
+            it.spec.generation += 1;
+            it.status.overlagging = false;
+            it.status.notice = Some(notice.clone());
+        };
+        self.0.subscribers.update(name, end).await?;
+        Ok(())
+    }
+
     async fn register(&self, name: &str) -> Result<(), Failure> {
         let stored = self.0.subscribers.require(name).await?;
+        if stored.resource.spec.mode == Mode::Direct {
+            return Ok(());
+        }
         let wanted = self.0.copy_views(&stored.resource).await?;
         records::converge(
             &self.0,
@@ -176,6 +408,8 @@ impl SubscriberReconciler {
     ) -> Result<Option<Outcome>, Failure> {
         let subscriber = &stored.resource;
         let runs = subscriber.spec.lease == Lease::Held
+            && subscriber.spec.mode == Mode::Copy
+            && !subscriber.status.overlagging
             && subscriber.spec.activity == Activity::Running
             && flow.spec.activity == Activity::Running;
         if !runs || subscriber.status.condition.ready > 0 {
@@ -208,13 +442,14 @@ impl SubscriberReconciler {
             .filter(|(partition, next)| status.trimmed.get(partition) < Some(next))
             .map(|(partition, next)| (*partition, *next))
             .collect();
-        if ahead.is_empty() {
+        if ahead.is_empty() || spec.mode == Mode::Direct {
             return Ok(());
         }
         let entry = self.entry(&stored.resource)?;
-        let queue = entry.copy_queue(&stored.resource)?;
+        let queue = entry.subscriber_queue(&stored.resource)?;
         let trimmed = entry.broker.trim_queue(&queue, &ahead).await;
         trimmed.map_err(|error| queue::failure(&error))?;
+        self.mark(name).await?;
         let note = |it: &mut Subscriber| it.status.trimmed.extend(&ahead);
         self.0.subscribers.update(name, note).await?;
         Ok(())
@@ -246,12 +481,19 @@ impl SubscriberReconciler {
         let name = &stored.name;
         if stored.resource.status.credential.is_some() {
             let entry = self.entry(&stored.resource)?;
-            let queue = entry.copy_queue(&stored.resource)?;
+            let queue = entry.subscriber_queue(&stored.resource)?;
             let username = stored.resource.spec.label.as_str();
             let revoked = entry.broker.revoke(&queue, username).await;
             revoked.map_err(|error| queue::failure(&error))?;
+            if stored.resource.status.quota.is_some() {
+                let unlimited = entry.broker.limit_reader(username, None).await;
+                unlimited.map_err(|error| queue::failure(&error))?;
+            }
             self.0.readers.remove(username);
-            let note = |it: &mut Subscriber| it.status.credential = None;
+            let note = |it: &mut Subscriber| {
+                it.status.credential = None;
+                it.status.quota = None;
+            };
             self.0.subscribers.update(name, note).await?;
         }
         self.0
@@ -261,7 +503,7 @@ impl SubscriberReconciler {
         records::converge(&self.0, &self.0.subscribers, name, &[], Subscriber::views).await?;
         if stored.resource.status.queue != QueueState::Unchecked {
             let entry = self.entry(&stored.resource)?;
-            let queue = entry.copy_queue(&stored.resource)?;
+            let queue = entry.subscriber_queue(&stored.resource)?;
             queue::delete(entry.broker.as_ref(), &queue, &stored.resource.status.queue).await?;
             let note = |it: &mut Subscriber| it.status.queue = QueueState::Unchecked;
             self.0.subscribers.update(name, note).await?;
@@ -276,4 +518,16 @@ impl SubscriberReconciler {
             Failure::refused(Code::Backend, text)
         })
     }
+}
+
+/// What became of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judged {
+    Kept,
+    Dropped,
+}
+
+/// What holds for a subscriber of the flow.
+fn quality(subscriber: &Subscriber, flow: &Flow) -> Quality {
+    subscriber.spec.quality.or(flow.spec.quality)
 }

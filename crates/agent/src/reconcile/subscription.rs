@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use eson_processor::proto;
-use eson_protocol::{Code, Name, RemoteSubscribe};
+use eson_protocol::text::{parse_positions, parse_size, parse_start};
+use eson_protocol::{Code, Mode, Name, Positions, RemoteSubscribe, Start};
 
-use super::{Outcome, Reconciler, report, start};
+use super::{Outcome, Reconciler, delivering, on_gap, report, start};
+use crate::origin;
 use crate::participant::Participant;
 use crate::remote::{self, Copy};
 use crate::resource::{
-    Activity, Failure, Flow, FlowStatus, Subscription, SubscriptionSpec, SubscriptionState,
+    Activity, Failure, Flow, FlowStatus, Subscription, SubscriptionSpec, SubscriptionState, Terms,
 };
 use crate::store::{StoreError, Stored};
 
@@ -75,16 +77,17 @@ impl SubscriptionReconciler {
     async fn keep(&self, stored: &Stored<Subscription>) -> Result<Outcome, Failure> {
         let held = self.granted(stored).await?;
         let spec = &stored.resource.spec;
-        self.check_loop(spec, &held.copy).await?;
+        let circle = self.closes_circle(&stored.resource, &held.copy).await?;
         self.ensure_local(spec, &held.copy).await?;
         let Some(local) = self.local_flow(spec).await? else {
             return Ok(Outcome::Settled);
         };
-        self.run_bridge(stored, &held.copy, &local).await?;
+        self.run_bridge(stored, &held.copy, &local, circle.is_some())
+            .await?;
         if let Some(waiting) = self.wait_for_bridge(stored)? {
             return Ok(waiting);
         }
-        self.succeed(stored, Some(&held.copy)).await?;
+        self.succeed(stored, Some(&held.copy), circle).await?;
         Ok(Outcome::Again(
             held.renew_at.saturating_duration_since(Instant::now()),
         ))
@@ -132,24 +135,40 @@ impl SubscriptionReconciler {
             id: Some(spec.id.clone()),
             on_behalf_of: self.participant.on_behalf_of(&spec.remote, &spec.owner),
             from: Some(spec.start),
-            mode: None,
+            cursor: (!spec.cursor.is_empty()).then(|| spec.cursor.clone()),
+            mode: spec.mode,
+            delivery: spec.delivery,
             position,
             credential_again,
         };
         remote::subscribe(&self.participant, &spec.remote, options).await
     }
 
-    async fn check_loop(&self, spec: &SubscriptionSpec, copy: &Copy) -> Result<(), Failure> {
-        if !crate::origin::contains(&copy.origins, &spec.local)
-            && !self.participant.feeds(&spec.local, &spec.remote).await?
-        {
-            return Ok(());
+    /// Why events of this subscription would go round, if it is the newest of a circle. The older
+    /// ones go on; all participants see the same order. One that has not moved events yet is
+    /// refused.
+    async fn closes_circle(
+        &self,
+        subscription: &Subscription,
+        copy: &Copy,
+    ) -> Result<Option<String>, Failure> {
+        let spec = &subscription.spec;
+        let told = origin::youngest_since(&copy.origins, &spec.local);
+        let known = self.participant.youngest_between(&spec.local, &spec.remote);
+        let youngest = told.into_iter().chain(known.await?).min();
+        if youngest.is_none_or(|youngest| spec.born < youngest) {
+            return Ok(None);
         }
         let text = format!(
             "{} is fed by {}: events would go round",
             spec.remote, spec.local
         );
-        Err(Failure::refused(Code::Loop, text))
+        if subscription.status.condition.ready == 0 {
+            return Err(Failure::refused(Code::Loop, text));
+        }
+        Ok(Some(format!(
+            "{text}; this is the newest subscription of the circle, and goes on when another one of it is ended"
+        )))
     }
 
     async fn ensure_local(&self, spec: &SubscriptionSpec, copy: &Copy) -> Result<(), Failure> {
@@ -200,15 +219,25 @@ impl SubscriptionReconciler {
         stored: &Stored<Subscription>,
         copy: &Copy,
         local: &Flow,
+        held_still: bool,
     ) -> Result<(), Failure> {
         let spec = &stored.resource.spec;
+        let (from, cursor) = begin(spec, &copy.terms);
+        // A copy is filled at its rates by who owns it.
+        let direct = copy.terms.get("mode") == Some(Mode::Direct.as_str());
+        let rate = |key| {
+            let rate = copy.terms.get(key).filter(|_| direct);
+            rate.and_then(|rate| parse_size(rate).ok())
+        };
         let leg = proto::Leg {
             id: leg_id(spec),
             destination: Some(self.participant.flow_endpoint(local)?),
-            // The copy begins where the subscription does.
-            start: Some(start(eson_protocol::Start::Earliest)),
-            paused: spec.activity == Activity::Paused,
-            ..Default::default()
+            start: Some(start(from, &cursor)),
+            paused: held_still || spec.activity == Activity::Paused,
+            events_per_second: rate("events-rate").unwrap_or_default(),
+            bytes_per_second: rate("bytes-rate").unwrap_or_default(),
+            on_gap: on_gap(spec.on_gap).into(),
+            ..delivering(spec.delivery)
         };
         let bridge = proto::Spec {
             id: instance(&spec.local),
@@ -245,10 +274,13 @@ impl SubscriptionReconciler {
         &self,
         stored: &Stored<Subscription>,
         copy: Option<&Copy>,
+        circle: Option<String>,
     ) -> Result<(), Failure> {
         let spec = &stored.resource.spec;
         let change = |it: &mut Subscription| {
+            it.status.circle.clone_from(&circle);
             it.status.state = match spec.activity {
+                _ if circle.is_some() => SubscriptionState::Paused,
                 Activity::Running => SubscriptionState::Active,
                 Activity::Paused => SubscriptionState::Paused,
                 Activity::Stopped => SubscriptionState::Stopped,
@@ -256,6 +288,7 @@ impl SubscriptionReconciler {
             if let Some(copy) = copy {
                 it.status.copy = Some(copy.name.clone());
                 it.status.origins.clone_from(&copy.origins);
+                it.status.terms.clone_from(&copy.terms);
             }
             it.status.condition.succeed(spec.generation);
         };
@@ -271,7 +304,7 @@ impl SubscriptionReconciler {
     async fn stop(&self, stored: &Stored<Subscription>) -> Result<Outcome, Failure> {
         self.remove_bridge(&stored.resource.spec).await?;
         self.forget(&stored.name);
-        self.succeed(stored, None).await?;
+        self.succeed(stored, None, None).await?;
         Ok(Outcome::Settled)
     }
 
@@ -366,6 +399,24 @@ impl SubscriptionReconciler {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the bridge begins. A copy begins where the subscription does; the flow itself is read from
+/// where the publisher has granted.
+fn begin(spec: &SubscriptionSpec, terms: &Terms) -> (Start, Positions) {
+    if terms.get("mode") != Some(Mode::Direct.as_str()) {
+        return (Start::Earliest, Positions::new());
+    }
+    let from = terms.granted.iter().filter(|(key, _)| key == "from");
+    let (mut start, mut cursor) = (spec.start, spec.cursor.clone());
+    for (_, value) in from {
+        match value.strip_prefix("cursor:").map(parse_positions) {
+            Some(Ok(positions)) => cursor = positions,
+            Some(Err(_)) => {}
+            None => start = parse_start(value).unwrap_or(start),
+        }
+    }
+    (start, cursor)
 }
 
 /// Names the positions at the destination. The subscription's own id is a secret.

@@ -6,7 +6,7 @@ use eson_processor::proto;
 use eson_protocol::{BrokerKind, DataLine, Name, Reply, Server};
 
 use crate::participant::Peer;
-use crate::resource::Failure;
+use crate::resource::{Failure, Terms};
 
 /// A copy of a remote flow that is ours to read.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Copy {
     pub(crate) lease: Duration,
     /// The flows that feed the remote one, as salted hashes.
     pub(crate) origins: Vec<String>,
+    /// What the publisher has granted.
+    pub(crate) terms: Terms,
     peer: Peer,
 }
 
@@ -79,6 +81,7 @@ impl Copy {
             credential: fields.credential(),
             lease: fields.lease().ok_or_else(|| nonsense("when it expires"))?,
             origins: fields.all("origin").map(str::to_owned).collect(),
+            terms: Terms::read(fields.attributes()),
             peer,
         })
     }
@@ -145,11 +148,16 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn all(&self, wanted: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter_map(move |line| match line {
-            DataLine::Attribute(key, value) if key == wanted => Some(value.as_str()),
-            _ => None,
+    fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(|line| match line {
+            DataLine::Attribute(key, value) => Some((key.as_str(), value.as_str())),
+            DataLine::Text(_) => None,
         })
+    }
+
+    fn all(&self, wanted: &'a str) -> impl Iterator<Item = &'a str> {
+        let wanted = move |(key, _): &(&str, &str)| *key == wanted;
+        self.attributes().filter(wanted).map(|(_, value)| value)
     }
 
     fn one(&self, wanted: &'a str) -> Option<&'a str> {

@@ -1,9 +1,9 @@
 //! Flows: named queues with records in DNS.
 
-use eson_protocol::{Access, Name, Principal};
+use eson_protocol::{Access, Mode, Name, Principal};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, QueueState};
+use super::{Activity, Condition, Quality, QueueState};
 use crate::store::{Kind, Resource};
 
 /// A flow that this FNAA hosts.
@@ -41,6 +41,15 @@ pub(crate) struct FlowSpec {
     pub content_type: Option<String>,
     /// Where the schema of its events is.
     pub schema: Option<String>,
+    /// How subscribers may be served; the first is for those who don't say.
+    #[serde(default = "copies_only")]
+    pub modes: Vec<Mode>,
+    /// How far back a subscriber may begin, in milliseconds; none is as far as events are kept.
+    #[serde(default)]
+    pub history: Option<u64>,
+    /// What each subscriber gets that has nothing else.
+    #[serde(default)]
+    pub quality: Quality,
     /// Whether the processors that read it are to run.
     #[serde(default)]
     pub activity: Activity,
@@ -71,6 +80,11 @@ pub(crate) struct RegisteredView {
     pub records: eson_names::FlowRecords,
     /// Whether the name server has confirmed it.
     pub confirmed: bool,
+}
+
+/// What subscribers are served by where the owner says nothing else.
+pub(crate) fn copies_only() -> Vec<Mode> {
+    vec![Mode::Copy]
 }
 
 impl Flow {

@@ -7,25 +7,29 @@
 mod condition;
 mod flow;
 mod grant;
+mod mark;
 mod namespace;
 mod processor;
+mod quality;
 mod queue;
 mod subscriber;
 mod subscription;
 
 pub(crate) use condition::{Condition, Failure};
-pub(crate) use flow::{Flow, FlowSpec, FlowStatus, RegisteredView};
+pub(crate) use flow::{Flow, FlowSpec, FlowStatus, RegisteredView, copies_only};
 pub(crate) use grant::{Grant, GrantKey};
+pub(crate) use mark::{Mark, Marks};
 pub(crate) use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
 pub(crate) use processor::{
     Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus, SignalSpec, WindowSpec,
 };
+pub(crate) use quality::{Quality, limited};
 pub(crate) use queue::QueueState;
 pub(crate) use subscriber::{
     COPY_PREFIX, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus,
 };
 pub(crate) use subscription::{
-    Subscription, SubscriptionSpec, SubscriptionState, SubscriptionStatus,
+    NOTICE, Subscription, SubscriptionSpec, SubscriptionState, SubscriptionStatus, Terms,
 };
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,8 @@
 //! Processors that users run between flows.
 
-use eson_protocol::{Name, Principal, ProcessorType, Program, Start};
+use eson_protocol::{
+    DeliveryOptions, Name, OnGap, Positions, Principal, ProcessorType, Program, Start,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition};
@@ -31,6 +33,15 @@ pub(crate) struct ProcessorSpec {
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Start,
+    /// What becomes of a gap in a source.
+    #[serde(default)]
+    pub on_gap: OnGap,
+    /// Offsets of its one source that go before `start`.
+    #[serde(default)]
+    pub cursor: Positions,
+    /// How often events shall arrive, and how soon.
+    #[serde(default)]
+    pub delivery: DeliveryOptions,
     /// Whether each event is told where it came from.
     #[serde(default)]
     pub annotate: bool,
@@ -176,6 +187,9 @@ impl ProcessorSpec {
             sources: names(sources),
             destinations: names(destinations),
             start: Start::Earliest,
+            on_gap: OnGap::Earliest,
+            cursor: Positions::new(),
+            delivery: DeliveryOptions::default(),
             annotate: false,
             fair: false,
             signal: None,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use eson_protocol::{Delivery, Name, Positions, Principal, Start};
+use eson_protocol::{DeliveryOptions, Mode, Name, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, QueueState};
+use super::{Activity, Condition, Marks, Quality, QueueState};
 use crate::store::{Kind, Resource};
 
 /// Somebody's subscription to a flow of ours, with its copy of the flow.
@@ -31,8 +31,17 @@ pub(crate) struct SubscriberSpec {
     pub on_behalf_of: Option<Principal>,
     /// Where the copy begins.
     pub start: Start,
-    /// How events are delivered.
-    pub mode: Delivery,
+    /// Offsets of the flow that go before `start`.
+    #[serde(default)]
+    pub cursor: Positions,
+    /// By which queue events are delivered.
+    pub mode: Mode,
+    /// How often events shall arrive in the copy, and how soon.
+    #[serde(default)]
+    pub delivery: DeliveryOptions,
+    /// What the owner lets it have, apart from what the flow says for all.
+    #[serde(default)]
+    pub quality: Quality,
     /// Counts passwords: another number makes another password.
     pub credential: u64,
     /// Counts changes of this spec that the reconciler has to make true.
@@ -57,6 +66,8 @@ pub(crate) enum Lease {
     Held,
     /// It was not renewed: the credential is off, the data is kept.
     Lapsed,
+    /// It was not renewed for so long that the copy is gone; where it was in the source is kept.
+    Expired,
     /// The owner has ended it. Only this tombstone is left until the owner clears it.
     Revoked,
 }
@@ -82,6 +93,24 @@ pub(crate) struct SubscriberStatus {
     /// The broker that holds the copy, by its name in the configuration.
     #[serde(default)]
     pub broker: String,
+    /// The flow's own queue at that broker, where that is what is read.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The octets a second that the broker's own quota allows; none where there is none.
+    #[serde(default)]
+    pub quota: Option<u64>,
+    /// Whether the copy gets no events because the subscriber lags too much.
+    #[serde(default)]
+    pub overlagging: bool,
+    /// How far the copy goes into its source.
+    #[serde(default)]
+    pub marks: Marks,
+    /// Whether the copy is to be made anew behind one that is gone.
+    #[serde(default)]
+    pub resuming: bool,
+    /// What has happened that owner and subscriber have to know.
+    #[serde(default)]
+    pub notice: Option<String>,
 }
 
 /// Labels that begin with this are the network's own; CREATE FLOW refuses them.
@@ -136,6 +165,17 @@ impl SubscriberSpec {
 }
 
 impl Subscriber {
+    /// The name of what is read: the copy, or, in direct mode, the flow itself.
+    ///
+    /// # Errors
+    /// As [`Subscriber::copy`].
+    pub(crate) fn read_name(&self) -> Result<Name, eson_protocol::NameError> {
+        match self.spec.mode {
+            Mode::Copy => self.copy(),
+            Mode::Direct => Ok(self.spec.flow.clone()),
+        }
+    }
+
     /// The name of the copy.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! Subscriptions: ours, to others' flows.
 
-use eson_protocol::{Delivery, Name, Principal, Start};
+use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition, FlowSpec};
+use crate::birth::Birth;
 use crate::store::{Kind, Resource};
 
 /// A subscription of a flow of ours to a flow elsewhere.
@@ -32,11 +33,24 @@ pub(crate) struct SubscriptionSpec {
     pub id: String,
     /// Where to begin.
     pub start: Start,
-    /// How events are delivered.
-    pub mode: Delivery,
+    /// What becomes of a gap in what is received.
+    #[serde(default)]
+    pub on_gap: OnGap,
+    /// Offsets of the remote flow that go before `start`.
+    #[serde(default)]
+    pub cursor: Positions,
+    /// By which queue events are delivered; none is the publisher's choice.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// How often events shall arrive, and how soon.
+    #[serde(default)]
+    pub delivery: DeliveryOptions,
     /// Whether events are to move.
     #[serde(default)]
     pub activity: Activity,
+    /// When it was made.
+    #[serde(default)]
+    pub born: Birth,
     /// Counts changes of this spec.
     pub generation: u64,
 }
@@ -56,7 +70,60 @@ pub(crate) struct SubscriptionStatus {
     /// The flows that feed the remote one, as the salted hashes that its FNAA tells.
     #[serde(default)]
     pub origins: Vec<String>,
+    /// What the publisher has granted.
+    #[serde(default)]
+    pub terms: Terms,
+    /// Why no events move although they are to: it is the newest of a circle.
+    #[serde(default)]
+    pub circle: Option<String>,
 }
+
+/// What a publisher has granted, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    /// `mode`, `from`, rates and limits, as `key=value` of its answer.
+    pub granted: Vec<(String, String)>,
+    /// What has happened that the subscriber has to know.
+    pub notice: Option<String>,
+}
+
+impl Terms {
+    /// What the answer's lines say.
+    pub(crate) fn read<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut terms = Self::default();
+        for (key, value) in lines {
+            if key == NOTICE {
+                terms.notice = Some(value.to_owned());
+            } else if GRANTED.contains(&key) {
+                terms.granted.push((key.to_owned(), value.to_owned()));
+            }
+        }
+        terms
+    }
+
+    /// The value of a key that it has granted.
+    #[must_use]
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        let found = self.granted.iter().find(|(known, _)| known == key);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// What of an answer is a term.
+const GRANTED: [&str; 9] = [
+    "mode",
+    "from",
+    "delivery",
+    "events-rate",
+    "bytes-rate",
+    "copy-retention",
+    "copy-bytes",
+    "max-lag",
+    "overlag",
+];
+
+/// The key of what has happened.
+pub(crate) const NOTICE: &str = "notice";
 
 /// A subscription in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -92,6 +92,7 @@ fn processors(page: &mut Exposition, participant: &Participant) {
         .iter()
         .flat_map(|status| status.legs.iter().map(|leg| (status.id.as_str(), leg)))
         .collect();
+    lag_seconds(page, &legs, participant.now());
     for metric in LEG_METRICS {
         let mut samples = page.metric(metric.name, metric.kind, metric.help);
         for (instance, leg) in &legs {
@@ -99,6 +100,17 @@ fn processors(page: &mut Exposition, participant: &Participant) {
                 &[("instance", instance), ("leg", &leg.id)],
                 (metric.value)(leg),
             );
+        }
+    }
+}
+
+/// Only where it is known.
+fn lag_seconds(page: &mut Exposition, legs: &[(&str, &LegStatus)], now: u64) {
+    let help = "Time since the oldest event was written that is still to be moved.";
+    let mut samples = page.metric("fnaad_leg_lag_seconds", MetricType::Gauge, help);
+    for (instance, leg) in legs {
+        if let Some(seconds) = crate::command::lag_seconds(leg, now) {
+            samples.sample(&[("instance", instance), ("leg", &leg.id)], seconds);
         }
     }
 }
@@ -131,7 +143,7 @@ const LEG_METRICS: [LegMetric; 5] = [
         value: |leg| leg.lost,
     },
     LegMetric {
-        name: "fnaad_leg_lag",
+        name: "fnaad_leg_lag_records",
         kind: MetricType::Gauge,
         help: "Records still to be moved.",
         value: |leg| leg.lag,

@@ -47,6 +47,7 @@ impl Link {
             connection: found.connection,
             partitions: partitions.collect::<Result<BTreeMap<_, _>, _>>()?,
             retention: None,
+            retention_bytes: None,
         })
     }
 

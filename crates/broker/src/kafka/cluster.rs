@@ -11,6 +11,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::config::KafkaConfig;
@@ -20,6 +21,10 @@ use crate::{BrokerError, QueueId};
 
 /// The first version of Metadata that has topic ids (KIP-516).
 const METADATA_WITH_TOPIC_IDS: i16 = 10;
+
+/// How long one server may take to connect and log in before the next one is tried: a process that
+/// stands still takes connections and says nothing.
+const BOOTSTRAP: Duration = Duration::from_secs(10);
 
 /// A cluster, as last seen.
 pub(crate) struct Cluster {
@@ -57,6 +62,19 @@ impl Topic {
 
     pub(crate) fn leader(&self, partition: u32) -> Option<BrokerId> {
         self.leaders.get(partition as usize).copied().flatten()
+    }
+
+    /// The leader of a partition that has to have one.
+    pub(crate) fn some_leader(
+        &self,
+        cluster: &Cluster,
+        partition: u32,
+    ) -> Result<BrokerId, BrokerError> {
+        self.leader(partition)
+            .ok_or_else(|| BrokerError::Unreachable {
+                server: cluster.config().server_list(),
+                cause: format!("partition {partition} of `{}` has no leader", self.name.0),
+            })
     }
 
     /// Whether every partition has a leader.
@@ -242,7 +260,7 @@ impl Cluster {
             cause: "no server is configured".to_owned(),
         };
         for server in self.config.servers.iter().chain(&learnt) {
-            match self.open(server).await {
+            match self.open_soon(server).await {
                 Ok(connection) => return Ok(connection),
                 Err(error @ BrokerError::Unreachable { .. }) => failure = error,
                 // What one broker refuses, the others would refuse too.
@@ -250,6 +268,16 @@ impl Cluster {
             }
         }
         Err(failure)
+    }
+
+    async fn open_soon(&self, server: &Server) -> Result<Connection, BrokerError> {
+        let opened = timeout(BOOTSTRAP, self.open(server)).await;
+        opened.unwrap_or_else(|_| {
+            Err(BrokerError::Unreachable {
+                server: server.to_string(),
+                cause: format!("no answer within {BOOTSTRAP:?}"),
+            })
+        })
     }
 
     async fn open(&self, server: &Server) -> Result<Connection, BrokerError> {

@@ -124,17 +124,17 @@ impl Fetched {
 
     fn judge(&mut self, batch: &Batch) -> io::Result<Verdict> {
         if batch.next_offset() <= self.position {
-            return Ok(Verdict::Skip);
+            return skip(batch);
         }
         self.aborted.begin_until(batch.next_offset());
         if batch.is_control() {
             if records::transaction_committed(batch)? == Some(false) {
                 self.aborted.open.remove(&batch.producer_id);
             }
-            return Ok(Verdict::Skip);
+            return skip(batch);
         }
         if batch.is_transactional() && self.aborted.open.contains(&batch.producer_id) {
-            return Ok(Verdict::Skip);
+            return skip(batch);
         }
         let whole = batch.base_offset >= self.position;
         if self.encoded && whole && batch.is_forwardable() {
@@ -156,6 +156,12 @@ impl Fetched {
             payload,
         }
     }
+}
+
+/// What is left out is looked at: nobody after us will find damage in it.
+fn skip(batch: &Batch) -> io::Result<Verdict> {
+    batch.check()?;
+    Ok(Verdict::Skip)
 }
 
 impl Aborted {
@@ -194,23 +200,39 @@ impl Run {
     }
 }
 
-/// The offset behind the last whole batch in `bytes`, found without touching the records.
-pub(crate) fn next_offset(mut bytes: &[u8]) -> Option<u64> {
-    const UNCOUNTED: usize = 12;
-    const LAST_OFFSET_DELTA_AT: usize = 23;
+/// What whole batches there are, found without touching the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// The offset behind the last one.
+    pub(crate) next: u64,
+    /// The size of the largest.
+    pub(crate) largest_batch: usize,
+}
 
-    let mut next = None;
-    while bytes.len() >= LAST_OFFSET_DELTA_AT + 4 {
-        let base = (&bytes[..]).get_i64();
-        let length = usize::try_from((&bytes[8..]).get_i32()).ok()?;
-        let Some(rest) = bytes.get(UNCOUNTED + length..) else {
-            break;
-        };
-        let delta = (&bytes[LAST_OFFSET_DELTA_AT..]).get_i32();
-        next = u64::try_from(base.checked_add(i64::from(delta))?.checked_add(1)?).ok();
-        bytes = rest;
+impl Extent {
+    /// None where there is no whole batch.
+    pub(crate) fn of(mut bytes: &[u8]) -> Option<Self> {
+        const UNCOUNTED: usize = 12;
+        const LAST_OFFSET_DELTA_AT: usize = 23;
+
+        let mut next = None;
+        let mut largest_batch = 0;
+        while bytes.len() >= LAST_OFFSET_DELTA_AT + 4 {
+            let base = (&bytes[..]).get_i64();
+            let size = UNCOUNTED + usize::try_from((&bytes[8..]).get_i32()).ok()?;
+            let Some(rest) = bytes.get(size..) else {
+                break;
+            };
+            let delta = (&bytes[LAST_OFFSET_DELTA_AT..]).get_i32();
+            next = u64::try_from(base.checked_add(i64::from(delta))?.checked_add(1)?).ok();
+            largest_batch = largest_batch.max(size);
+            bytes = rest;
+        }
+        next.map(|next| Self {
+            next,
+            largest_batch,
+        })
     }
-    next
 }
 
 #[cfg(test)]
@@ -298,7 +320,7 @@ mod tests {
     fn whole_batches_pass_together() {
         let mut log = Log::default();
         (0..3).for_each(|_| log.append(10, -1, 0, b"k"));
-        assert_eq!(next_offset(&log.bytes), Some(30));
+        assert_eq!(Extent::of(&log.bytes).map(|extent| extent.next), Some(30));
         assert_eq!(
             chunks(log.fetched(0).with_encoded(true)),
             [(0, 30, "encoded", 30)]
@@ -346,7 +368,7 @@ mod tests {
         log.append(10, -1, 0, b"k");
         log.append_compacted(5);
         log.append(10, -1, 0, b"k");
-        assert_eq!(next_offset(&log.bytes), Some(25));
+        assert_eq!(Extent::of(&log.bytes).map(|extent| extent.next), Some(25));
         let expected = [
             (0, 10, "encoded", 10),
             (10, 15, "records", 1),
@@ -360,7 +382,7 @@ mod tests {
         let mut log = Log::default();
         (0..2).for_each(|_| log.append(10, -1, 0, b"k"));
         log.bytes.truncate(log.bytes.len() - 1);
-        assert_eq!(next_offset(&log.bytes), Some(10));
+        assert_eq!(Extent::of(&log.bytes).map(|extent| extent.next), Some(10));
         assert_eq!(
             chunks(log.fetched(0).with_encoded(true)),
             [(0, 10, "encoded", 10)]

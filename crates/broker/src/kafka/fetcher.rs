@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use eson_protocol::{Positions, Start};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
-use super::fetched::{Fetched, next_offset};
+use super::fetched::{Extent, Fetched};
 use super::hanging::{self, Watch};
 use super::offsets::{self, READ_COMMITTED};
 use super::topics;
@@ -31,6 +32,17 @@ const RESPONSES: usize = 2;
 /// The bounds of what one fetch asks for.
 const FETCH_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
 
+/// How many batches of the largest kind a partition's part of a fetch has room for.
+const FEW_BATCHES: usize = 2;
+
+/// After an answer of fewer bytes than this the next fetch waits for [`GATHER`].
+const LITTLE: usize = 32 << 10;
+
+/// How long records gather at the source where they come one by one. What comes after a rest is
+/// fetched at once: only who asks again and again waits, and the brokers at both ends, for which
+/// the work lies in the request, have less of it.
+const GATHER: Duration = Duration::from_micros(2_500);
+
 /// The newest version of Fetch whose fields we know to fill.
 pub(crate) const NEWEST_FETCH: i16 = 17;
 
@@ -40,6 +52,9 @@ const FETCH_BY_ID: i16 = 13;
 /// How long a topic must be missing until it is believed to be gone: a broker that is starting
 /// does not know all of them yet.
 const MISSING: Duration = Duration::from_secs(3);
+
+/// How long a leader may be late until the metadata are asked whether it still is one.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// What a fetcher tells its reader.
 #[derive(Debug)]
@@ -63,9 +78,14 @@ pub(crate) struct Fetcher {
     leaders: HashMap<BrokerId, Leader>,
     fetches: FuturesUnordered<BoxFuture<'static, Outcome>>,
     refresh_at: Instant,
+    looked: Instant,
+    /// How long a leader may be silent until the metadata are asked whether it still is one.
+    silence: Duration,
     refreshes: Backoff,
     missing_since: Option<Instant>,
     watch: Watch,
+    /// The size of the largest batch seen.
+    largest_batch: usize,
     /// Moves on with each fetch, so that no partition is always served last.
     turn: usize,
 }
@@ -73,7 +93,10 @@ pub(crate) struct Fetcher {
 /// What is kept of a broker that leads partitions.
 struct Leader {
     connection: Option<Arc<Connection>>,
-    fetching: bool,
+    /// When the fetch that is under way was sent.
+    fetching: Option<Instant>,
+    /// Whether the last answer was a little.
+    trickles: bool,
     backoff: Backoff,
     room: Arc<Semaphore>,
 }
@@ -82,10 +105,23 @@ impl Default for Leader {
     fn default() -> Self {
         Self {
             connection: None,
-            fetching: false,
+            fetching: None,
+            trickles: false,
             backoff: Backoff::default(),
             room: Arc::new(Semaphore::new(RESPONSES)),
         }
+    }
+}
+
+impl Leader {
+    /// How long the next fetch waits.
+    fn delay(&mut self) -> Duration {
+        let gather = if self.trickles {
+            GATHER
+        } else {
+            Duration::ZERO
+        };
+        self.backoff.wait().max(gather)
     }
 }
 
@@ -110,8 +146,11 @@ impl Fetcher {
         partitions: Arc<AtomicU32>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let refresh_at = Instant::now() + cluster.config().metadata_max_age;
+        let now = Instant::now();
         Self {
+            refresh_at: now + cluster.config().metadata_max_age,
+            looked: now,
+            silence: cluster.config().fetch_wait + STUCK,
             cluster,
             topic,
             cursors,
@@ -121,10 +160,10 @@ impl Fetcher {
             events,
             leaders: HashMap::new(),
             fetches: FuturesUnordered::new(),
-            refresh_at,
             refreshes: Backoff::default(),
             missing_since: None,
             watch: Watch::default(),
+            largest_batch: 0,
             turn: 0,
         }
     }
@@ -148,10 +187,18 @@ impl Fetcher {
             self.start_fetches();
             tokio::select! {
                 () = self.events.closed() => return Ok(()),
-                () = sleep_until(self.refresh_at) => self.refresh().await?,
+                () = sleep_until(self.look_at()) => self.refresh().await?,
                 Some(outcome) = self.fetches.next() => self.take(outcome).await?,
             }
         }
+    }
+
+    /// When the metadata are to be looked at: when it is time, or when a leader is silent and may
+    /// not be one any more.
+    fn look_at(&self) -> Instant {
+        let fetching = self.leaders.values().filter_map(|leader| leader.fetching);
+        let silent = fetching.map(|since| since.max(self.looked) + self.silence);
+        silent.fold(self.refresh_at, Instant::min)
     }
 
     /// Looks at the metadata again as soon as the back-off permits.
@@ -162,7 +209,8 @@ impl Fetcher {
     async fn refresh(&mut self) -> Result<(), BrokerError> {
         // Should it fail, it is tried again after this; each success makes the wait short.
         self.refreshes.failed();
-        self.refresh_at = Instant::now() + self.refreshes.wait();
+        self.looked = Instant::now();
+        self.refresh_at = self.looked + self.refreshes.wait();
         let queue = self.topic.name.0.to_string();
         let found = match self.cluster.topic(&queue).await {
             Err(error @ BrokerError::NotFound(_)) => return self.missing(error),
@@ -216,20 +264,21 @@ impl Fetcher {
         let share = self.buffer / (RESPONSES * by_leader.len().max(1));
         let share = share.clamp(*FETCH_BYTES.start(), *FETCH_BYTES.end());
         for (id, mut cursors) in by_leader {
-            let leader = self.leaders.entry(id).or_default();
-            if leader.fetching {
+            let fetching = |leader: &Leader| leader.fetching.is_some();
+            if self.leaders.get(&id).is_some_and(fetching) {
                 continue;
             }
-            leader.fetching = true;
             self.turn = self.turn.wrapping_add(1);
             let first = self.turn % cursors.len();
             cursors.rotate_left(first);
-            let request = request(&self.cluster, &self.topic, &cursors, share);
+            let request = self.request(&cursors, share);
+            let leader = self.leaders.entry(id).or_default();
+            leader.fetching = Some(Instant::now());
             let open = leader.connection.take().filter(|open| !open.is_closed());
             let fetch = Fetch {
                 cluster: self.cluster.clone(),
                 leader: id,
-                delay: leader.backoff.wait(),
+                delay: leader.delay(),
                 open,
                 room: leader.room.clone(),
                 request,
@@ -238,15 +287,39 @@ impl Fetcher {
         }
     }
 
+    /// Asks for some of every partition, so that what is written on goes to all of them at once: a
+    /// request has room for one batch of each.
+    fn request(&self, cursors: &[(u32, u64)], bytes: usize) -> FetchRequest {
+        let each = (bytes / cursors.len().max(1)).max(FEW_BATCHES * self.largest_batch);
+        let partition = |(partition, cursor): &(u32, u64)| {
+            FetchPartition::default()
+                .with_partition(partition.cast_signed())
+                .with_fetch_offset(cursor.cast_signed())
+                .with_partition_max_bytes(wire_size(each.min(bytes)))
+        };
+        let topic = FetchTopic::default()
+            .with_topic(self.topic.name.clone())
+            .with_topic_id(self.topic.id)
+            .with_partitions(cursors.iter().map(partition).collect());
+        let wait = self.cluster.config().fetch_wait.as_millis();
+        FetchRequest::default()
+            .with_max_wait_ms(i32::try_from(wait).unwrap_or(i32::MAX))
+            .with_min_bytes(1)
+            .with_max_bytes(wire_size(bytes))
+            .with_isolation_level(READ_COMMITTED)
+            .with_topics(vec![topic])
+    }
+
     async fn take(&mut self, outcome: Outcome) -> Result<(), BrokerError> {
         let leader = self.leaders.entry(outcome.leader).or_default();
-        leader.fetching = false;
+        leader.fetching = None;
         // Until all of it is known to be good.
         leader.backoff.failed();
         let answer = outcome.result?;
         leader.connection = Some(answer.connection.clone());
         let queue = self.topic.name.0.to_string();
         let subject = answer.connection.subject(&queue);
+        leader.trickles = (1..LITTLE).contains(&size(&answer.response));
         self.check(answer.response.error_code, &answer.connection)?;
         let mut out_of_range = HashSet::new();
         let mut good = true;
@@ -293,17 +366,18 @@ impl Fetcher {
     async fn pass_on(&mut self, data: PartitionData, room: &Arc<OwnedSemaphorePermit>) {
         let partition = data.partition_index.cast_unsigned();
         let bytes = data.records.unwrap_or_default();
-        let (Some(next), Some(cursor)) = (next_offset(&bytes), self.cursors.get_mut(&partition))
+        let (Some(extent), Some(cursor)) = (Extent::of(&bytes), self.cursors.get_mut(&partition))
         else {
             return;
         };
+        self.largest_batch = self.largest_batch.max(extent.largest_batch);
         // What may be read ends where the first open transaction begins.
         let readable = u64::try_from(data.last_stable_offset).unwrap_or(0);
         let fetched = Fetched::new(partition, *cursor, readable, bytes)
             .with_encoded(self.encoded)
             .with_aborted(data.aborted_transactions.as_deref().unwrap_or_default())
             .with_room(room.clone());
-        *cursor = next.max(*cursor);
+        *cursor = extent.next.max(*cursor);
         // Nobody there any more: the loop will see that.
         let _ = self.events.send(Event::Fetched(fetched)).await;
     }
@@ -349,6 +423,18 @@ impl Fetcher {
     }
 }
 
+/// How many bytes of records it has.
+fn size(response: &FetchResponse) -> usize {
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partitions);
+    partitions
+        .filter_map(|data| data.records.as_ref())
+        .map(Bytes::len)
+        .sum()
+}
+
 /// Whether a partition is to be looked for again: it has moved, or its broker is not ready, or
 /// the topic is gone, which the metadata then say.
 fn moves(error: ResponseError) -> bool {
@@ -359,26 +445,9 @@ fn moves(error: ResponseError) -> bool {
         )
 }
 
-fn request(cluster: &Cluster, topic: &Topic, cursors: &[(u32, u64)], bytes: usize) -> FetchRequest {
-    // The constants above keep it far below 2 GiB.
-    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-    let partition = |(partition, cursor): &(u32, u64)| {
-        FetchPartition::default()
-            .with_partition(partition.cast_signed())
-            .with_fetch_offset(cursor.cast_signed())
-            .with_partition_max_bytes(bytes)
-    };
-    let topic = FetchTopic::default()
-        .with_topic(topic.name.clone())
-        .with_topic_id(topic.id)
-        .with_partitions(cursors.iter().map(partition).collect());
-    let wait = i32::try_from(cluster.config().fetch_wait.as_millis()).unwrap_or(i32::MAX);
-    FetchRequest::default()
-        .with_max_wait_ms(wait)
-        .with_min_bytes(1)
-        .with_max_bytes(bytes)
-        .with_isolation_level(READ_COMMITTED)
-        .with_topics(vec![topic])
+/// The bounds of a fetch are far below 2 GiB.
+fn wire_size(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
 }
 
 /// One fetch from one leader.

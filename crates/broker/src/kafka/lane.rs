@@ -167,6 +167,12 @@ impl Lane {
         self.find(sequence).map(|index| &self.sent[index].batch)
     }
 
+    /// Whether what is on its way was damaged before it was sent.
+    pub(crate) fn is_damaged(&self, sequence: i32) -> bool {
+        let batch = self.batch(sequence);
+        batch.is_some_and(|batch| batch.check().is_err())
+    }
+
     /// The broker has it. Returns whose turn has come: claims are given back in order.
     pub(crate) fn acknowledge(&mut self, sequence: i32) -> Vec<Claim> {
         if let Some(index) = self.find(sequence) {
@@ -237,26 +243,33 @@ impl Lane {
         self.sent.iter().any(|sent| sent.state != State::Done)
     }
 
-    /// Settles what the broker has, given the last number that it remembers. Returns whose turn
-    /// has come, or nothing when its memory does not fit what was sent.
+    /// Settles what the broker has, given the last number that it remembers. Says whether its
+    /// memory fits what was sent.
     ///
     /// A broker that was killed remembers only a producer's last batch, and takes those before
-    /// it for out of order when they come again.
-    pub(crate) fn settle(&mut self, last_sequence: i32) -> Option<Vec<Claim>> {
+    /// it for out of order when they come again. They are acknowledged with that last one: it is
+    /// sent again, because what a leader has in its log it may lose as long as its followers don't
+    /// have it; the answer to a batch that it knows waits for them as that to a new one does.
+    pub(crate) fn settle(&mut self, last_sequence: i32) -> bool {
         let last = |sent: &Sent| advance(sent.sequence, sent.batch.count - 1);
         let settled = match self
             .sent
             .iter()
             .rposition(|sent| last(sent) == last_sequence)
         {
-            Some(index) => index + 1,
-            None if self.sent.front()?.sequence == advance(last_sequence, 1) => 0,
-            None => return None,
+            Some(index) => index,
+            None => {
+                let next = self.sent.front().map(|sent| sent.sequence);
+                return next == Some(advance(last_sequence, 1));
+            }
         };
-        for sent in self.sent.iter_mut().take(settled) {
-            sent.state = State::Done;
+        let before = self.sent.drain(..settled);
+        let claims: Vec<_> = before.flat_map(|sent| sent.claims).collect();
+        if let Some(last) = self.sent.front_mut() {
+            last.claims.splice(0..0, claims);
+            last.state = State::Ready;
         }
-        Some(self.collect())
+        true
     }
 
     /// Numbers what is not acknowledged anew, for a producer whose first number is 0.
@@ -468,11 +481,13 @@ mod tests {
         [0, 2, 4]
             .into_iter()
             .for_each(|sequence| scene.lane.fail(sequence));
-        assert!(scene.lane.settle(7).is_none(), "never sent");
-        assert!(scene.lane.settle(2).is_none(), "no batch ends there");
-        assert_eq!(scene.lane.settle(-1).map(|claims| claims.len()), Some(0));
-        assert_eq!(scene.lane.settle(3).map(|claims| claims.len()), Some(2));
+        assert!(!scene.lane.settle(7), "never sent");
+        assert!(!scene.lane.settle(2), "no batch ends there");
+        assert!(scene.lane.settle(-1));
+        assert!(scene.lane.settle(3));
         assert!(scene.lane.is_unsettled());
+        assert_eq!(scene.next(true), Some(2), "the replicas may not have it");
+        assert_eq!(scene.lane.acknowledge(2).len(), 2, "with what was before");
         assert_eq!(scene.next(true), Some(4));
     }
 

@@ -33,6 +33,7 @@ mod offsets;
 mod positions;
 mod produce;
 mod producer;
+mod quotas;
 mod reader;
 mod records;
 mod sasl;
@@ -129,6 +130,15 @@ impl Broker for KafkaBroker {
 
     async fn revoke(&self, queue: &str, username: &str) -> Result<(), BrokerError> {
         access::revoke(&self.cluster, queue, username).await
+    }
+
+    async fn limit_reader(
+        &self,
+        username: &str,
+        bytes_per_second: Option<u64>,
+    ) -> Result<bool, BrokerError> {
+        quotas::set(&self.cluster, username, bytes_per_second).await?;
+        Ok(true)
     }
 
     async fn open_reader(

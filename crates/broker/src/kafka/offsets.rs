@@ -67,12 +67,7 @@ async fn list(
 ) -> Result<BTreeMap<u32, i64>, BrokerError> {
     let mut by_leader: HashMap<BrokerId, Vec<u32>> = HashMap::new();
     for partition in partitions {
-        let leader = topic
-            .leader(partition)
-            .ok_or_else(|| BrokerError::Unreachable {
-                server: cluster.config().server_list(),
-                cause: format!("partition {partition} of `{}` has no leader", topic.name.0),
-            })?;
+        let leader = topic.some_leader(cluster, partition)?;
         by_leader.entry(leader).or_default().push(partition);
     }
     let mut found = BTreeMap::new();

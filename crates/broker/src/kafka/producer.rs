@@ -10,6 +10,7 @@ use kafka_protocol::messages::{
 
 use super::batch::Producer;
 use super::cluster::{Cluster, Topic};
+use super::topics;
 use crate::BrokerError;
 use crate::backoff::Backoff;
 
@@ -44,18 +45,21 @@ pub(crate) struct Memory {
     pub(crate) last_sequence: i32,
 }
 
-/// What the leaders remember of the producer, for each partition to which it has written.
+/// What the leaders, as they are now, remember of the producer, for each partition to which it has
+/// written. A partition without a leader is an error that may pass: nobody knows what it has.
 pub(crate) async fn memories(
     cluster: &Cluster,
     topic: &Topic,
     producer: i64,
 ) -> Result<BTreeMap<u32, Memory>, BrokerError> {
+    let queue = topic.name.0.as_str();
+    let now = cluster.topic(queue).await?;
+    topics::same(queue, &topic.queue_id(), &now)?;
     let mut by_leader: HashMap<BrokerId, Vec<i32>> = HashMap::new();
-    for partition in 0..topic.partitions() {
-        if let Some(leader) = topic.leader(partition) {
-            let of_leader = by_leader.entry(leader).or_default();
-            of_leader.push(partition.cast_signed());
-        }
+    for partition in 0..now.partitions() {
+        let leader = now.some_leader(cluster, partition)?;
+        let of_leader = by_leader.entry(leader).or_default();
+        of_leader.push(partition.cast_signed());
     }
     let mut memories = BTreeMap::new();
     for (leader, partitions) in by_leader {
@@ -67,7 +71,7 @@ pub(crate) async fn memories(
         let request = DescribeProducersRequest::default().with_topics(topics);
         let connection = cluster.broker(leader).await?;
         let response = connection.call(&request).await?;
-        let subject = connection.subject(&topic.name.0);
+        let subject = connection.subject(queue);
         for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
             subject.check(partition.error_code, partition.error_message.as_deref())?;
             let mut states = partition.active_producers.iter();

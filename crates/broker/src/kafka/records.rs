@@ -17,8 +17,9 @@ const PACK_FROM: usize = 4 << 10;
 /// What a batch's attributes say of LZ4.
 const LZ4: i16 = 3;
 
-/// The records of a batch from offset `from` on.
+/// The records of a batch from offset `from` on, if it is sound.
 pub(crate) fn decode(batch: &Batch, from: i64) -> io::Result<Vec<Record>> {
+    batch.check()?;
     let mut bytes = batch.compression()?.unpack(&batch.records)?;
     let count = usize::try_from(batch.count).map_err(|_| invalid())?;
     // Each takes at least 7 bytes, whatever the header says.

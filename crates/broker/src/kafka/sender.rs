@@ -6,6 +6,7 @@ mod commits;
 mod recovery;
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -83,17 +84,33 @@ pub(crate) struct Sender {
     refreshes: Backoff,
     missing_since: Option<Instant>,
     stalled_since: Option<Instant>,
+    /// When silent leaders were last looked after.
+    looked: Instant,
     renewal: Renewal,
 }
 
 /// A broker that leads partitions.
-#[derive(Default)]
 struct Leader {
     connection: Option<Arc<Connection>>,
     connecting: bool,
     resting: bool,
     in_flight: usize,
+    /// When it last answered, or was asked while nothing was on its way.
+    silent_since: Instant,
     backoff: Backoff,
+}
+
+impl Default for Leader {
+    fn default() -> Self {
+        Self {
+            connection: None,
+            connecting: false,
+            resting: false,
+            in_flight: 0,
+            silent_since: Instant::now(),
+            backoff: Backoff::default(),
+        }
+    }
 }
 
 /// Whether the broker's memory of our sequence numbers is lost, and what is done about it.
@@ -158,20 +175,31 @@ impl Sender {
             refreshes: Backoff::default(),
             missing_since: None,
             stalled_since: None,
+            looked: now,
             renewal: Renewal::None,
         }
     }
 
-    /// Sends until the writer is gone or something does not pass.
-    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        if let Err(error) = self.serve(&mut commands).await {
-            let error = match error {
-                BrokerError::Fenced(_) => self.fenced().await,
-                other => other,
-            };
+    /// Sends until the writer is `gone` or something does not pass; then aborts what was not
+    /// committed.
+    pub(crate) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        gone: oneshot::Receiver<Infallible>,
+    ) {
+        let served = tokio::select! {
+            served = self.serve(&mut commands) => served,
+            _ = gone => Ok(()),
+        };
+        let fenced = matches!(served, Err(BrokerError::Fenced(_)));
+        if let Err(error) = served {
+            let error = if fenced { self.fenced().await } else { error };
             // The first failure is the one that is told.
             let _ = self.shared.failure.set(error);
             self.shared.room.close();
+        }
+        if !fenced {
+            self.abort().await;
         }
     }
 
@@ -191,7 +219,9 @@ impl Sender {
                     }
                 }
                 Some(done) = self.work.next() => self.take(done)?,
-                () = sleep_until(wake_at.unwrap_or(self.save_at)), if wake_at.is_some() => {}
+                () = sleep_until(wake_at.unwrap_or(self.save_at)), if wake_at.is_some() => {
+                    self.look_after_stuck(Instant::now());
+                }
             }
         }
     }
@@ -251,10 +281,11 @@ impl Sender {
 
     /// When there is something to do though nothing happens.
     fn wake_at(&self) -> Option<Instant> {
-        match &self.commits {
+        let due = match &self.commits {
             Some(commits) => commits.due(),
             None => self.must_save().then_some(self.save_at),
-        }
+        };
+        due.into_iter().chain(self.stuck_at()).min()
     }
 
     fn is_saved(&self) -> bool {
@@ -377,7 +408,11 @@ impl Sender {
         let timeout = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let body = produce::encode(version, &self.topic, &self.author, timeout, &outbound);
         let pending = connection.try_send::<ProduceRequest>(version, body);
-        self.leaders.entry(id).or_default().in_flight += 1;
+        let leader = self.leaders.entry(id).or_default();
+        if leader.in_flight == 0 {
+            leader.silent_since = Instant::now();
+        }
+        leader.in_flight += 1;
         let connection = connection.clone();
         self.work.push(Box::pin(async move {
             let result = match pending {

@@ -11,6 +11,7 @@ use kafka_protocol::messages::delete_records_request::{
 };
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
@@ -48,6 +49,7 @@ const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 const SET: i8 = 0;
 
 const RETENTION: &str = "retention.ms";
+const RETENTION_BYTES: &str = "retention.bytes";
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 /// Creates a topic and waits until the brokers lead it.
@@ -57,7 +59,7 @@ pub(crate) async fn create(cluster: &Cluster, spec: &QueueSpec) -> Result<QueueI
         configs.push((RETENTION, retention_value(retention)));
     }
     if let Some(bytes) = spec.retention_bytes {
-        configs.push(("retention.bytes", bytes.to_string()));
+        configs.push((RETENTION_BYTES, retention_value(bytes)));
     }
     create_configured(cluster, &spec.name, spec.partitions, configs).await
 }
@@ -106,6 +108,7 @@ pub(crate) async fn describe(
     check_name(queue).map_err(|_| BrokerError::NotFound(queue.to_owned()))?;
     let topic = cluster.topic(queue).await?;
     let advertised = cluster.config().advertised();
+    let (retention, retention_bytes) = retention(cluster, queue).await?;
     Ok(QueueDescription {
         id: topic.queue_id(),
         connection: Connection {
@@ -115,7 +118,8 @@ pub(crate) async fn describe(
             security: advertised.security,
         },
         partitions: offsets::ranges(cluster, &topic).await?,
-        retention: retention(cluster, queue).await?,
+        retention,
+        retention_bytes,
     })
 }
 
@@ -132,10 +136,16 @@ pub(crate) async fn update(
     {
         add_partitions(cluster, &topic, partitions).await?;
     }
-    match update.retention {
-        Some(retention) => set_retention(cluster, queue, retention).await,
-        None => Ok(()),
+    let limits = [
+        (RETENTION, update.retention),
+        (RETENTION_BYTES, update.retention_bytes),
+    ];
+    let limits = limits.map(|(name, limit)| Some((name, retention_value(limit?))));
+    let changed: Vec<_> = limits.into_iter().flatten().collect();
+    if changed.is_empty() {
+        return Ok(());
     }
+    set_configs(cluster, queue, changed).await
 }
 
 /// Deletes a topic, by its id, and waits until the brokers have forgotten it.
@@ -211,8 +221,10 @@ pub(crate) async fn max_message_bytes(
     cluster: &Cluster,
     queue: &str,
 ) -> Result<Option<usize>, BrokerError> {
-    match config(cluster, queue, MAX_MESSAGE_BYTES).await {
-        Ok(found) => Ok(found.and_then(|(value, _)| value.parse().ok())),
+    match configs(cluster, queue, &[MAX_MESSAGE_BYTES]).await {
+        Ok(found) => Ok(found
+            .first()
+            .and_then(|config| config.value.as_ref()?.parse().ok())),
         Err(BrokerError::Denied { .. }) => Ok(None),
         Err(error) => Err(error),
     }
@@ -335,15 +347,21 @@ async fn add_partitions(cluster: &Cluster, topic: &Topic, count: u32) -> Result<
     await_leaders(cluster, queue, |topic| topic.partitions() >= count).await
 }
 
-async fn set_retention(cluster: &Cluster, queue: &str, retention: u64) -> Result<(), BrokerError> {
-    let config = AlterableConfig::default()
-        .with_name(StrBytes::from_static_str(RETENTION))
-        .with_config_operation(SET)
-        .with_value(Some(StrBytes::from_string(retention_value(retention))));
+async fn set_configs(
+    cluster: &Cluster,
+    queue: &str,
+    values: Vec<(&'static str, String)>,
+) -> Result<(), BrokerError> {
+    let config = |(name, value)| {
+        AlterableConfig::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_config_operation(SET)
+            .with_value(Some(StrBytes::from_string(value)))
+    };
     let resource = AlterConfigsResource::default()
         .with_resource_type(TOPIC_RESOURCE)
         .with_resource_name(StrBytes::from_string(queue.to_owned()))
-        .with_configs(vec![config]);
+        .with_configs(values.into_iter().map(config).collect());
     let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
     let connection = cluster.controller().await?;
     let response = connection.call(&request).await?;
@@ -356,42 +374,49 @@ async fn set_retention(cluster: &Cluster, queue: &str, retention: u64) -> Result
     Ok(())
 }
 
-/// How long records are kept, where that is set on the topic itself and we may know it.
-async fn retention(cluster: &Cluster, queue: &str) -> Result<Option<u64>, BrokerError> {
-    match config(cluster, queue, RETENTION).await {
-        Ok(Some((value, DYNAMIC_TOPIC_CONFIG))) => {
-            Ok(Some(value.parse().unwrap_or(QueueSpec::FOREVER)))
-        }
-        Ok(_) | Err(BrokerError::Denied { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// A value of the topic's configuration and the number of its source.
-async fn config(
+/// How long records are kept, and how many bytes of them, where that is set on the topic itself
+/// and we may know it.
+async fn retention(
     cluster: &Cluster,
     queue: &str,
-    name: &'static str,
-) -> Result<Option<(String, i8)>, BrokerError> {
+) -> Result<(Option<u64>, Option<u64>), BrokerError> {
+    let found = match configs(cluster, queue, &[RETENTION, RETENTION_BYTES]).await {
+        Ok(found) => found,
+        Err(BrokerError::Denied { .. }) => return Ok((None, None)),
+        Err(error) => return Err(error),
+    };
+    let own = |name: &str| {
+        let config = found.iter().find(|config| config.name.as_str() == name)?;
+        let value = config.value.as_ref()?;
+        (config.config_source == DYNAMIC_TOPIC_CONFIG)
+            .then(|| value.parse().unwrap_or(QueueSpec::FOREVER))
+    };
+    Ok((own(RETENTION), own(RETENTION_BYTES)))
+}
+
+/// Values of the topic's configuration.
+async fn configs(
+    cluster: &Cluster,
+    queue: &str,
+    names: &[&'static str],
+) -> Result<Vec<DescribeConfigsResourceResult>, BrokerError> {
+    let names = names.iter().map(|name| StrBytes::from_static_str(name));
     let resource = DescribeConfigsResource::default()
         .with_resource_type(TOPIC_RESOURCE)
         .with_resource_name(StrBytes::from_string(queue.to_owned()))
-        .with_configuration_keys(Some(vec![StrBytes::from_static_str(name)]));
+        .with_configuration_keys(Some(names.collect()));
     let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
     let connection = cluster.any().await?;
     let response = connection.call(&request).await?;
-    let mut found = None;
+    let mut found = Vec::new();
     for result in response.results {
         let message = result.error_message.as_deref();
         connection
             .subject(queue)
             .check(result.error_code, message)?;
-        found = result
-            .configs
-            .into_iter()
-            .find(|config| config.name.as_str() == name);
+        found.extend(result.configs);
     }
-    Ok(found.and_then(|config| Some((config.value?.to_string(), config.config_source))))
+    Ok(found)
 }
 
 async fn delete_records(

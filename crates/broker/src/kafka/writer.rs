@@ -1,5 +1,6 @@
 //! Writing a topic: chunks become batches, and go to a sender in the background.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use async_trait::async_trait;
 use eson_protocol::{Positions, Record};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::batch::Batch;
 use super::cluster::{Cluster, Topic};
@@ -41,7 +42,9 @@ pub(crate) struct KafkaWriter {
     buffer: usize,
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
-    task: AbortHandle,
+    /// The sender ends when this is gone.
+    alive: Option<oneshot::Sender<Infallible>>,
+    task: JoinHandle<()>,
 }
 
 impl KafkaWriter {
@@ -76,6 +79,7 @@ impl KafkaWriter {
             room: Arc::new(Semaphore::new(buffer)),
         });
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (alive, gone) = oneshot::channel();
         let sender = Sender::new(
             cluster,
             topic,
@@ -92,7 +96,8 @@ impl KafkaWriter {
             buffer,
             shared,
             commands,
-            task: tokio::spawn(sender.run(receiver)).abort_handle(),
+            alive: Some(alive),
+            task: tokio::spawn(sender.run(receiver, gone)),
         })
     }
 
@@ -122,7 +127,7 @@ impl KafkaWriter {
             Payload::Encoded(batches) => {
                 let mut bytes = batches.bytes;
                 while let Some(batch) =
-                    Batch::take_checked(&mut bytes).map_err(|cause| self.damaged(&cause))?
+                    Batch::take(&mut bytes).map_err(|cause| self.damaged(&cause))?
                 {
                     if batch.is_forwardable() && batch.size() <= self.limit {
                         contents.push(Content::Batch(batch));
@@ -232,11 +237,13 @@ impl QueueWriter for KafkaWriter {
     fn acknowledged(&self) -> Positions {
         lock(&self.shared.acknowledged).clone()
     }
-}
 
-impl Drop for KafkaWriter {
-    fn drop(&mut self) {
-        self.task.abort();
+    async fn close(&mut self) {
+        if self.alive.take().is_some()
+            && let Err(error) = (&mut self.task).await
+        {
+            tracing::error!(queue = self.queue, %error, "the sender's task broke");
+        }
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) fn update_queue(
     let before = row.partitions;
     row.partitions = update.partitions.unwrap_or(before);
     row.retention = update.retention.or(row.retention);
+    row.retention_bytes = update.retention_bytes.or(row.retention_bytes);
     check_partitions(&queue.name, row.partitions)?;
     if row.partitions < before {
         return Err(Failure::Refused(BrokerError::Invalid {
@@ -93,11 +94,9 @@ pub(super) fn update_queue(
     group.touch();
     group.tables.put_queue(&queue.name, &row)?;
     add_partitions(group, &row, before)?;
-    group.effects.push(Effect::Updated(
-        queue.clone(),
-        update.partitions,
-        update.retention,
-    ));
+    group
+        .effects
+        .push(Effect::Updated(queue.clone(), update.clone()));
     Ok(())
 }
 

@@ -328,12 +328,13 @@ impl Effect {
                 registry.remove(&queue.name);
                 queue.state.send_modify(|state| state.deleted = true);
             }
-            Self::Updated(queue, partitions, retention) => queue.state.send_modify(|state| {
-                if let Some(partitions) = partitions {
+            Self::Updated(queue, update) => queue.state.send_modify(|state| {
+                if let Some(partitions) = update.partitions {
                     let partitions = partitions as usize;
                     state.partitions.resize(partitions, OffsetRange::default());
                 }
-                state.retention = retention.or(state.retention);
+                state.retention = update.retention.or(state.retention);
+                state.retention_bytes = update.retention_bytes.or(state.retention_bytes);
             }),
             Self::Moved(queue, partition, range) => queue.state.send_modify(|state| {
                 if let Some(place) = state.partitions.get_mut(partition as usize) {

@@ -11,7 +11,7 @@ use super::encoding::{RunBuilder, size_bound};
 use super::registry::{OffsetRange, Queue, WriterEnd, WriterSession};
 use super::store::{Ending, Failure};
 use super::tables::{PartitionKey, PartitionRow, RunEntry, Tables};
-use crate::{BrokerError, Lease};
+use crate::{BrokerError, Lease, QueueUpdate};
 
 /// How long a run may get, unless its first record alone is longer. The database keeps a value
 /// in a page of a power of two; this leaves room there for the page's own fields.
@@ -35,7 +35,7 @@ pub(super) enum Effect {
     Created(Arc<Queue>),
     Deleted(Arc<Queue>),
     /// More partitions, another retention.
-    Updated(Arc<Queue>, Option<u32>, Option<u64>),
+    Updated(Arc<Queue>, QueueUpdate),
     /// Records came or went.
     Moved(Arc<Queue>, u32, OffsetRange),
     /// Runs before the partition's earliest offset are still to be removed.

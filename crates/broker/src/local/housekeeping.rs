@@ -80,7 +80,9 @@ impl Housekeeping {
                     self.schedule(queue, now.saturating_add(retention));
                 }
             }
-            Effect::Updated(queue, _, Some(_)) => self.schedule(queue, now),
+            Effect::Updated(queue, update) if update.retention.is_some() => {
+                self.schedule(queue, now)
+            }
             Effect::Trimmed(queue, partition) => {
                 let place = (queue.number, *partition);
                 self.trimmed.insert(place, queue.clone());

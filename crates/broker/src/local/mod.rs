@@ -323,6 +323,7 @@ impl Shared {
                 .zip(ranges.map(|range| (range.earliest, range.latest)))
                 .collect(),
             retention: state.retention,
+            retention_bytes: state.retention_bytes,
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) async fn a_queue_that_is_not_there_is_named(fixture: &dyn Fixture) {
     let admin = fixture.admin();
     let update = QueueUpdate {
         partitions: Some(2),
-        retention: None,
+        ..QueueUpdate::default()
     };
     let outcomes = [
         admin.describe_queue(&name).await.map(drop),
@@ -73,7 +73,7 @@ pub(crate) async fn partitions_become_more_and_never_fewer(fixture: &dyn Fixture
     let (name, _) = created(fixture, 2).await;
     let partitions = |count| QueueUpdate {
         partitions: Some(count),
-        retention: None,
+        ..QueueUpdate::default()
     };
     admin
         .update_queue(&name, &partitions(4))
@@ -104,14 +104,16 @@ pub(crate) async fn retention_is_kept_and_changed(fixture: &dyn Fixture) {
     let found = admin.describe_queue(&name).await.expect("there");
     assert_eq!(found.retention, Some(3_600_000));
     let update = QueueUpdate {
-        partitions: None,
         retention: Some(7_200_000),
+        retention_bytes: Some(1 << 20),
+        ..QueueUpdate::default()
     };
     admin.update_queue(&name, &update).await.expect("updated");
     let found = soon(async {
         loop {
             let found = admin.describe_queue(&name).await.expect("there");
-            if found.retention == Some(7_200_000) {
+            let both = (found.retention, found.retention_bytes);
+            if both == (Some(7_200_000), Some(1 << 20)) {
                 return found;
             }
             tokio::task::yield_now().await;

@@ -103,7 +103,7 @@ pub(crate) async fn a_reader_finds_new_partitions(fixture: &dyn Fixture) {
     assert_eq!(reader.partitions(), 1);
     let more = QueueUpdate {
         partitions: Some(2),
-        retention: None,
+        ..QueueUpdate::default()
     };
     let updated = fixture.admin().update_queue(&name, &more).await;
     updated.expect("updated");

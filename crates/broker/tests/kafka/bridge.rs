@@ -5,12 +5,10 @@ use std::time::Duration;
 use eson_broker::{Broker, EncodedBatches, Payload, QueueReader};
 use eson_tests::records::{Sample, await_copy, plain_client, produce, read_topic};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::support::{Ways, admin, copy_all, created, from_earliest, kafka, queue, samples, soon};
-
-const PARTITIONS: i32 = 3;
+use crate::support::{Ways, admin, copy_all, created, from_earliest, kafka, samples, soon};
+use crate::topics::{PARTITIONS, topic};
 
 fn client() -> ClientConfig {
     plain_client(&kafka().plaintext())
@@ -47,27 +45,6 @@ async fn holds(queue: &str, records: &[Sample]) {
     let deadline = Duration::from_secs(60);
     let repeats = blocking(move || await_copy(&client(), &topic, &records, deadline));
     assert_eq!(repeats.await, 0);
-}
-
-/// Creates a topic with settings of its own.
-async fn topic(settings: &'static [(&str, &str)]) -> String {
-    let name = queue();
-    let topic = name.clone();
-    blocking(move || {
-        let admin: AdminClient<_> = client().create().expect("a client");
-        let mut wanted = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1));
-        for (name, value) in settings {
-            wanted = wanted.set(name, value);
-        }
-        let (wanted, options) = ([wanted], AdminOptions::new());
-        let done = admin.create_topics(&wanted, &options);
-        let done = tokio::runtime::Handle::current().block_on(done);
-        done.expect("an answer")[0].clone().expect("created");
-    })
-    .await;
-    let broker = admin();
-    soon(async { while broker.describe_queue(&name).await.is_err() {} }).await;
-    name
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,9 @@ mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod security;
+mod sources;
 mod support;
+mod topics;
 mod transactions;
 
 use async_trait::async_trait;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use eson_broker::{Broker, BrokerError, Delivery, KafkaBroker, KafkaConfig, WriterOptions};
-use eson_protocol::Positions;
+use eson_broker::{
+    Broker, BrokerError, Chunk, Delivery, KafkaBroker, KafkaConfig, Payload, WriterOptions,
+};
+use eson_protocol::{Positions, Record};
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
-use eson_tests::records::{await_copy, plain_client, produce};
+use eson_tests::records::{await_copy, await_end, plain_client, produce};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::support::{
@@ -86,6 +88,66 @@ async fn what_was_not_committed_is_aborted_by_the_next_writer() {
     copy(&mut reader.expect("a reader"), &mut second, &end).await;
     let copied = tokio::task::spawn_blocking(move || await_copy(&client, &to, &records, WAIT));
     assert_eq!(copied.await.expect("all of them"), 0);
+}
+
+/// Where a writer ends, properly or not, nothing is hidden from readers that is behind what it had
+/// not committed. Its transaction would time out only after the test's patience.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_writer_leaves_open_is_aborted() {
+    let config = KafkaConfig {
+        transaction_timeout: Duration::from_secs(600),
+        ..config(&kafka().plaintext())
+    };
+    let broker = KafkaBroker::new(config).expect("a broker");
+    for closes in [true, false] {
+        let to = created(&broker, 1).await;
+        let patient = WriterOptions {
+            commit_interval: Duration::from_secs(300),
+            ..on_behalf("bridge")
+        };
+        let mut writer = broker.open_writer(&to, patient).await.expect("a writer");
+        for next in [1, 2] {
+            soon(writer.write(0, one_record(next)))
+                .await
+                .expect("written");
+            if next == 1 {
+                soon(writer.flush()).await.expect("committed");
+            }
+        }
+        // Two records and the end of the first transaction.
+        until_end(&to, 3).await;
+        assert_eq!(end_of(&broker, &to).await[&0], 2, "the second is hidden");
+        if closes {
+            soon(writer.close()).await;
+            assert!(writer.flush().await.is_err(), "of no more use");
+        }
+        drop(writer);
+        soon(async { while end_of(&broker, &to).await[&0] < 4 {} }).await;
+    }
+}
+
+fn one_record(next: u64) -> Chunk {
+    let record = Record {
+        offset: next - 1,
+        timestamp: 5,
+        key: None,
+        value: Some("one".into()),
+        headers: vec![],
+    };
+    Chunk {
+        partition: 0,
+        first: next - 1,
+        next,
+        high_watermark: next,
+        payload: Payload::Records(vec![record]),
+    }
+}
+
+/// Waits until the first partition's log has so many entries, open transactions included.
+async fn until_end(topic: &str, wanted: i64) {
+    let (client, topic) = (plain_client(&kafka().plaintext()), topic.to_owned());
+    let waiting = tokio::task::spawn_blocking(move || await_end(&client, &topic, wanted, WAIT));
+    waiting.await.expect("reached");
 }
 
 #[tokio::test]

@@ -128,6 +128,26 @@ fn each_command_is_one_of_fnap() {
         ("describe agent fnaa.unix.ar", "DESCRIBE AGENT fnaa.unix.ar"),
         ("describe processor p", "DESCRIBE PROCESSOR p"),
         (
+            "describe subscriber a.unix.ar sub-x",
+            "DESCRIBE SUBSCRIBER a.unix.ar sub-x",
+        ),
+        (
+            "update subscriber a.unix.ar sub-x --bytes-rate 64KiB --max-lag none --overlag drop",
+            "UPDATE SUBSCRIBER a.unix.ar sub-x bytes-rate=64KiB max-lag=none overlag=drop",
+        ),
+        (
+            "update flow a.unix.ar --modes copy,direct --history 7d --events-rate default",
+            "UPDATE FLOW a.unix.ar modes=copy,direct history=7d events-rate=default",
+        ),
+        (
+            "subscribe a.unix.ar b.unix.ar --mode direct --from cursor:0-42 --delivery at-least-once",
+            "SUBSCRIBE a.unix.ar LOCAL b.unix.ar from=cursor:0-42 mode=direct delivery=at-least-once",
+        ),
+        (
+            "update processor p --delivery exactly-once --commit-interval 1s",
+            "UPDATE PROCESSOR p delivery=exactly-once commit-interval=1s",
+        ),
+        (
             "describe subscription a.unix.ar",
             "DESCRIBE SUBSCRIPTION a.unix.ar",
         ),
@@ -146,17 +166,17 @@ fn each_command_is_one_of_fnap() {
             "CREATE PROCESSOR p type=collector from=a.unix.ar to=c.unix.ar annotate=false fair=true",
         ),
         (
-            "distribute a.unix.ar b.unix.ar c.unix.ar --from earliest",
+            "distribute a.unix.ar b.unix.ar c.unix.ar --from earliest --on-gap stop",
             "CREATE PROCESSOR a.unix.ar-distributor type=distributor from=a.unix.ar \
-             to=b.unix.ar,c.unix.ar start=earliest",
+             to=b.unix.ar,c.unix.ar start=earliest on-gap=stop",
         ),
         (
             "update processor p --from a.unix.ar,b.unix.ar --annotate false",
             "UPDATE PROCESSOR p from=a.unix.ar,b.unix.ar annotate=false",
         ),
         (
-            "update processor p --to a.unix.ar --to b.unix.ar",
-            "UPDATE PROCESSOR p to=a.unix.ar,b.unix.ar",
+            "update processor p --to a.unix.ar --to b.unix.ar --on-gap earliest",
+            "UPDATE PROCESSOR p to=a.unix.ar,b.unix.ar on-gap=earliest",
         ),
         ("stop processor p", "STOP PROCESSOR p"),
         ("unsubscribe a.unix.ar", "UNSUBSCRIBE a.unix.ar"),

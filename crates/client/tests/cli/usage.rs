@@ -23,6 +23,8 @@ fn every_command_has_help() {
         &["collect"],
         &["distribute"],
         &["update", "processor"],
+        &["update", "subscriber"],
+        &["describe", "subscriber"],
         &["stop", "processor"],
         &["top"],
         &["subscribe"],

@@ -4,17 +4,19 @@ use std::future::pending;
 use std::time::Duration;
 
 use eson_broker::{BrokerError, Chunk};
-use eson_protocol::Positions;
+use eson_protocol::{OnGap, Positions};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::open::Ends;
+use super::pace::Pace;
 use super::run::overdue;
 use super::{DRAIN, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::budget::Share;
-use crate::measure::{Measure, measure};
+use crate::measure::{first_timestamp, measure};
 use crate::partition::{Mapping, StillEncoded, split};
 use crate::report::{LegReport, State, Trouble};
+use crate::source::Feed;
 use crate::turns::Place;
 
 /// How long after the last record everything is flushed, so that positions are stored and a
@@ -40,12 +42,45 @@ pub(super) struct Copying<'a> {
     report: &'a LegReport,
     share: &'a Share,
     place: &'a Option<Place>,
+    pace: &'a mut Pace,
     backoff: &'a mut Backoff,
+    /// What was read and may not be written yet.
+    held: Option<Chunk>,
     /// Whether anything was written since the last flush.
     dirty: bool,
     tracked: Instant,
     /// What the writer said to have stored when it was last asked.
     stored: Positions,
+}
+
+/// Reading no faster than the leg may go. What was read too early is held, so that the leg's lag is
+/// known while it waits.
+struct Held<'a> {
+    feed: &'a mut Feed,
+    pace: &'a mut Pace,
+    report: &'a LegReport,
+    chunk: &'a mut Option<Chunk>,
+}
+
+impl Held<'_> {
+    /// The next chunk that may be written. Cancel-safe.
+    async fn next(self) -> Result<Chunk, BrokerError> {
+        if self.chunk.is_none() {
+            let chunk = self.feed.next().await?;
+            if self.pace.is_free() {
+                return Ok(chunk);
+            }
+            let written_at = first_timestamp(&chunk.payload);
+            self.report
+                .held_back(chunk.partition, chunk.high_watermark, written_at);
+            *self.chunk = Some(chunk);
+        }
+        self.pace.until_free().await;
+        match self.chunk.take() {
+            Some(chunk) => Ok(chunk),
+            None => self.feed.next().await,
+        }
+    }
 }
 
 /// What woke the loop.
@@ -61,6 +96,7 @@ impl<'a> Copying<'a> {
         report: &'a LegReport,
         share: &'a Share,
         place: &'a Option<Place>,
+        pace: &'a mut Pace,
         backoff: &'a mut Backoff,
     ) -> Self {
         let stored = ends.writer.stored();
@@ -69,7 +105,9 @@ impl<'a> Copying<'a> {
             report,
             share,
             place,
+            pace,
             backoff,
+            held: None,
             dirty: false,
             tracked: Instant::now(),
             stored,
@@ -87,17 +125,24 @@ impl<'a> Copying<'a> {
             let step = match self.next_event(wishes).await {
                 Event::Wish => self.follow(wishes).await,
                 Event::Read(Ok(chunk)) => self.pass_on(chunk, wishes).await,
-                Event::Read(Err(error)) => meet(self.report, &error),
+                Event::Read(Err(error)) => meet(self.report, self.ends.on_gap, &error),
                 Event::Idle => self.flush(wishes).await,
             };
-            match step {
-                Ok(()) => {}
-                Err(ended) => return self.end(ended).await,
+            if let Err(ended) = step {
+                let ended = self.end(ended).await;
+                self.ends.writer.close().await;
+                return ended;
             }
         }
     }
 
     async fn next_event(&mut self, wishes: &mut Wishes) -> Event {
+        let held = Held {
+            feed: &mut self.ends.feed,
+            pace: self.pace,
+            report: self.report,
+            chunk: &mut self.held,
+        };
         let dirty = self.dirty;
         let idle = async {
             if !dirty {
@@ -108,7 +153,7 @@ impl<'a> Copying<'a> {
         tokio::select! {
             biased;
             () = wishes.changed() => Event::Wish,
-            read = self.ends.feed.next() => Event::Read(read),
+            read = held.next() => Event::Read(read),
             () = idle => Event::Idle,
         }
     }
@@ -140,10 +185,9 @@ impl<'a> Copying<'a> {
             Some(annotation) => annotation.put_on(chunk),
             None => chunk,
         };
-        let (partition, high_watermark) = (chunk.partition, chunk.high_watermark);
-        let Measure { records, bytes } = measure(&chunk.payload);
+        let measured = measure(&chunk.payload);
         match mapping {
-            Mapping::Same => self.write(partition, chunk, wishes).await?,
+            Mapping::Same => self.write(chunk.partition, chunk, wishes).await?,
             Mapping::ByKey { partitions } => {
                 let parts = split(chunk, partitions).map_err(|StillEncoded| Ended::Reopen)?;
                 for (to, part) in parts {
@@ -151,8 +195,7 @@ impl<'a> Copying<'a> {
                 }
             }
         }
-        self.report
-            .copied(partition, high_watermark, records, bytes as u64);
+        self.pace.passed(measured);
         self.track(wishes).await
     }
 
@@ -174,10 +217,13 @@ impl<'a> Copying<'a> {
 
     async fn write(&mut self, partition: u32, chunk: Chunk, wishes: &Wishes) -> Result<(), Ended> {
         self.dirty = true;
+        let (source, high_watermark) = (chunk.partition, chunk.high_watermark);
+        let measured = measure(&chunk.payload);
+        let written_at = first_timestamp(&chunk.payload);
         let (place, writer) = (self.place, &mut self.ends.writer);
         let write_in_turn = async {
             let _turn = match place {
-                Some(place) => Some(place.turn(measure(&chunk.payload).bytes).await),
+                Some(place) => Some(place.turn(measured.bytes).await),
                 None => None,
             };
             writer.write(partition, chunk).await
@@ -187,7 +233,10 @@ impl<'a> Copying<'a> {
             written = write_in_turn => written,
             () = overdue(wishes) => return Err(self.cut_short()),
         };
-        written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))
+        written.map_err(|error| Ended::Trouble(Trouble::at_destination(&error)))?;
+        self.report
+            .copied(source, high_watermark, measured, written_at);
+        Ok(())
     }
 
     async fn flush(&mut self, wishes: &Wishes) -> Result<(), Ended> {
@@ -221,7 +270,7 @@ impl<'a> Copying<'a> {
     }
 
     /// Whatever ended it, what was read before is worth storing if the destination still works.
-    async fn end(mut self, ended: Ended) -> Ended {
+    async fn end(&mut self, ended: Ended) -> Ended {
         match &ended {
             Ended::Wish => return ended,
             Ended::Trouble(trouble) if !trouble.leaves_destination() => return ended,
@@ -242,13 +291,14 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Meets an error of a reader: a gap is told and gone past, and what is hidden is told.
-pub(crate) fn meet(report: &LegReport, error: &BrokerError) -> Result<(), Ended> {
+/// Meets an error of a reader: a gap is told and gone past, unless the leg shall stop there, and
+/// what is hidden is told.
+pub(crate) fn meet(report: &LegReport, on_gap: OnGap, error: &BrokerError) -> Result<(), Ended> {
     let trouble = Trouble::at_source(error);
     match error {
         BrokerError::OutOfRange {
             wanted, earliest, ..
-        } => {
+        } if on_gap == OnGap::Earliest => {
             tracing::warn!(leg = report.id(), %error, "records are gone");
             report.lost(earliest.saturating_sub(*wanted), trouble);
             Ok(())

@@ -3,6 +3,7 @@
 mod annotation;
 mod copy;
 mod open;
+mod pace;
 mod run;
 
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::report::{InstanceReport, LegReport, State};
 use crate::signal::Programs;
 use crate::source::SharedReads;
-use crate::spec::LegSpec;
+use crate::spec::{LegSpec, Rates};
+use crate::threads::{Desk, Threads};
 use crate::turns::Place;
 
 /// How long a leg that shall stop or pause waits for the destination to take what was read.
@@ -74,6 +76,7 @@ pub(crate) struct Resources {
     pub(crate) brokers: Arc<dyn BrokerFactory>,
     pub(crate) memory: MemoryBudget,
     pub(crate) programs: Programs,
+    pub(crate) threads: Arc<Threads>,
 }
 
 /// A leg: one way from the source queue to a destination queue, as a task of its own.
@@ -81,9 +84,11 @@ pub(crate) struct Resources {
 pub(crate) struct Leg {
     spec: LegSpec,
     wish: watch::Sender<Wish>,
+    rates: watch::Sender<Rates>,
     state: watch::Receiver<State>,
     report: Arc<LegReport>,
     task: JoinHandle<()>,
+    _desk: Desk,
 }
 
 /// How a pause ended.
@@ -112,6 +117,8 @@ impl Leg {
         };
         let report = instance.add_leg(id, state);
         let wish = watch::Sender::new(wish);
+        let rates = watch::Sender::new(spec.rates);
+        let desk = resources.threads.desk();
         let task = run::Task {
             spec: spec.clone(),
             shared,
@@ -119,14 +126,17 @@ impl Leg {
             programs: resources.programs.clone(),
             share,
             wishes: Wishes(wish.subscribe()),
+            pace: pace::Pace::new(rates.subscribe()),
             report: report.clone(),
         };
         Ok(Self {
             spec,
             wish,
+            rates,
             state: report.watch_state(),
             report,
-            task: tokio::spawn(task.run()),
+            task: desk.runtime.spawn(task.run()),
+            _desk: desk,
         })
     }
 
@@ -155,8 +165,13 @@ impl Leg {
         self.wish.send_replace(Wish::Run);
     }
 
-    /// Keeps `spec` for the next comparison: it differs in nothing that the task knows.
+    /// Keeps `spec` for the next comparison: it differs in nothing that the task knows, but for
+    /// the rates, which hold from now on.
     pub(crate) fn replace_spec(&mut self, spec: LegSpec) {
+        self.rates.send_if_modified(|rates| {
+            let before = std::mem::replace(rates, spec.rates);
+            before != spec.rates
+        });
         self.spec = spec;
     }
 

@@ -7,7 +7,7 @@ use eson_broker::{
     Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueDescription, QueueId, QueueWriter,
     ReaderOptions, WriterOptions,
 };
-use eson_protocol::{Positions, Start};
+use eson_protocol::{OnGap, Positions, Start};
 
 use super::annotation::Annotation;
 use crate::brokers::BrokerFactory;
@@ -36,6 +36,7 @@ pub(super) struct Ends {
     pub(super) writer: Box<dyn QueueWriter>,
     pub(super) mapping: Mapping,
     pub(super) buffer: usize,
+    pub(super) on_gap: OnGap,
     /// What is written on each record.
     pub(super) annotation: Option<Annotation>,
     pub(super) source: QueueId,
@@ -85,6 +86,7 @@ impl Opening<'_> {
             writer,
             mapping,
             buffer: self.buffer,
+            on_gap: self.spec.on_gap,
             annotation,
             source: description.id,
             stored,
@@ -157,8 +159,17 @@ impl Opening<'_> {
         let Some(first) = source.partitions.keys().next() else {
             return Ok(positions);
         };
+        let given = |partition: &u32, latest: u64| {
+            let given = self.spec.cursor.get(partition);
+            given.map(|offset| (*offset).min(latest))
+        };
         // The first partition is stored last: with it, all were.
         if self.spec.start != Start::Latest || positions.contains_key(first) {
+            for (partition, (_, latest)) in &source.partitions {
+                if let Some(offset) = given(partition, *latest) {
+                    positions.entry(*partition).or_insert(offset);
+                }
+            }
             return Ok(positions);
         }
         let missing = source
@@ -166,7 +177,10 @@ impl Opening<'_> {
             .iter()
             .rev()
             .filter(|(partition, _)| !positions.contains_key(partition))
-            .map(|(partition, (_, latest))| (*partition, *latest));
+            .map(|(partition, (_, latest))| {
+                let offset = given(partition, *latest).unwrap_or(*latest);
+                (*partition, offset)
+            });
         let missing: Vec<_> = missing.collect();
         store_positions(writer, &missing)
             .await

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::copy::{Copying, Ended};
 use super::open::Opening;
+use super::pace::Pace;
 use super::{DRAIN, Shared, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::brokers::BrokerFactory;
@@ -31,6 +32,7 @@ pub(super) struct Task {
     pub(super) share: Share,
     pub(super) shared: Shared,
     pub(super) wishes: Wishes,
+    pub(super) pace: Pace,
     pub(super) report: Arc<LegReport>,
 }
 
@@ -111,7 +113,9 @@ impl Task {
         };
         let (from, to) = (&self.spec.source.flow, &destination.flow);
         tracing::info!(leg = self.report.id(), %from, %to, "copying");
-        let copying = Copying::new(ends, &self.report, &self.share, &self.shared.place, backoff);
+        let (report, place) = (&self.report, &self.shared.place);
+        let pace = &mut self.pace;
+        let copying = Copying::new(ends, report, &self.share, place, pace, backoff);
         copying.run(&mut self.wishes).await
     }
 

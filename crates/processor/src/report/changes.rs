@@ -121,6 +121,12 @@ mod tests {
 
     use super::super::State;
     use super::*;
+    use crate::measure::Measure;
+
+    const RECORD: Measure = Measure {
+        records: 1,
+        bytes: 100,
+    };
 
     fn told(inbox: &Inbox) -> Option<Vec<proto::Status>> {
         pin!(inbox.changed()).now_or_never()
@@ -159,7 +165,7 @@ mod tests {
 
         let begin = tokio::time::Instant::now();
         for _ in 0..1_000 {
-            leg.copied(0, 1, 1, 100);
+            leg.copied(0, 1, RECORD, None);
         }
         let mut messages = 0;
         let mut rate = f64::MAX;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::meter::Meter;
 use super::{InstanceReport, Trouble};
+use crate::measure::Measure;
 use crate::proto;
 
 /// How a leg is.
@@ -51,6 +52,7 @@ pub(crate) struct LegReport {
     instance: Weak<InstanceReport>,
     state: watch::Sender<State>,
     cut_short: AtomicBool,
+    held_back: AtomicBool,
     figures: Mutex<Figures>,
 }
 
@@ -58,6 +60,9 @@ pub(crate) struct LegReport {
 struct Figures {
     stored: Positions,
     progress: BTreeMap<u32, Progress>,
+    /// When what was last handed over of each partition was written, in milliseconds since the
+    /// Unix epoch.
+    written_at: BTreeMap<u32, i64>,
     records: u64,
     bytes: u64,
     lost: u64,
@@ -73,6 +78,7 @@ impl LegReport {
         let figures = Figures {
             stored: Positions::new(),
             progress: BTreeMap::new(),
+            written_at: BTreeMap::new(),
             records: 0,
             bytes: 0,
             lost: 0,
@@ -87,6 +93,7 @@ impl LegReport {
             instance,
             state: watch::Sender::new(state),
             cut_short: AtomicBool::new(false),
+            held_back: AtomicBool::new(false),
             figures: Mutex::new(figures),
         }
     }
@@ -155,24 +162,31 @@ impl LegReport {
         self.enter(State::Running);
     }
 
-    /// Records were handed to the destination.
-    pub(crate) fn copied(&self, partition: u32, high_watermark: u64, records: u64, bytes: u64) {
+    /// Records were read that may not be handed over yet, because of the leg's rates.
+    pub(crate) fn held_back(&self, partition: u32, high_watermark: u64, written_at: Option<i64>) {
+        self.held_back.store(true, Ordering::Relaxed);
+        self.figures().saw(partition, high_watermark, written_at);
+        self.tell_soon();
+    }
+
+    /// Records were handed to the destination, the first of which was written at some time.
+    pub(crate) fn copied(
+        &self,
+        partition: u32,
+        high_watermark: u64,
+        measure: Measure,
+        written_at: Option<i64>,
+    ) {
         let mut figures = self.figures();
-        figures.records += records;
-        figures.bytes += bytes;
-        figures.meter.count(Instant::now(), records);
+        figures.records += measure.records;
+        figures.bytes += measure.bytes as u64;
+        figures.meter.count(Instant::now(), measure.records);
         figures
             .trouble
             .take_if(|trouble| trouble.ends_with(partition));
-        figures
-            .progress
-            .entry(partition)
-            .or_insert(Progress {
-                written: 0,
-                high_watermark,
-            })
-            .high_watermark = high_watermark;
+        figures.saw(partition, high_watermark, written_at);
         drop(figures);
+        self.held_back.store(false, Ordering::Relaxed);
         self.tell_soon();
     }
 
@@ -248,6 +262,8 @@ impl LegReport {
                 .map(|id| id.0.clone())
                 .unwrap_or_default(),
             delivery: delivery(figures.delivery).into(),
+            behind_since: figures.behind_since(),
+            held_back: self.held_back.load(Ordering::Relaxed),
         }
     }
 
@@ -277,11 +293,34 @@ fn delivery(in_force: Option<Delivery>) -> proto::Delivery {
 }
 
 impl Figures {
+    /// Records of a partition were seen, the first of which was written at some time.
+    fn saw(&mut self, partition: u32, high_watermark: u64, written_at: Option<i64>) {
+        let unknown = Progress {
+            written: 0,
+            high_watermark,
+        };
+        let progress = self.progress.entry(partition).or_insert(unknown);
+        progress.high_watermark = high_watermark;
+        if let Some(written_at) = written_at {
+            self.written_at.insert(partition, written_at);
+        }
+    }
+
     fn lag(&self) -> u64 {
         self.progress
             .values()
             .map(|progress| progress.high_watermark.saturating_sub(progress.written))
             .sum()
+    }
+
+    /// When the oldest event was written that is not known to be at the destination. What is not
+    /// yet acknowledged was written no earlier than what was handed over last, give or take a
+    /// chunk.
+    fn behind_since(&self) -> Option<i64> {
+        let is_behind = |progress: &Progress| progress.written < progress.high_watermark;
+        let behind = self.progress.iter().filter(|(_, it)| is_behind(it));
+        let since = behind.filter_map(|(partition, _)| self.written_at.get(partition));
+        since.min().copied()
     }
 }
 
@@ -303,6 +342,14 @@ mod tests {
 
     use super::*;
 
+    fn ten_records(report: &LegReport, partition: u32, high_watermark: u64) {
+        let measure = Measure {
+            records: 10,
+            bytes: 1_000,
+        };
+        report.copied(partition, high_watermark, measure, Some(7_000));
+    }
+
     fn report() -> LegReport {
         LegReport::new("leg".into(), Weak::new(), State::Starting)
     }
@@ -321,14 +368,19 @@ mod tests {
             [(0, progress)].into(),
         );
         assert_eq!(report.to_proto().lag, 20);
-        report.copied(0, 35, 10, 1_000);
-        assert_eq!(report.to_proto().lag, 30, "handed over is not yet written");
+        assert_eq!(report.to_proto().behind_since, None, "not known yet");
+        ten_records(&report, 0, 35);
+        let status = report.to_proto();
+        assert_eq!(status.lag, 30, "handed over is not yet written");
+        assert_eq!(status.behind_since, Some(7_000));
         report.stored([(0, 12)].into(), [(0, 15)].into());
         let status = report.to_proto();
         assert_eq!((status.lag, status.records, status.bytes), (20, 10, 1_000));
         assert_eq!(status.stored, [(0, 12)].into());
         assert_eq!(status.source_id, "q1");
         assert_eq!(status.delivery(), proto::Delivery::ExactlyOnce);
+        report.stored([(0, 35)].into(), [(0, 35)].into());
+        assert_eq!(report.to_proto().behind_since, None, "nothing is missing");
     }
 
     #[test]
@@ -342,14 +394,14 @@ mod tests {
             seconds: 65,
         };
         report.hidden(Trouble::at_source(&hanging));
-        report.copied(0, 35, 10, 1_000);
+        ten_records(&report, 0, 35);
         let error = report.to_proto().error.expect("still hidden");
         assert_eq!(error.kind(), proto::error::Kind::Hanging);
         assert!(
             error.text.contains("producer 7 open since 65 s"),
             "{error:?}"
         );
-        report.copied(1, 6, 1, 10);
+        ten_records(&report, 1, 6);
         assert_eq!(report.to_proto().error, None);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eson_broker::{Broker, QueueDescription, QueueId, ReaderOptions, WriterOptions};
-use eson_protocol::{Positions, Start};
+use eson_protocol::{OnGap, Positions, Start};
 
 use super::dead_letters::DeadLetters;
 use super::outlet::Outlet;
@@ -36,6 +36,7 @@ pub(crate) struct Opened {
     pub(super) feed: Feed,
     pub(super) program: Asked,
     pub(super) outlets: Vec<Outlet>,
+    pub(super) on_gap: OnGap,
     pub(super) windowed: Option<Windowed>,
     pub(super) dead_letters: DeadLetters,
     pub(super) flow: String,
@@ -58,7 +59,7 @@ impl Opening<'_> {
         let mut outlets = self.open_outlets(&description.id).await?;
         let reached = outlets.iter().map(Reached::by).collect();
         let windowed = self.open_windows(&description, reached).await?;
-        let positions = match &windowed {
+        let mut positions = match &windowed {
             Some((_, positions)) => positions.clone(),
             None => {
                 if self.spec.start == Start::Latest {
@@ -67,6 +68,9 @@ impl Opening<'_> {
                 least_far(&description, &outlets)
             }
         };
+        for (partition, offset) in &self.spec.cursor {
+            positions.entry(*partition).or_insert(*offset);
+        }
         let options = ReaderOptions {
             start: match self.spec.start {
                 // Stored by now; a partition without place is a new one.
@@ -94,6 +98,7 @@ impl Opening<'_> {
                 self.share(),
             ),
             outlets,
+            on_gap: self.spec.on_gap,
             windowed: windowed.map(|(windowed, _)| windowed),
             flow: source.flow.clone(),
             progress: progress(&description, &positions),

@@ -18,6 +18,7 @@ use super::record::{from_stored, size, to_stored};
 use crate::backoff::Backoff;
 use crate::budget::Share;
 use crate::leg::{DRAIN, Ended, IDLE, TRACK, Wish, Wishes, meet, overdue};
+use crate::measure::Measure;
 use crate::report::{LegReport, State, Trouble};
 
 /// How many events, and how many bytes of them, a program is asked for at once.
@@ -89,11 +90,15 @@ impl<'a> Running<'a> {
             let step = match self.next(wishes).await {
                 Woken::Wish => self.follow(wishes).await,
                 Woken::Read(Ok(chunk)) => self.pass_on(chunk, wishes).await,
-                Woken::Read(Err(error)) => meet(self.report, &error),
+                Woken::Read(Err(error)) => meet(self.report, self.leg.on_gap, &error),
                 Woken::Idle => self.rest(wishes).await,
             };
             if let Err(ended) = step {
-                return self.end(ended).await;
+                let ended = self.end(ended).await;
+                for outlet in &mut self.leg.outlets {
+                    outlet.writer_mut().close().await;
+                }
+                return ended;
             }
         }
     }
@@ -159,10 +164,12 @@ impl<'a> Running<'a> {
             let next = end
                 .filter(|_| batches.peek().is_some())
                 .unwrap_or(chunk.next);
-            let (count, bytes) = (
-                records.len() as u64,
-                records.iter().map(size).sum::<usize>(),
-            );
+            let timestamp = records.first().map(|first| first.timestamp);
+            let written_at = timestamp.filter(|timestamp| *timestamp >= 0);
+            let measure = Measure {
+                records: records.len() as u64,
+                bytes: records.iter().map(size).sum(),
+            };
             let batch = Batch {
                 partition,
                 first,
@@ -178,7 +185,7 @@ impl<'a> Running<'a> {
             processed?;
             first = next;
             self.read.insert(partition, place::before(next));
-            self.report.copied(partition, newest, count, bytes as u64);
+            self.report.copied(partition, newest, measure, written_at);
         }
         if self.flushed.elapsed() >= TRACK {
             self.flush(wishes).await?;
@@ -313,7 +320,7 @@ impl<'a> Running<'a> {
     }
 
     /// Whatever ended it, what was read before is worth storing if the destinations still work.
-    async fn end(mut self, ended: Ended) -> Ended {
+    async fn end(&mut self, ended: Ended) -> Ended {
         match &ended {
             Ended::Wish => return ended,
             Ended::Trouble(trouble) if !trouble.leaves_destination() => return ended,

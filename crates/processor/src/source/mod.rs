@@ -1,11 +1,11 @@
 //! Reading a source: alone, or together with the other legs that have caught up.
 //!
-//! A leg begins with a reader of its own, where its destination left off. Once it has caught up
-//! it joins the [`Tail`] of its instance, or makes one of its own reader: from then on the source
-//! is read once for all legs there. A leg that falls behind by more than the tail keeps reads
-//! for itself again, from its own position, until it has caught up.
+//! The first leg of an instance makes the [`Tail`] of its reader, and legs that go on where that is
+//! join it: the source is read once for all of them. Others, and one that falls behind by more
+//! than the tail keeps, read for themselves, each from its own position, until they have caught up.
 
 mod cut;
+mod patience;
 mod tail;
 
 use std::collections::BTreeSet;
@@ -32,8 +32,12 @@ impl SharedReads {
         self.legs.store(legs, Ordering::Relaxed);
     }
 
+    fn legs(&self) -> usize {
+        self.legs.load(Ordering::Relaxed)
+    }
+
     fn is_worth_it(&self) -> bool {
-        self.legs.load(Ordering::Relaxed) > 1
+        self.legs() > 1
     }
 
     fn slot(&self, encoded: bool) -> &Mutex<Weak<Tail>> {
@@ -136,10 +140,12 @@ impl Feed {
                     self.follow(&read);
                     return read;
                 }
-                Way::Together(seat) => match seat.next(&mut self.positions).await {
-                    Next::Read(read) => return read,
-                    Next::FellBehind => self.way = Way::Apart,
-                },
+                Way::Together(seat) => {
+                    match seat.next(&mut self.positions, self.shared.legs()).await {
+                        Next::Read(read) => return read,
+                        Next::FellBehind => self.way = Way::Apart,
+                    }
+                }
                 Way::Apart => self.way = Way::Alone(self.reopen().await?),
             }
         }
@@ -151,7 +157,9 @@ impl Feed {
                 self.positions.insert(chunk.partition, chunk.next);
                 if chunk.next >= chunk.high_watermark {
                     self.behind.remove(&chunk.partition);
-                    self.join();
+                    if self.behind.is_empty() {
+                        self.join();
+                    }
                 } else {
                     self.behind.insert(chunk.partition);
                 }
@@ -167,11 +175,10 @@ impl Feed {
         }
     }
 
-    /// Joins the legs that have caught up, or is the first of them.
+    /// Joins the legs that are where this one is, or is the first of them.
     fn join(&mut self) {
         let knows_all = self.positions.len() as u32 == self.partitions();
-        let caught_up = self.behind.is_empty() && knows_all;
-        if !caught_up || !self.shared.is_worth_it() || !matches!(self.way, Way::Alone(_)) {
+        if !knows_all || !self.shared.is_worth_it() || !matches!(self.way, Way::Alone(_)) {
             return;
         }
         if let Some(seat) = find_seat(&self.shared, self.encoded, &self.positions) {

@@ -1,18 +1,21 @@
 //! The newest part of a source, read once for all legs that have caught up.
 //!
 //! There is no task of its own: of the legs that wait for more, one holds the reader and reads
-//! for all; when it goes away, the next one does. So the tail runs as fast as its fastest leg,
-//! and costs nothing while the source rests. What was read is kept up to a number of bytes; a
-//! leg that needs something older has fallen behind.
+//! for all; when it goes away, the next one does. It costs nothing while the source rests. What
+//! was read is kept up to a number of bytes; then the slowest leg is waited for, as long as
+//! [`Patience`] lasts. A leg that needs something older than what is kept has fallen behind.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use eson_broker::{BrokerError, Chunk, QueueReader};
 use eson_protocol::Positions;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::{Instant, sleep};
 
 use super::cut::{Rest, rest};
+use super::patience::{AT_ONCE, Patience};
 use crate::measure::measure;
 
 /// The newest part of a source.
@@ -21,6 +24,8 @@ pub(super) struct Tail {
     kept: Lock<Kept>,
     /// The number behind the last one that was read: what waiting legs wait for.
     grown: watch::Sender<u64>,
+    /// Somebody took a seat, left it, or took what it was waited for.
+    moved: Notify,
 }
 
 type Read = Result<Chunk, BrokerError>;
@@ -36,6 +41,17 @@ struct Kept {
     spans: BTreeMap<u32, Span>,
     /// The reader is of no more use.
     broken: bool,
+    seats: BTreeMap<u64, Seated>,
+    next_seat: u64,
+    /// Until when legs that have no seat yet are waited for.
+    gathering_until: Instant,
+}
+
+/// A leg at the tail, as seen by the one that reads.
+struct Seated {
+    /// The number of what it looks at next.
+    next: u64,
+    patience: Patience,
 }
 
 /// What is kept of one partition: from `oldest` to before `end`.
@@ -48,6 +64,7 @@ struct Span {
 /// A leg's place at a tail.
 pub(super) struct Seat {
     tail: Arc<Tail>,
+    id: u64,
     grown: watch::Receiver<u64>,
     /// The number of what to look at next.
     next: u64,
@@ -83,28 +100,37 @@ impl Tail {
             partitions: reader.partitions(),
             spans: positions.into_iter().map(span).collect(),
             broken: false,
+            seats: BTreeMap::new(),
+            next_seat: 0,
+            gathering_until: Instant::now() + AT_ONCE,
         };
         let tail = Arc::new(Self {
             reader: Mutex::new(reader),
             kept: Lock::new(kept),
             grown: watch::Sender::new(0),
+            moved: Notify::new(),
         });
-        let seat = tail.seat_at(0);
+        let seat = tail.seat_at(&mut tail.kept(), 0);
         (tail, seat)
     }
 
     /// A seat for a leg that goes on at `positions`, if everything from there on is kept.
     pub(super) fn seat(self: Arc<Self>, positions: &Positions) -> Option<Seat> {
-        let kept = self.kept();
+        let mut kept = self.kept();
         let first = kept.first;
         let fits = !kept.broken && kept.has_all_from(positions) && kept.is_not_behind(positions);
-        drop(kept);
-        fits.then(|| self.seat_at(first))
+        fits.then(|| self.seat_at(&mut kept, first))
     }
 
-    fn seat_at(self: &Arc<Self>, next: u64) -> Seat {
+    fn seat_at(self: &Arc<Self>, kept: &mut Kept, next: u64) -> Seat {
+        let id = kept.next_seat;
+        kept.next_seat += 1;
+        let patience = Patience::new();
+        kept.seats.insert(id, Seated { next, patience });
+        self.moved.notify_waiters();
         Seat {
             tail: self.clone(),
+            id,
             grown: self.grown.subscribe(),
             next,
         }
@@ -117,11 +143,12 @@ impl Tail {
 
     /// Reads on behalf of all, as soon as nobody else does. Cancel-safe: between the reader's
     /// answer and its place among what is kept, nothing waits.
-    async fn read_on(&self, wanted: u64) {
+    async fn read_on(&self, wanted: u64, legs: usize) {
         let mut reader = self.reader.lock().await;
         if *self.grown.borrow() > wanted {
             return;
         }
+        self.wait_for_the_slow(legs).await;
         let read = reader.next().await;
         let mut kept = self.kept();
         kept.partitions = reader.partitions();
@@ -129,6 +156,27 @@ impl Tail {
         let behind_last = kept.behind_last();
         drop(kept);
         self.grown.send_replace(behind_last);
+    }
+
+    /// Waits while reading on would leave somebody behind who may still come along.
+    async fn wait_for_the_slow(&self, legs: usize) {
+        loop {
+            // Before looking, so that what moves meanwhile is not missed.
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
+            let left = self.kept().patience_left(legs);
+            if left.is_zero() {
+                return;
+            }
+            let began = Instant::now();
+            tokio::select! {
+                () = moved => {}
+                () = sleep(left) => {}
+            }
+            let waited = began.elapsed();
+            let mut kept = self.kept();
+            kept.holding_up().for_each(|held| held.use_up(waited));
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -141,8 +189,9 @@ impl Seat {
         self.tail.kept().partitions
     }
 
-    /// The next records for a leg that goes on at `positions`, which it moves on. Cancel-safe.
-    pub(super) async fn next(&mut self, positions: &mut Positions) -> Next {
+    /// The next records for a leg that goes on at `positions`, which it moves on, and which is one
+    /// of so many `legs` that may want to read along. Cancel-safe.
+    pub(super) async fn next(&mut self, positions: &mut Positions, legs: usize) -> Next {
         loop {
             self.grown.borrow_and_update();
             match self.look(positions) {
@@ -152,7 +201,7 @@ impl Seat {
                     let tail = &self.tail;
                     tokio::select! {
                         _ = self.grown.changed() => {}
-                        () = tail.read_on(self.next) => {}
+                        () = tail.read_on(self.next, legs) => {}
                     }
                 }
             }
@@ -160,7 +209,7 @@ impl Seat {
     }
 
     fn look(&mut self, positions: &mut Positions) -> Look {
-        let kept = self.tail.kept();
+        let mut kept = self.tail.kept();
         if self.next < kept.first {
             if !kept.has_all_from(positions) {
                 return Look::Found(Next::FellBehind);
@@ -176,13 +225,26 @@ impl Seat {
                 Look::AtTheEnd
             };
         };
-        drop(kept);
         self.next += 1;
+        if kept.is_full() {
+            self.tail.moved.notify_waiters();
+        }
+        if let Some(seated) = kept.seats.get_mut(&self.id) {
+            seated.next = self.next;
+        }
+        drop(kept);
         // Copied only here, where nobody waits for it.
         match Arc::unwrap_or_clone(read) {
             Ok(chunk) => take(chunk, positions),
             Err(error) => meet(error, positions),
         }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.tail.kept().seats.remove(&self.id);
+        self.tail.moved.notify_waiters();
     }
 }
 
@@ -245,6 +307,27 @@ impl Kept {
             span.is_some_and(|span| *position <= span.end || span.end >= span.high_watermark)
         };
         positions.iter().all(is_there)
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= self.limit
+    }
+
+    /// How long those are waited for whom reading on would leave behind.
+    fn patience_left(&mut self, legs: usize) -> Duration {
+        let gathering = self.is_full() && self.seats.len() < legs;
+        let until = self.gathering_until;
+        let absent = gathering.then(|| until.saturating_duration_since(Instant::now()));
+        let slow = self.holding_up().map(|held| held.left());
+        slow.chain(absent).max().unwrap_or_default()
+    }
+
+    /// Those whom reading on would leave behind: nobody, while there is room.
+    fn holding_up(&mut self) -> impl Iterator<Item = &mut Patience> {
+        let (full, first) = (self.is_full(), self.first);
+        let slow = self.seats.values_mut();
+        slow.filter(move |seated| full && seated.next <= first)
+            .map(|seated| &mut seated.patience)
     }
 
     fn keep(&mut self, read: Read) {
@@ -363,7 +446,7 @@ mod tests {
 
     /// What the seat has at once: the offset, or what else it says.
     fn next(seat: &mut Seat, positions: &mut Positions) -> Result<u64, &'static str> {
-        match seat.next(positions).now_or_never() {
+        match seat.next(positions, 0).now_or_never() {
             None => Err("waits"),
             Some(Next::FellBehind) => Err("fell behind"),
             Some(Next::Read(Err(_))) => Err("error"),
@@ -393,16 +476,40 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_slow_leg_falls_behind_and_memory_is_bounded() {
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_leg_is_waited_for_and_then_falls_behind_and_memory_is_bounded() {
         let (tail, mut fast) = tail((0..100).map(chunk), 1_000);
         let mut slow = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
-        let mut positions = [(0, 0)].into();
-        while next(&mut fast, &mut positions).is_ok() {}
+        let (mut ahead, mut behind): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
+        while next(&mut fast, &mut ahead).is_ok() {}
+        assert_eq!(ahead, [(0, 10)].into(), "no further without the other");
+        assert_eq!(next(&mut slow, &mut behind), Ok(0));
+        assert_eq!(next(&mut fast, &mut ahead), Ok(10));
+        while ahead[&0] < 100 {
+            fast.next(&mut ahead, 0).await;
+        }
         assert!(tail.kept().bytes <= 1_000);
-        assert_eq!(next(&mut slow, &mut [(0, 0)].into()), Err("fell behind"));
+        assert_eq!(next(&mut slow, &mut behind), Err("fell behind"));
         assert!(tail.clone().seat(&[(0, 89)].into()).is_none());
         assert!(tail.seat(&[(0, 90)].into()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn legs_that_are_expected_are_waited_for_once() {
+        let (tail, mut early) = tail((0..100).map(chunk), 1_000);
+        let mut positions = [(0, 0)].into();
+        for _ in 0..10 {
+            early.next(&mut positions, 2).await;
+        }
+        assert!(early.next(&mut positions, 2).now_or_never().is_none());
+        let late = tail.seat(&[(0, 0)].into()).expect("all is still there");
+        drop(late);
+        let begin = Instant::now();
+        while positions[&0] < 100 {
+            early.next(&mut positions, 2).await;
+        }
+        assert!(!begin.elapsed().is_zero());
+        assert!(begin.elapsed() < 2 * AT_ONCE, "once");
     }
 
     #[test]

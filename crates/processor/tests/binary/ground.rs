@@ -1,6 +1,8 @@
 //! A real Kafka, and the real command.
 
-use std::ffi::OsStr;
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +16,7 @@ use eson_processor::client::Client;
 use eson_processor::proto::{Endpoint, Leg, LegStatus, ProcessorType, Spec, State};
 use eson_protocol::AddressPolicy;
 use eson_tests::kafka::Authorization;
+use eson_tests::process::resident_kib;
 use eson_tests::records::{self, Sample, plain_client};
 use eson_tests::{Kafka, Process};
 use tempfile::TempDir;
@@ -35,7 +38,7 @@ pub(crate) fn admin() -> KafkaBroker {
     administer(&kafka().plaintext())
 }
 
-fn administer(server: &str) -> KafkaBroker {
+pub(crate) fn administer(server: &str) -> KafkaBroker {
     let dialer = Dialer::new(Arc::new(SystemLookup), AddressPolicy::unrestricted());
     let config = KafkaConfig::new(vec![server.parse().expect("a server")], dialer);
     KafkaBroker::new(config).expect("a broker")
@@ -50,7 +53,7 @@ pub(crate) async fn topic(partitions: u32) -> String {
     name
 }
 
-async fn create(broker: &KafkaBroker, name: &str, partitions: u32) {
+pub(crate) async fn create(broker: &KafkaBroker, name: &str, partitions: u32) {
     let spec = QueueSpec {
         name: name.to_owned(),
         partitions,
@@ -223,6 +226,7 @@ impl OwnKafka {
 /// The real command, with a socket in a directory of its own.
 pub(crate) struct FlowProcessor {
     directory: TempDir,
+    arguments: Vec<OsString>,
     process: Process,
 }
 
@@ -233,15 +237,20 @@ impl FlowProcessor {
 
     pub(crate) async fn start_with(arguments: &[&OsStr]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let process = launch(&directory, arguments);
-        let mut processor = Self { directory, process };
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        let process = launch(&directory, &arguments);
+        let mut processor = Self {
+            directory,
+            arguments,
+            process,
+        };
         processor.until_ready().await;
         processor
     }
 
     /// Starts it again after it has ended.
     pub(crate) async fn restart(&mut self) {
-        self.process = launch(&self.directory, &[]);
+        self.process = launch(&self.directory, &self.arguments);
         self.until_ready().await;
     }
 
@@ -270,6 +279,20 @@ impl FlowProcessor {
         self.process.kill9();
     }
 
+    /// Stops it without ending it, until it is thawed.
+    pub(crate) fn freeze(&self) {
+        self.process.signal("STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.process.signal("CONT");
+    }
+
+    /// The memory that it occupies now, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        resident_kib(self.process.id())
+    }
+
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.process.terminate()
     }
@@ -279,7 +302,7 @@ impl FlowProcessor {
     }
 }
 
-fn launch(directory: &TempDir, arguments: &[&OsStr]) -> Process {
+fn launch(directory: &TempDir, arguments: &[OsString]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flow-processor"));
     let socket = directory.path().join("processor.sock");
     let listen = format!("unix:{}", socket.display());

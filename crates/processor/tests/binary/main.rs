@@ -3,14 +3,15 @@
 mod exactly_once;
 mod ground;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use eson_broker::{Broker, Lease};
+use eson_broker::{Broker, Lease, QueueUpdate};
 use eson_processor::proto::error::{Kind, Side};
-use eson_processor::proto::{Delivery, ProcessorType, Spec, State};
-use eson_tests::records::{await_copy, read_topic};
+use eson_processor::proto::{Delivery, LegStatus, ProcessorType, Spec, State};
+use eson_tests::records::{Sample, await_copy, read_topic};
 use eson_tests::until;
 
 use ground::{
@@ -81,9 +82,9 @@ async fn a_revoked_reader_is_told() {
     let processor = FlowProcessor::start().await;
     let client = processor.client().await;
     client.create(spec).await.expect("created");
-    let samples = samples(100, 1);
-    produce(&from, &samples).await;
-    await_copy(&librdkafka(), &to, &samples, DEADLINE);
+    let samples = samples(200, 1);
+    produce(&from, &samples[..100]).await;
+    await_copy(&librdkafka(), &to, &samples[..100], DEADLINE);
 
     admin().revoke(&from, "alice").await.expect("revoked");
     let error = until_state(&client, State::Failed).await.error;
@@ -92,6 +93,72 @@ async fn a_revoked_reader_is_told() {
     let expected = [Kind::Denied, Kind::Unauthenticated];
     assert!(expected.contains(&error.kind()), "{error:?}");
     assert!(!processor.log().contains(alice.password.expose()));
+
+    let granted = admin().grant(&from, &alice, Lease::Granted).await;
+    granted.expect("given back");
+    produce(&from, &samples[100..]).await;
+    client.resume("instance").await.expect("resumed");
+    assert_eq!(await_copy(&librdkafka(), &to, &samples, DEADLINE), 0);
+}
+
+/// A queue that takes a source's name is another one, though a reader looks on.
+#[tokio::test]
+async fn a_source_that_is_created_again_is_told_from_the_one_before() {
+    let (from, to) = (topic(1).await, topic(1).await);
+    let processor = FlowProcessor::start().await;
+    let client = processor.client().await;
+    client.create(bridge(&from, &to)).await.expect("created");
+    let samples = samples(100, 1);
+    produce(&from, &samples).await;
+    assert_eq!(await_copy(&librdkafka(), &to, &samples, DEADLINE), 0);
+    let found = admin().describe_queue(&from).await.expect("a queue");
+    let deleted = admin().delete_queue(&from, &found.id).await;
+    deleted.expect("deleted");
+    ground::create(&admin(), &from, 1).await;
+    produce(&from, &samples).await;
+    let replaced = |leg: &LegStatus| {
+        let error = leg.error.as_ref();
+        error.is_some_and(|error| error.kind() == Kind::Replaced)
+    };
+    let status = until_leg(&client, "leg", replaced).await;
+    assert_eq!(status.state(), State::Failed);
+    assert_eq!(
+        await_copy(&librdkafka(), &to, &samples, DEADLINE),
+        0,
+        "nothing of it came"
+    );
+}
+
+/// Partitions that a source gets while it is copied are found and copied.
+#[tokio::test]
+async fn a_source_that_grows_is_followed() {
+    let (from, to) = (topic(2).await, topic(2).await);
+    let processor = FlowProcessor::start().await;
+    let client = processor.client().await;
+    client.create(bridge(&from, &to)).await.expect("created");
+    let samples = samples(1_000, 4);
+    let (old, new): (Vec<_>, Vec<_>) = samples.into_iter().partition(|it| it.partition < 2);
+    produce(&from, &old[..200]).await;
+    until_leg(&client, "leg", |leg| leg.records > 0).await;
+    let update = QueueUpdate {
+        partitions: Some(4),
+        ..QueueUpdate::default()
+    };
+    let grown = admin().update_queue(&from, &update).await;
+    grown.expect("grown");
+    produce(&from, &old[200..]).await;
+    produce(&from, &new).await;
+    until_leg(&client, "leg", |leg| {
+        leg.stored.values().sum::<u64>() == 1_000
+    })
+    .await;
+    let numbers = |samples: &[Sample]| -> BTreeSet<_> {
+        let numbers = samples.iter().map(|sample| sample.headers[0].1.clone());
+        numbers.collect()
+    };
+    let copied = read_topic(&librdkafka(), &to).expect("readable");
+    assert_eq!(copied.len(), 1_000);
+    assert_eq!(numbers(&copied), numbers(&[old, new].concat()));
 }
 
 #[tokio::test]

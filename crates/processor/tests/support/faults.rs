@@ -134,6 +134,14 @@ impl Broker for Faulty {
         self.broker.revoke(queue, username).await
     }
 
+    async fn limit_reader(
+        &self,
+        username: &str,
+        bytes_per_second: Option<u64>,
+    ) -> Result<bool, BrokerError> {
+        self.broker.limit_reader(username, bytes_per_second).await
+    }
+
     async fn open_reader(
         &self,
         queue: &str,
@@ -237,5 +245,9 @@ impl QueueWriter for FaultyWriter {
 
     fn acknowledged(&self) -> Positions {
         self.writer.acknowledged()
+    }
+
+    async fn close(&mut self) {
+        self.writer.close().await;
     }
 }

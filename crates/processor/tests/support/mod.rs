@@ -5,6 +5,7 @@
 pub(crate) mod faults;
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use eson_client::SystemLookup;
 use eson_processor::client::Client;
 use eson_processor::proto::{self, LegStatus, State, Status};
 use eson_processor::{
-    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, Programs, SocketAddress,
+    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, Programs, SocketAddress, Threads,
 };
 use eson_protocol::{BrokerKind, Header, Positions, Record, Start};
 use tempfile::TempDir;
@@ -32,6 +33,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the processor may use: little, so that tests can fill it.
 const MEMORY: usize = 4 * 1024 * 1024;
+
+/// Legs meet others on their own thread and on another one.
+const THREADS: NonZero<usize> = NonZero::new(2).expect("two");
 
 /// The two participants.
 pub(crate) const ORANGE: &str = "fnaa.orange.example:61000";
@@ -95,9 +99,11 @@ impl Ground {
         let state = Some(self.directory.path().join("windows"));
         let serve = async move {
             let listener = Listener::bind(&address).await.expect("listening");
+            let threads = Threads::start(THREADS).expect("threads");
             let worker = env!("CARGO_BIN_EXE_flow-processor").into();
             let programs = Programs::new(worker, Arc::new(SystemLookup)).with_state(state);
-            let processors = Processors::new(brokers, MemoryBudget::new(MEMORY), programs);
+            let memory = MemoryBudget::new(MEMORY);
+            let processors = Processors::new(brokers, memory, threads, programs);
             tokio::spawn(listener.serve(processors, std::future::pending()));
         };
         // From within another runtime only a task's end can be waited for.
@@ -312,7 +318,11 @@ pub(crate) fn bridge() -> proto::Spec {
 
 /// A start of reading.
 pub(crate) fn start(from: proto::start::From) -> Option<proto::Start> {
-    Some(proto::Start { from: Some(from) })
+    let from = Some(from);
+    Some(proto::Start {
+        from,
+        ..Default::default()
+    })
 }
 
 /// Waits until the leg of an instance is as wanted.

@@ -6,12 +6,14 @@
 
 mod authenticate;
 mod component;
+mod delivery;
 mod error;
 mod flow;
 mod grant;
 mod line;
 mod namespace;
 mod processor;
+mod quality;
 mod read;
 mod reply;
 mod session;
@@ -32,8 +34,8 @@ pub use reply::{StatusError, format_data_line, format_status, parse_data_line, p
 pub(crate) use reply::{ending_status, looks_like_status, needs_escape, unescaped_data_line};
 pub(crate) use value::parse_time;
 pub use value::{
-    format_duration, format_positions, format_start, format_time, parse_duration, parse_positions,
-    parse_start,
+    format_duration, format_positions, format_size, format_start, format_time, parse_duration,
+    parse_positions, parse_size, parse_start,
 };
 
 /// The most octets of a command or status line, its CRLF included.

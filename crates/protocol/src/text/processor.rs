@@ -1,10 +1,12 @@
 //! The commands about processors.
 
+use super::delivery;
 use super::error::{ArgumentError, CommandError, excerpt};
 use super::line::Line;
-use super::value::{Word, format_duration, format_start, parse_duration, parse_start};
+use super::read::{begin, parse_begin};
+use super::value::{Word, format_duration, parse_duration};
 use super::words::{Arguments, parse_name};
-use crate::{Command, Name, ProcessorOptions, ProcessorType, Program, Server};
+use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType, Program, Server};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -37,13 +39,17 @@ pub(super) fn update(arguments: &mut Arguments<'_>) -> Parsed {
 }
 
 fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, CommandError> {
+    let (start, cursor) = parse_begin(arguments, "start")?;
     Ok(ProcessorOptions {
         kind: arguments.parsed("type", ProcessorType::parse)?,
         sources: parse_flows(arguments, "from")?,
         destinations: parse_flows(arguments, "to")?,
-        start: arguments.parsed("start", parse_start)?,
+        start,
+        cursor,
+        on_gap: arguments.parsed("on-gap", OnGap::parse)?,
         annotate: arguments.parsed("annotate", bool::parse)?,
         fair: arguments.parsed("fair", bool::parse)?,
+        delivery: delivery::parse(arguments)?,
         program: parse_program(arguments)?,
         window: arguments.parsed("window", parse_duration)?,
         tumbling: arguments.parsed("tumbling", bool::parse)?,
@@ -85,10 +91,12 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
         .argument(name)
         .option("type", options.kind.map(ProcessorType::word))
         .option("from", joined(&options.sources))
-        .option("to", joined(&options.destinations))
-        .option("start", options.start.map(format_start))
+        .option("to", joined(&options.destinations));
+    let line = begin(line, "start", options.start, options.cursor.as_ref())
+        .option("on-gap", options.on_gap.map(OnGap::word))
         .option("annotate", options.annotate)
         .option("fair", options.fair);
+    let line = delivery::options(line, options.delivery);
     let line = match &options.program {
         None => line,
         Some(Program::Grpc(server)) => line.option("grpc", Some(server)),

@@ -13,7 +13,7 @@ use crate::{Command, EventFormat, Name, Positions, ReadOptions, Start};
 /// `follow=true`.
 pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandError> {
     let flow = arguments.name("a flow")?;
-    let (from, cursor) = parse_from(arguments)?;
+    let (from, cursor) = parse_begin(arguments, "from")?;
     let follow = arguments.parsed("follow", bool::parse)?;
     let follow = follow.unwrap_or_else(|| arguments.take_keyword("FOLLOW"));
     let options = ReadOptions {
@@ -26,17 +26,19 @@ pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandErr
     Ok(Command::ReadFlow(flow, options))
 }
 
-fn parse_from(
+/// Where to begin, and a cursor, which may stand beside each other.
+pub(super) fn parse_begin(
     arguments: &mut Arguments<'_>,
+    key: &'static str,
 ) -> Result<(Option<Start>, Option<Positions>), CommandError> {
     let (mut from, mut cursor) = (None, None);
-    for value in arguments.options("from") {
+    for value in arguments.options(key) {
         let repeated = match cursor_text(&value) {
             Some(text) => cursor.replace(parse_positions(text)?).is_some(),
             None => from.replace(parse_start(&value)?).is_some(),
         };
         if repeated {
-            return Err(ArgumentError::Repeated("from").into());
+            return Err(ArgumentError::Repeated(key).into());
         }
     }
     Ok((from, cursor))
@@ -57,12 +59,19 @@ pub(super) fn format_word(format: EventFormat) -> Option<&'static str> {
     (format != EventFormat::default()).then(|| format.word())
 }
 
+pub(super) fn begin(
+    line: Line,
+    key: &str,
+    from: Option<Start>,
+    cursor: Option<&Positions>,
+) -> Line {
+    let cursor = cursor.map(|cursor| format!("cursor:{}", format_positions(cursor)));
+    line.option(key, cursor).option(key, from.map(format_start))
+}
+
 pub(super) fn line(flow: &Name, options: &ReadOptions) -> Line {
-    let cursor = options.cursor.as_ref().map(format_positions);
-    Line::of("READ FLOW")
-        .word(flow)
-        .option("from", cursor.map(|cursor| format!("cursor:{cursor}")))
-        .option("from", options.from.map(format_start))
+    let line = Line::of("READ FLOW").word(flow);
+    begin(line, "from", options.from, options.cursor.as_ref())
         .option("max", options.max)
         .option("follow", options.follow.then_some("true"))
         .option("format", format_word(options.format))

@@ -1,10 +1,12 @@
 //! SUBSCRIBE, in its two forms.
 
+use super::delivery;
 use super::error::{ArgumentError, CommandError};
 use super::line::Line;
-use super::value::{Word, format_positions, format_start, parse_positions, parse_start};
+use super::read::{begin, parse_begin};
+use super::value::{Word, format_positions, parse_positions};
 use super::words::Arguments;
-use crate::{Command, Delivery, Name, Principal, RemoteSubscribe, SubscribeOptions};
+use crate::{Command, Mode, Name, OnGap, Principal, RemoteSubscribe, SubscribeOptions};
 
 /// `SUBSCRIBE remote LOCAL local …` from a user to its FNAA, `SUBSCRIBE flow …` from an FNAA to
 /// the flow's.
@@ -13,22 +15,30 @@ pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandErr
     if !arguments.take_keyword("LOCAL") {
         return Ok(Command::SubscribeRemote(remote, remote_options(arguments)?));
     }
+    let local = arguments.name("a local flow behind LOCAL")?;
+    let (from, cursor) = parse_begin(arguments, "from")?;
     Ok(Command::SubscribeLocal {
         remote,
-        local: arguments.name("a local flow behind LOCAL")?,
+        local,
         options: SubscribeOptions {
-            from: arguments.parsed("from", parse_start)?,
-            mode: arguments.parsed("mode", Delivery::parse)?,
+            from,
+            cursor,
+            mode: arguments.parsed("mode", <Mode as Word>::parse)?,
+            delivery: delivery::parse(arguments)?,
+            on_gap: arguments.parsed("on-gap", OnGap::parse)?,
         },
     })
 }
 
 fn remote_options(arguments: &mut Arguments<'_>) -> Result<RemoteSubscribe, CommandError> {
+    let (from, cursor) = parse_begin(arguments, "from")?;
     Ok(RemoteSubscribe {
         id: arguments.text("id")?,
         on_behalf_of: arguments.parsed("for", |text| Ok(Principal::parse(text)?))?,
-        from: arguments.parsed("from", parse_start)?,
-        mode: arguments.parsed("mode", Delivery::parse)?,
+        from,
+        cursor,
+        mode: arguments.parsed("mode", <Mode as Word>::parse)?,
+        delivery: delivery::parse(arguments)?,
         position: arguments.parsed("position", parse_positions)?,
         credential_again: arguments.parsed("credential", parse_again)?.is_some(),
     })
@@ -46,21 +56,21 @@ fn parse_again(text: &str) -> Result<(), ArgumentError> {
 }
 
 pub(super) fn local_line(remote: &Name, local: &Name, options: &SubscribeOptions) -> Line {
-    Line::of("SUBSCRIBE")
-        .word(remote)
-        .word("LOCAL")
-        .word(local)
-        .option("from", options.from.map(format_start))
-        .option("mode", options.mode.map(Delivery::word))
+    let line = Line::of("SUBSCRIBE").word(remote).word("LOCAL").word(local);
+    let line = begin(line, "from", options.from, options.cursor.as_ref())
+        .option("mode", options.mode.map(Mode::word))
+        .option("on-gap", options.on_gap.map(OnGap::word));
+    delivery::options(line, options.delivery)
 }
 
 pub(super) fn remote_line(flow: &Name, options: &RemoteSubscribe) -> Line {
-    Line::of("SUBSCRIBE")
+    let line = Line::of("SUBSCRIBE")
         .word(flow)
         .option("id", options.id.as_ref())
-        .option("for", options.on_behalf_of.as_ref())
-        .option("from", options.from.map(format_start))
-        .option("mode", options.mode.map(Delivery::word))
+        .option("for", options.on_behalf_of.as_ref());
+    let line = begin(line, "from", options.from, options.cursor.as_ref())
+        .option("mode", options.mode.map(Mode::word));
+    delivery::options(line, options.delivery)
         .option("position", options.position.as_ref().map(format_positions))
         .option("credential", options.credential_again.then_some("again"))
 }

@@ -2,8 +2,10 @@
 //! copy.
 
 use super::error::CommandError;
+use super::line::Line;
+use super::quality;
 use super::words::Arguments;
-use crate::{Command, Name};
+use crate::{Command, Name, QualityOptions};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -35,4 +37,20 @@ pub(super) fn pause(arguments: &mut Arguments<'_>) -> Parsed {
 pub(super) fn resume(arguments: &mut Arguments<'_>) -> Parsed {
     let (flow, label) = flow_and_label(arguments)?;
     Ok(Command::ResumeSubscriber(flow, label))
+}
+
+pub(super) fn update(arguments: &mut Arguments<'_>) -> Parsed {
+    let (flow, label) = flow_and_label(arguments)?;
+    let options = quality::parse(arguments)?;
+    Ok(Command::UpdateSubscriber(flow, label, options))
+}
+
+pub(super) fn describe(arguments: &mut Arguments<'_>) -> Parsed {
+    let (flow, label) = flow_and_label(arguments)?;
+    Ok(Command::DescribeSubscriber(flow, label))
+}
+
+pub(super) fn update_line(flow: &Name, label: &str, options: &QualityOptions) -> Line {
+    let line = Line::of("UPDATE SUBSCRIBER").word(flow).argument(label);
+    quality::options(line, options)
 }

@@ -6,7 +6,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::ArgumentError;
-use crate::{Access, Delivery, EventFormat, Positions, ProcessorType, Right, Start};
+use crate::{
+    Access, Delivery, EventFormat, Mode, OnGap, Overlag, Positions, ProcessorType, Right, Start,
+};
 
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -46,6 +48,38 @@ pub fn format_duration(milliseconds: u64) -> String {
     match UNITS.iter().find(fits) {
         Some((unit, size)) => format!("{}{unit}", milliseconds / size),
         None => format!("{milliseconds}ms"),
+    }
+}
+
+const SIZES: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("", 1),
+];
+
+/// Reads a number of octets: `1048576`, `64KiB`, `16MiB`, `1GiB`.
+///
+/// # Errors
+/// [`ArgumentError::Value`] for another unit, and for more than 2^64 - 2 octets.
+pub fn parse_size(text: &str) -> Result<u64, ArgumentError> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let size = SIZES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(unit));
+    size.and_then(|(_, size)| number.parse::<u64>().ok()?.checked_mul(*size))
+        .filter(|size| *size < u64::MAX)
+        .ok_or_else(|| ArgumentError::value("size", text, "1048576, 64KiB, 16MiB or 1GiB"))
+}
+
+/// Writes a number of octets as [`parse_size`] reads it, in the largest unit that fits.
+#[must_use]
+pub fn format_size(octets: u64) -> String {
+    let fits = |(_, size): &&(&str, u64)| octets > 0 && octets.is_multiple_of(*size);
+    match SIZES.iter().find(fits) {
+        Some((unit, size)) => format!("{}{unit}", octets / size),
+        None => octets.to_string(),
     }
 }
 
@@ -207,6 +241,14 @@ impl Right {
     }
 }
 
+impl OnGap {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
 impl ProcessorType {
     /// The word used on the wire.
     #[must_use]
@@ -234,10 +276,56 @@ impl Word for Right {
 }
 
 impl Word for Delivery {
+    const WHAT: &'static str = "delivery";
+    const EXAMPLE: &'static str = "exactly-once or at-least-once";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("exactly-once", Self::ExactlyOnce),
+        ("at-least-once", Self::AtLeastOnce),
+    ];
+}
+
+impl Delivery {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl Word for Overlag {
+    const WHAT: &'static str = "way to treat who lags";
+    const EXAMPLE: &'static str = "pause or drop";
+    const WORDS: &'static [(&'static str, Self)] = &[("pause", Self::Pause), ("drop", Self::Drop)];
+}
+
+impl Overlag {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl Mode {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl Word for Mode {
     const WHAT: &'static str = "mode of delivery";
     const EXAMPLE: &'static str = "copy or direct";
     const WORDS: &'static [(&'static str, Self)] =
         &[("copy", Self::Copy), ("direct", Self::Direct)];
+}
+
+impl Word for OnGap {
+    const WHAT: &'static str = "answer to a gap";
+    const EXAMPLE: &'static str = "earliest or stop";
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("earliest", Self::Earliest), ("stop", Self::Stop)];
 }
 
 impl Word for EventFormat {
@@ -289,6 +377,23 @@ mod tests {
             "9999999999999d",
         ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, octets) in [
+            ("1GiB", 1 << 30),
+            ("64KiB", 65_536),
+            ("1000", 1000),
+            ("0", 0),
+        ] {
+            assert_eq!(parse_size(text), Ok(octets));
+            assert_eq!(format_size(octets), text);
+        }
+        assert_eq!(parse_size("16mib"), Ok(16 << 20));
+        for wrong in ["", "GiB", "1GB", "-1", "1.5MiB", "18446744073709551615"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
         }
     }
 

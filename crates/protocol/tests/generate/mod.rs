@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use eson_protocol::{
-    Access, Command, ComponentKind, DataLine, Delivery, EventFormat, FlowOptions, Name,
-    NamespaceOptions, Positions, Principal, ProcessorOptions, ProcessorType, Program, ReadOptions,
-    Reason, RemoteSubscribe, Reply, Right, Server, Start, Status, StorePosition, SubscribeOptions,
+    Access, Command, ComponentKind, DataLine, Delivery, DeliveryOptions, EventFormat, FlowOptions,
+    Limit, Mode, Name, NamespaceOptions, OnGap, Overlag, Positions, Principal, ProcessorOptions,
+    ProcessorType, Program, QualityOptions, ReadOptions, Reason, RemoteSubscribe, Reply, Right,
+    Server, Start, Status, StorePosition, SubscribeOptions,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -40,8 +41,56 @@ fn positions() -> impl Strategy<Value = Positions> + Clone {
     btree_map(any::<u32>(), any::<u64>(), 0..4)
 }
 
-fn mode() -> impl Strategy<Value = Delivery> + Clone {
-    select(vec![Delivery::Copy, Delivery::Direct])
+fn mode() -> impl Strategy<Value = Mode> + Clone {
+    select(vec![Mode::Copy, Mode::Direct])
+}
+
+fn delivery() -> impl Strategy<Value = DeliveryOptions> + Clone {
+    let delivery = select(vec![Delivery::ExactlyOnce, Delivery::AtLeastOnce]);
+    (of(delivery), of(any::<u64>())).prop_map(|(delivery, commit_interval)| DeliveryOptions {
+        delivery,
+        commit_interval,
+    })
+}
+
+fn limit() -> impl Strategy<Value = Limit> + Clone {
+    prop_oneof![
+        Just(Limit::Default),
+        Just(Limit::To(Limit::NONE)),
+        (1..1_000_000_000u64).prop_map(Limit::To),
+        (1..100u64).prop_map(|count| Limit::To(count << 20)),
+    ]
+}
+
+fn quality() -> impl Strategy<Value = QualityOptions> + Clone {
+    let rates = (of(limit()), of(limit()));
+    let kept = (of(limit()), of(limit()));
+    let overlag = select(vec![Overlag::Pause, Overlag::Drop]);
+    (rates, kept, of(limit()), of(overlag)).prop_map(
+        |((events_rate, bytes_rate), (copy_retention, copy_bytes), max_lag, overlag)| {
+            QualityOptions {
+                events_rate,
+                bytes_rate,
+                copy_retention,
+                copy_bytes,
+                max_lag,
+                overlag,
+            }
+        },
+    )
+}
+
+fn modes() -> impl Strategy<Value = Vec<Mode>> + Clone {
+    select(vec![
+        vec![Mode::Copy],
+        vec![Mode::Direct],
+        vec![Mode::Copy, Mode::Direct],
+        vec![Mode::Direct, Mode::Copy],
+    ])
+}
+
+fn on_gap() -> impl Strategy<Value = OnGap> + Clone {
+    select(vec![OnGap::Earliest, OnGap::Stop])
 }
 
 fn format() -> impl Strategy<Value = EventFormat> + Clone {
@@ -67,8 +116,14 @@ fn flow_options() -> impl Strategy<Value = FlowOptions> {
         (0..1000u64).prop_map(|days| days * 86_400_000)
     ];
     let broker = (of(text()), of(text()), of(any::<u32>()), of(retention));
-    (broker, of(access), of(text()), of(text())).prop_map(
-        |((broker, queue, partitions, retention), access, content_type, schema)| FlowOptions {
+    let policy = (of(access), of(modes()), of(any::<u64>()), quality());
+    (broker, policy, of(text()), of(text())).prop_map(
+        |(
+            (broker, queue, partitions, retention),
+            (access, modes, history, quality),
+            content_type,
+            schema,
+        )| FlowOptions {
             broker,
             queue,
             partitions,
@@ -76,6 +131,9 @@ fn flow_options() -> impl Strategy<Value = FlowOptions> {
             access,
             content_type,
             schema,
+            modes,
+            history,
+            quality: Box::new(quality),
         },
     )
 }
@@ -85,15 +143,20 @@ fn namespace_options() -> impl Strategy<Value = NamespaceOptions> {
 }
 
 fn remote_subscribe() -> impl Strategy<Value = RemoteSubscribe> {
-    let first = (of(text()), of(principal()), of(start()));
-    (first, of(mode()), of(positions()), any::<bool>()).prop_map(
-        |((id, on_behalf_of, from), mode, position, credential_again)| RemoteSubscribe {
-            id,
-            on_behalf_of,
-            from,
-            mode,
-            position,
-            credential_again,
+    let first = (of(text()), of(principal()), of(start()), of(positions()));
+    let how = (of(mode()), delivery());
+    (first, how, of(positions()), any::<bool>()).prop_map(
+        |((id, on_behalf_of, from, cursor), (mode, delivery), position, credential_again)| {
+            RemoteSubscribe {
+                id,
+                on_behalf_of,
+                from,
+                cursor,
+                mode,
+                delivery,
+                position,
+                credential_again,
+            }
         },
     )
 }
@@ -139,22 +202,27 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         kind,
         vec(name(), least..4),
         vec(name(), least..4),
-        of(start()),
+        (of(start()), of(positions()), of(on_gap())),
         of(any::<bool>()),
         of(any::<bool>()),
+        delivery(),
         of(program()),
         (of(any::<u64>()), of(any::<bool>()), of(text())),
     )
         .prop_map(
-            |(kind, sources, destinations, start, annotate, fair, program, window)| {
+            |(kind, sources, destinations, begin, annotate, fair, delivery, program, window)| {
+                let (start, cursor, on_gap) = begin;
                 let (window, tumbling, by) = window;
                 ProcessorOptions {
                     kind: Some(kind),
                     sources,
                     destinations,
                     start,
+                    cursor,
+                    on_gap,
                     annotate,
                     fair,
+                    delivery,
                     program,
                     window,
                     tumbling,
@@ -218,9 +286,22 @@ fn right_command() -> impl Strategy<Value = Command> {
 }
 
 fn subscription_command() -> impl Strategy<Value = Command> {
-    let options = (of(start()), of(mode()));
-    let local = (name(), name(), options).prop_map(|(remote, local, (from, mode))| {
-        let options = SubscribeOptions { from, mode };
+    let options = (
+        of(start()),
+        of(positions()),
+        of(mode()),
+        of(on_gap()),
+        delivery(),
+    );
+    let local = (name(), name(), options).prop_map(|(remote, local, options)| {
+        let (from, cursor, mode, on_gap, delivery) = options;
+        let options = SubscribeOptions {
+            from,
+            cursor,
+            mode,
+            on_gap,
+            delivery,
+        };
         Command::SubscribeLocal {
             remote,
             local,
@@ -240,6 +321,8 @@ fn subscription_command() -> impl Strategy<Value = Command> {
         name().prop_map(Command::GetSubscribers),
         (name(), label()).prop_map(|(n, l)| Command::RemoveSubscriber(n, l)),
         (name(), label()).prop_map(|(n, l)| Command::ApproveSubscriber(n, l)),
+        (name(), label(), quality()).prop_map(|(n, l, q)| Command::UpdateSubscriber(n, l, q)),
+        (name(), label()).prop_map(|(n, l)| Command::DescribeSubscriber(n, l)),
         (name(), label()).prop_map(|(n, l)| Command::PauseSubscriber(n, l)),
         (name(), label()).prop_map(|(n, l)| Command::ResumeSubscriber(n, l)),
     ]

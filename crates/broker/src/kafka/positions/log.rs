@@ -17,11 +17,11 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use super::super::batch::Batch;
 use super::super::cluster::{Cluster, Topic};
 use super::super::connection::Connection;
-use super::super::fetched::next_offset;
+use super::super::fetched::Extent;
 use super::super::fetcher::NEWEST_FETCH;
 use super::super::{offsets, records};
+use super::TOPIC;
 use super::record::{Entry, Key, Owner};
-use super::{TOPIC, leader};
 use crate::BrokerError;
 
 /// How much is read at once, in bytes.
@@ -54,17 +54,16 @@ impl PositionLog {
         let one = std::iter::once(self.partition);
         let begin = offsets::resolve(&self.cluster, &topic, one, Start::Earliest).await?;
         let mut at = begin.get(&self.partition).copied().unwrap_or(0);
-        let connection = self
-            .cluster
-            .broker(leader(&self.cluster, &topic, self.partition)?);
-        let connection = connection.await?;
+        let leader = topic.some_leader(&self.cluster, self.partition)?;
+        let connection = self.cluster.broker(leader).await?;
         let mut stored = Stored::default();
         loop {
             let (end, bytes) = self.read(&connection, &topic, at).await?;
             if at >= end {
                 return Ok(stored);
             }
-            let next = next_offset(&bytes).filter(|next| *next > at);
+            let next = Extent::of(&bytes).map(|extent| extent.next);
+            let next = next.filter(|next| *next > at);
             let read = stored.read(&self.key, at, bytes);
             read.map_err(|cause| connection.broken(cause.to_string()))?;
             at = next.ok_or_else(|| {

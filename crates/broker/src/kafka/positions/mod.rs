@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use eson_protocol::Positions;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{BrokerId, ProduceRequest};
+use kafka_protocol::messages::ProduceRequest;
 use tokio::time::{Instant, sleep};
 
 use self::log::PositionLog;
@@ -211,7 +211,7 @@ impl PositionStore {
         }
         let cluster = &self.log.cluster;
         self.topic = cluster.topic(TOPIC).await?;
-        let leader = leader(cluster, &self.topic, self.log.partition)?;
+        let leader = self.topic.some_leader(cluster, self.log.partition)?;
         let connection = cluster.broker(leader).await?;
         self.connection = Some(connection.clone());
         Ok(connection)
@@ -272,15 +272,6 @@ async fn topic(cluster: &Cluster) -> Result<Topic, BrokerError> {
         Ok(_) | Err(BrokerError::Exists(_)) => cluster.topic(TOPIC).await,
         Err(error) => Err(error),
     }
-}
-
-fn leader(cluster: &Cluster, topic: &Topic, partition: u32) -> Result<BrokerId, BrokerError> {
-    topic
-        .leader(partition)
-        .ok_or_else(|| BrokerError::Unreachable {
-            server: cluster.config().server_list(),
-            cause: format!("partition {partition} of {TOPIC} has no leader"),
-        })
 }
 
 fn check(subject: Subject<'_>, code: i16) -> Result<(), BrokerError> {

@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::BrokerId;
 use tokio::time::{Instant, sleep};
 
+use super::super::batch::Batch;
 use super::super::connection::Connection;
 use super::{Done, Produced, Renewal, Sender};
 use crate::BrokerError;
@@ -16,7 +17,9 @@ impl Sender {
             batches,
             result,
         } = produced;
-        self.leaders.entry(leader).or_default().in_flight -= 1;
+        let of_leader = self.leaders.entry(leader).or_default();
+        of_leader.in_flight -= 1;
+        of_leader.silent_since = Instant::now();
         let response = match result {
             Ok(response) => response,
             Err(error) => {
@@ -70,23 +73,32 @@ impl Sender {
                 Ok(None)
             }
             Some(E::MessageTooLarge | E::RecordListTooLarge) => {
+                let size = lane.batch(sequence).map_or(0, Batch::size);
                 let split = lane.split(sequence);
                 match split.map_err(|cause| connection.broken(cause.to_string()))? {
                     true => Ok(None),
-                    false => Err(BrokerError::Invalid {
-                        queue,
-                        cause: "it takes only smaller events than when it was opened".to_owned(),
-                    }),
+                    // Less than when it was opened.
+                    false => Err(BrokerError::TooLarge { queue, size }),
                 }
             }
             Some(E::OutOfOrderSequenceNumber | E::UnknownProducerId) => {
-                // Behind a batch that failed this had to be; otherwise the broker has forgotten.
-                if lane.is_first(sequence) {
-                    self.renewal = Renewal::Wanted;
-                }
+                let forgotten = lane.is_first(sequence);
                 lane.fail(sequence);
-                Ok(None)
+                if !forgotten {
+                    // Behind a batch that failed this had to be.
+                    return Ok(None);
+                }
+                self.renewal = Renewal::Wanted;
+                Ok(Some(BrokerError::Unreachable {
+                    server: connection.server().to_owned(),
+                    cause: "it has forgotten what it was sent".to_owned(),
+                }))
             }
+            // Damaged before it came to us; or else on its way, and another try may pass.
+            Some(E::CorruptMessage) if lane.is_damaged(sequence) => Err(BrokerError::Invalid {
+                queue,
+                cause: "the source gave a record batch whose checksum is wrong".to_owned(),
+            }),
             // Concurrent is our own transaction before, which leaders have yet to hear the end of.
             Some(error) if error.is_retriable() || error == E::ConcurrentTransactions => {
                 lane.fail(sequence);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use eson_protocol::Positions;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::batch::Producer;
 use super::super::coordinator::{Coordinator, End, Style};
@@ -16,6 +16,9 @@ use super::super::positions::{Ownership, PositionStore};
 use super::super::transaction::Transaction;
 use super::{Done, Renewal, Sender, lock};
 use crate::BrokerError;
+
+/// How long the abort of what a writer leaves behind may take.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The transactions of a sender.
 pub(crate) struct Commits {
@@ -147,6 +150,27 @@ impl Sender {
             commits.transaction.added(partitions);
         }
         Ok(())
+    }
+
+    /// Aborts what was not committed, as well as that can be done in a short while: left open, it
+    /// would hide what is behind it from readers until it times out.
+    pub(super) async fn abort(self) {
+        let open = |commits: &Commits| !commits.transaction.is_idle();
+        let Some(commits) = self.commits.filter(open) else {
+            return;
+        };
+        // What is on its way is not waited for.
+        drop((self.work, self.leaders));
+        // A new epoch: the leaders take nothing more of the old one. Should the transaction be
+        // committed, or somebody else have taken over, there is nothing to abort.
+        let renewed = commits.coordinator.init(Some(self.author.producer));
+        let cause = match timeout(FAREWELL, renewed).await {
+            Ok(Ok(_) | Err(BrokerError::Fenced(_))) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {FAREWELL:?}"),
+        };
+        let topic = self.topic.name.0.as_str();
+        tracing::warn!(topic, %cause, "a transaction is left open until it times out");
     }
 
     /// What it means that the broker no longer takes what we write: somebody has taken over, or

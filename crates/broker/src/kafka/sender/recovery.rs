@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -12,6 +13,9 @@ use super::super::topics;
 use super::{Done, MISSING, Renewal, Sender};
 use crate::BrokerError;
 use crate::backoff::Backoff;
+
+/// How long a leader may be silent until the metadata are asked whether it still is one.
+const STUCK: Duration = Duration::from_secs(5);
 
 impl Sender {
     pub(super) fn refresh(&mut self) {
@@ -61,6 +65,7 @@ impl Sender {
             self.endure(BrokerError::Unreachable { server, cause })?;
         }
         let limit = self.limit;
+        self.leave_former_leaders(&found);
         self.lanes
             .resize_with(found.leaders.len(), || Lane::new(limit));
         self.shared
@@ -69,6 +74,36 @@ impl Sender {
         self.refreshed = Instant::now();
         self.topic = found;
         Ok(())
+    }
+
+    /// When to look whether a leader that does not answer still is one.
+    pub(super) fn stuck_at(&self) -> Option<Instant> {
+        let busy = self.leaders.values().filter(|leader| leader.in_flight > 0);
+        let since = busy.map(|leader| leader.silent_since).min()?;
+        Some(since.max(self.looked) + STUCK)
+    }
+
+    /// Looks for other leaders if one has not answered for a while: a process that stands still, or
+    /// a network that swallows what is sent, does not end connections.
+    pub(super) fn look_after_stuck(&mut self, now: Instant) {
+        if self.stuck_at().is_some_and(|stuck_at| stuck_at <= now) {
+            self.looked = now;
+            self.refresh();
+        }
+    }
+
+    /// Waits no longer for who leads nothing any more: what is on its way there goes to the new
+    /// leaders, who know what of it has reached them.
+    fn leave_former_leaders(&mut self, found: &Topic) {
+        for (id, leader) in &self.leaders {
+            let still_leads = found.leaders.contains(&Some(*id));
+            if leader.in_flight > 0
+                && !still_leads
+                && let Some(open) = &leader.connection
+            {
+                open.close("it leads no partition any more".to_owned());
+            }
+        }
     }
 
     /// Once nothing is on its way any more, looks what the leaders remember of it.
@@ -98,14 +133,7 @@ impl Sender {
             let memory = memories.get(&partition);
             let memory =
                 memory.filter(|memory| memory.epoch == i32::from(self.author.producer.epoch));
-            match memory.and_then(|memory| lane.settle(memory.last_sequence)) {
-                Some(claims) => {
-                    claims
-                        .iter()
-                        .for_each(|claim| self.tickets.part_done(claim.ticket));
-                }
-                None => fits = false,
-            }
+            fits &= memory.is_some_and(|memory| lane.settle(memory.last_sequence));
         }
         if fits {
             self.renewal = Renewal::None;

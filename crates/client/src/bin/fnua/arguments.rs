@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use eson_protocol::text::{parse_duration, parse_start};
-use eson_protocol::{FlowUri, Name, Principal, Start};
+use eson_protocol::text::{parse_duration, parse_positions, parse_start};
+use eson_protocol::{FlowUri, Name, Positions, Principal, Start};
 
 use crate::commands::{
     capabilities, collect, completion, create, delete, describe, distribute, get, grant, pause,
@@ -78,7 +78,7 @@ pub(crate) enum Command {
     /// Create a namespace or a flow
     #[command(subcommand)]
     Create(create::Create),
-    /// Change a namespace, a flow or a processor
+    /// Change a namespace, a flow, a subscriber or a processor
     #[command(subcommand)]
     Update(update::Update),
     /// Delete a namespace, a flow or a processor
@@ -155,8 +155,26 @@ pub(crate) fn start(text: &str) -> Result<Start, String> {
     parse_start(text).map_err(|cause| cause.to_string())
 }
 
-/// Reads how long events are kept: `7d`, `12h`, `30m`, `45s`, `forever`; in milliseconds.
-pub(crate) fn retention(text: &str) -> Result<u64, String> {
+/// Where reading begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// At a place that every partition has.
+    At(Start),
+    /// At these offsets, at the earliest in other partitions.
+    Cursor(Positions),
+}
+
+/// Reads where reading begins: as [`start`], or offsets as `cursor:0-42,1-7`.
+pub(crate) fn begin(text: &str) -> Result<Begin, String> {
+    let begin = match text.strip_prefix("cursor:") {
+        Some(cursor) => parse_positions(cursor).map(Begin::Cursor),
+        None => parse_start(text).map(Begin::At),
+    };
+    begin.map_err(|cause| cause.to_string())
+}
+
+/// Reads a duration: `7d`, `12h`, `30m`, `45s`, `100ms`, `forever`; in milliseconds.
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
     parse_duration(text).map_err(|cause| cause.to_string())
 }
 

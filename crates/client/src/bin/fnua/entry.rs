@@ -53,8 +53,8 @@ fn bare_entry(bare: &str, text: &str) -> Entry {
     }
 }
 
-/// `name key=value key="a value"`.
-fn attributes_behind(bare: &str, text: &str) -> Option<Entry> {
+/// `name key=value key="a value"`; the name is a value of the key `bare`.
+pub(crate) fn attributes_behind(bare: &str, text: &str) -> Option<Entry> {
     let (name, mut rest) = text.split_once(' ')?;
     let mut entry: Entry = vec![(bare.to_owned(), vec![name.to_owned()])];
     while !rest.is_empty() {

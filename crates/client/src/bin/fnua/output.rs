@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use eson_protocol::{DataLine, Reply};
 use serde_json::{Map, Value};
 
-use crate::entry::{Entry, entries, one};
+use crate::entry::{Entry, attributes_behind, entries, one};
 use crate::terminal::printable;
 
 /// The form of what is printed.
@@ -136,9 +136,22 @@ fn value(shape: Shape, lines: &[DataLine]) -> Value {
     }
 }
 
+/// The key of a processor's legs, each a line of its own with keys and values.
+const LEG: &str = "leg";
+
+/// A leg as an object, under the flow that is its own.
+fn leg(text: &str) -> Value {
+    match attributes_behind("flow", text) {
+        Some(entry) => object(entry),
+        None => text.into(),
+    }
+}
+
 fn object(entry: Entry) -> Value {
     let member = |(key, mut values): (String, Vec<String>)| {
         let value = match values.len() {
+            // As many as there are legs, also where that is one.
+            _ if key == LEG => values.iter().map(|value| leg(value)).collect(),
             1 => values.remove(0).into(),
             _ => values.into(),
         };
@@ -188,6 +201,21 @@ mod tests {
              server  kf1.unix.ar:9092\n\
              server  kf2.unix.ar:9092\n"
         );
+    }
+
+    #[test]
+    fn a_leg_is_an_object() {
+        let lines = [
+            ("processor", "p"),
+            ("leg", r#"a.example state=failed error="it is gone""#),
+        ];
+        let json: Value = printed(Form::Json, Shape::One("processor"), &lines)
+            .parse()
+            .expect("JSON");
+        let leg = serde_json::json!({
+            "flow": "a.example", "state": "failed", "error": "it is gone",
+        });
+        assert_eq!(json, serde_json::json!({ "processor": "p", "leg": [leg] }));
     }
 
     #[test]

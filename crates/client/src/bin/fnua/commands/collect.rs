@@ -1,9 +1,11 @@
 //! `fnua collect`
 
 use clap::Args;
-use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 
-use crate::arguments::{flow, start};
+use super::delivery_options::{BeginArguments, DeliveryArguments};
+use super::on_gap::OnGapArgument;
+use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
 
@@ -16,9 +18,12 @@ pub(crate) struct Collect {
     /// The flow to write
     #[arg(value_parser = flow)]
     destination: Name,
-    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
-    #[arg(long, value_parser = start)]
-    from: Option<Start>,
+    #[command(flatten)]
+    begin: BeginArguments,
+    #[command(flatten)]
+    delivery: DeliveryArguments,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
     /// Leave the events as they are, without the header ce_sourceflow
     #[arg(long)]
     no_annotation: bool,
@@ -35,11 +40,15 @@ impl Collect {
         let name = self
             .name
             .unwrap_or_else(|| format!("{}-collector", self.destination));
+        let (start, cursor) = self.begin.options();
         let options = ProcessorOptions {
             kind: Some(ProcessorType::Collector),
             sources: self.sources,
             destinations: vec![self.destination.clone()],
-            start: self.from,
+            start,
+            cursor,
+            delivery: self.delivery.options(),
+            on_gap: self.on_gap.wanted(),
             annotate: self.no_annotation.then_some(false),
             fair: self.fair.then_some(true),
             ..ProcessorOptions::default()

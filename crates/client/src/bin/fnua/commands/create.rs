@@ -26,7 +26,7 @@ pub(crate) enum Create {
         #[arg(value_parser = flow)]
         flow: Name,
         #[command(flatten)]
-        options: FlowArguments,
+        options: Box<FlowArguments>,
     },
 }
 

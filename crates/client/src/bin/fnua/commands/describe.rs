@@ -28,6 +28,14 @@ pub(crate) enum Describe {
         #[arg(value_parser = flow)]
         local: Name,
     },
+    /// Describe a subscriber of a flow
+    Subscriber {
+        /// The flow
+        #[arg(value_parser = flow)]
+        flow: Name,
+        /// The subscriber, as `get subscribers` lists it
+        subscriber: String,
+    },
     /// Describe a processor
     Processor {
         /// The processor's name
@@ -70,6 +78,11 @@ impl Describe {
                 &local.clone(),
                 Shape::One("subscription"),
                 Command::DescribeSubscription(local),
+            ),
+            Self::Subscriber { flow, subscriber } => Request::about(
+                &flow.clone(),
+                Shape::One("subscriber"),
+                Command::DescribeSubscriber(flow, subscriber),
             ),
             Self::Processor { processor } => Request::to_default(
                 Shape::One("processor"),

@@ -1,9 +1,11 @@
 //! `fnua distribute`
 
 use clap::Args;
-use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 
-use crate::arguments::{flow, start};
+use super::delivery_options::{BeginArguments, DeliveryArguments};
+use super::on_gap::OnGapArgument;
+use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
 
@@ -16,9 +18,12 @@ pub(crate) struct Distribute {
     /// The flows to write, at most 256
     #[arg(value_parser = flow, required = true, num_args = 1.., value_name = "DESTINATION")]
     destinations: Vec<Name>,
-    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
-    #[arg(long, value_parser = start)]
-    from: Option<Start>,
+    #[command(flatten)]
+    begin: BeginArguments,
+    #[command(flatten)]
+    delivery: DeliveryArguments,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
     /// Name of the processor [default: SOURCE-distributor]
     #[arg(long)]
     name: Option<String>,
@@ -29,11 +34,15 @@ impl Distribute {
         let name = self
             .name
             .unwrap_or_else(|| format!("{}-distributor", self.source));
+        let (start, cursor) = self.begin.options();
         let options = ProcessorOptions {
             kind: Some(ProcessorType::Distributor),
             sources: vec![self.source.clone()],
             destinations: self.destinations,
-            start: self.from,
+            start,
+            cursor,
+            delivery: self.delivery.options(),
+            on_gap: self.on_gap.wanted(),
             ..ProcessorOptions::default()
         };
         Request::about(

@@ -1,9 +1,11 @@
 //! Options of a flow, for `create flow` and `update flow`.
 
 use clap::{Args, ValueEnum};
-use eson_protocol::{Access, FlowOptions};
+use eson_protocol::{Access, FlowOptions, Mode};
 
-use crate::arguments::retention;
+use super::quality_options::QualityArguments;
+use super::subscribe::ModeArgument;
+use crate::arguments::duration;
 
 /// What a flow is like.
 #[derive(Debug, Args)]
@@ -18,7 +20,7 @@ pub(crate) struct FlowArguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     partitions: Option<u32>,
     /// How long events are kept: 7d, 12h, 30m, 45s or forever
-    #[arg(long, value_parser = retention)]
+    #[arg(long, value_parser = duration)]
     retention: Option<u64>,
     /// Who may read and subscribe without a grant
     #[arg(long, value_enum)]
@@ -29,6 +31,14 @@ pub(crate) struct FlowArguments {
     /// Where the schema of the events is
     #[arg(long)]
     schema: Option<String>,
+    /// How subscribers may be served; the first is for those who don't say
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 1..)]
+    modes: Vec<ModeArgument>,
+    /// How far back a subscriber may begin: 7d, 12h or forever
+    #[arg(long, value_parser = duration)]
+    history: Option<u64>,
+    #[command(flatten)]
+    quality: QualityArguments,
 }
 
 /// Who may read a flow without a grant.
@@ -57,6 +67,10 @@ impl FlowArguments {
             }),
             content_type: self.content_type,
             schema: self.schema,
+            modes: (!self.modes.is_empty())
+                .then(|| self.modes.into_iter().map(Mode::from).collect()),
+            history: self.history,
+            quality: Box::new(self.quality.options()),
         }
     }
 }

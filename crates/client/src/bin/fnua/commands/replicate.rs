@@ -1,9 +1,11 @@
 //! `fnua replicate`
 
 use clap::Args;
-use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Start};
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 
-use crate::arguments::{flow, start};
+use super::delivery_options::{BeginArguments, DeliveryArguments};
+use super::on_gap::OnGapArgument;
+use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
 
@@ -16,9 +18,12 @@ pub(crate) struct Replicate {
     /// The flow to write
     #[arg(value_parser = flow)]
     destination: Name,
-    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
-    #[arg(long, value_parser = start)]
-    from: Option<Start>,
+    #[command(flatten)]
+    begin: BeginArguments,
+    #[command(flatten)]
+    delivery: DeliveryArguments,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
     /// Name of the processor [default: SOURCE-to-DESTINATION]
     #[arg(long)]
     name: Option<String>,
@@ -29,11 +34,15 @@ impl Replicate {
         let name = self
             .name
             .unwrap_or_else(|| format!("{}-to-{}", self.source, self.destination));
+        let (start, cursor) = self.begin.options();
         let options = ProcessorOptions {
             kind: Some(ProcessorType::Bridge),
             sources: vec![self.source],
             destinations: vec![self.destination.clone()],
-            start: self.from,
+            start,
+            cursor,
+            delivery: self.delivery.options(),
+            on_gap: self.on_gap.wanted(),
             ..ProcessorOptions::default()
         };
         Request::about(
@@ -46,6 +55,8 @@ impl Replicate {
 
 #[cfg(test)]
 mod tests {
+    use eson_protocol::Start;
+
     use super::*;
 
     #[test]
@@ -54,7 +65,9 @@ mod tests {
         let replicate = Replicate {
             source: name("a.example"),
             destination: name("b.example"),
-            from: Some(Start::Latest),
+            begin: BeginArguments::at(Start::Latest),
+            delivery: DeliveryArguments::default(),
+            on_gap: OnGapArgument::default(),
             name: None,
         };
         let request = replicate.request();

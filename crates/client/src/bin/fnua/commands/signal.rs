@@ -3,7 +3,7 @@
 use clap::Args;
 use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Program, Start};
 
-use crate::arguments::{flow, retention, start};
+use crate::arguments::{duration, flow, start};
 use crate::failure::Failure;
 use crate::output::Shape;
 use crate::request::Request;
@@ -24,7 +24,7 @@ pub(crate) struct Signal {
     #[arg(long, value_parser = start)]
     from: Option<Start>,
     /// Show the program the events of the same key that came up to so long before: 10s, 5m, 1h
-    #[arg(long, value_parser = retention, value_name = "LENGTH")]
+    #[arg(long, value_parser = duration, value_name = "LENGTH")]
     window: Option<u64>,
     /// Ask the program once for each window of that length and key, when it has ended
     #[arg(long, requires = "window")]

@@ -1,9 +1,11 @@
 //! `fnua subscribe`
 
 use clap::{Args, ValueEnum};
-use eson_protocol::{Command, Delivery, Name, Start, SubscribeOptions};
+use eson_protocol::{Command, Mode, Name, SubscribeOptions};
 
-use crate::arguments::{flow, start};
+use super::delivery_options::{BeginArguments, DeliveryArguments};
+use super::on_gap::OnGapArgument;
+use crate::arguments::flow;
 use crate::failure::Failure;
 use crate::output::Shape;
 use crate::request::Request;
@@ -17,21 +19,33 @@ pub(crate) struct Subscribe {
     /// The local flow [default: the agent's prefix in the configuration, then REMOTE]
     #[arg(value_parser = flow)]
     pub(crate) local: Option<Name>,
-    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
-    #[arg(long, value_parser = start)]
-    from: Option<Start>,
-    /// How the events are delivered
+    #[command(flatten)]
+    begin: BeginArguments,
+    /// By which queue the events are delivered [default: what the owner prefers]
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
+    #[command(flatten)]
+    delivery: DeliveryArguments,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
 }
 
 /// How events are delivered.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ModeArgument {
+pub(crate) enum ModeArgument {
     /// A copy for this subscriber
     Copy,
     /// The source queue itself
     Direct,
+}
+
+impl From<ModeArgument> for Mode {
+    fn from(mode: ModeArgument) -> Self {
+        match mode {
+            ModeArgument::Copy => Self::Copy,
+            ModeArgument::Direct => Self::Direct,
+        }
+    }
 }
 
 impl Subscribe {
@@ -41,12 +55,13 @@ impl Subscribe {
             Some(local) => local,
             None => prefixed(prefix, &self.remote)?,
         };
+        let (from, cursor) = self.begin.options();
         let options = SubscribeOptions {
-            from: self.from,
-            mode: self.mode.map(|mode| match mode {
-                ModeArgument::Copy => Delivery::Copy,
-                ModeArgument::Direct => Delivery::Direct,
-            }),
+            from,
+            cursor,
+            mode: self.mode.map(Mode::from),
+            delivery: self.delivery.options(),
+            on_gap: self.on_gap.wanted(),
         };
         Ok(Request::about(
             &local.clone(),
@@ -79,8 +94,10 @@ mod tests {
         Subscribe {
             remote: name("time.flows.unix.ar"),
             local: local.map(name),
-            from: None,
+            begin: BeginArguments::default(),
             mode: None,
+            delivery: DeliveryArguments::default(),
+            on_gap: OnGapArgument::default(),
         }
     }
 

@@ -3,7 +3,10 @@
 use clap::Subcommand;
 use eson_protocol::{Command, Name, NamespaceOptions, ProcessorOptions};
 
+use super::delivery_options::DeliveryArguments;
 use super::flow_options::FlowArguments;
+use super::on_gap::OnGapArgument;
+use super::quality_options::QualityArguments;
 use super::signal;
 use crate::arguments::flow;
 use crate::failure::Failure;
@@ -28,9 +31,9 @@ pub(crate) enum Update {
         #[arg(value_parser = flow)]
         flow: Name,
         #[command(flatten)]
-        options: FlowArguments,
+        options: Box<FlowArguments>,
     },
-    /// Change which flows a collector, distributor or signal reads or writes, and a signal's program
+    /// Change which flows a processor reads or writes, a signal's program, or the delivery
     Processor {
         /// The processor's name
         processor: String,
@@ -40,6 +43,8 @@ pub(crate) enum Update {
         /// The flows that a distributor or signal shall write from now on
         #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
         to: Vec<Name>,
+        #[command(flatten)]
+        on_gap: OnGapArgument,
         /// Whether a collector writes on each event where it came from
         #[arg(long, value_name = "TRUE|FALSE")]
         annotate: Option<bool>,
@@ -49,6 +54,18 @@ pub(crate) enum Update {
         /// The program of a signal from now on: a file in jq's language, or grpc://HOST:PORT
         #[arg(long, value_name = "FILE|URL")]
         program: Option<String>,
+        #[command(flatten)]
+        delivery: DeliveryArguments,
+    },
+    /// Change what one subscriber of a flow may have
+    Subscriber {
+        /// The flow
+        #[arg(value_parser = flow)]
+        flow: Name,
+        /// The subscriber, as `get subscribers` lists it
+        subscriber: String,
+        #[command(flatten)]
+        quality: QualityArguments,
     },
 }
 
@@ -71,17 +88,21 @@ impl Update {
                 processor,
                 from,
                 to,
+                on_gap,
                 annotate,
                 fair,
                 program,
+                delivery,
             } => {
                 let program = program.as_deref().map(signal::program).transpose()?;
                 let options = ProcessorOptions {
                     sources: from,
                     destinations: to,
+                    on_gap: on_gap.wanted(),
                     annotate,
                     fair,
                     program,
+                    delivery: delivery.options(),
                     ..ProcessorOptions::default()
                 };
                 Request::to_default(
@@ -89,6 +110,15 @@ impl Update {
                     Command::UpdateProcessor(processor, options),
                 )
             }
+            Self::Subscriber {
+                flow,
+                subscriber,
+                quality,
+            } => Request::about(
+                &flow.clone(),
+                Shape::One("subscriber"),
+                Command::UpdateSubscriber(flow, subscriber, quality.options()),
+            ),
         })
     }
 }

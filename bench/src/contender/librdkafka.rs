@@ -1,0 +1,70 @@
+//! A plain loop around librdkafka: what somebody writes in an afternoon.
+
+use std::time::Duration;
+
+use eson_tests::records::plain_client;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::topics::PARTITIONS;
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// Copies `topic` at `from` to `copy` at `to`, packed with `codec`, until it is killed: idempotent,
+/// acknowledged by all replicas, and lingering for 20 ms.
+pub(crate) fn copy_for_ever(arguments: &[String]) -> ! {
+    let [from, to, topic, copy, codec] = arguments else {
+        panic!("wanted: FROM TO TOPIC COPY CODEC");
+    };
+    let consumer = consumer(from, topic);
+    let producer: BaseProducer = plain_client(to)
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", "20")
+        .set("batch.size", "262144")
+        .set("compression.type", codec)
+        .create()
+        .unwrap();
+    loop {
+        if let Some(message) = consumer.poll(POLL) {
+            send(&producer, copy, &message.unwrap());
+        }
+        producer.poll(Duration::ZERO);
+    }
+}
+
+fn consumer(from: &str, topic: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = plain_client(from)
+        .set("group.id", "loop")
+        .set("enable.auto.commit", "true")
+        .set("fetch.wait.max.ms", "500")
+        .create()
+        .unwrap();
+    let mut partitions = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        partitions
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
+    consumer
+}
+
+fn send(producer: &BaseProducer, copy: &str, message: &BorrowedMessage<'_>) {
+    let mut record = BaseRecord::to(copy)
+        .partition(message.partition())
+        .key(message.key().unwrap_or_default())
+        .payload(message.payload().unwrap_or_default());
+    if let Some(time) = message.timestamp().to_millis() {
+        record = record.timestamp(time);
+    }
+    while let Err((error, unsent)) = producer.send(record) {
+        let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+        assert_eq!(error, full);
+        producer.poll(POLL);
+        record = unsent;
+    }
+}

@@ -1,0 +1,115 @@
+//! Rights that are taken away, and flows that go, under processors that need them.
+
+use std::thread;
+use std::time::Duration;
+
+use eson_tests::fnap::Answer;
+use eson_tests::participant::OTHER_USER;
+use eson_tests::wait::check;
+use eson_tests::{Ground, RawFnap, until};
+
+use crate::events::{await_numbered, write_numbered};
+use crate::stage::{new_flow, on_all_grounds, world};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const ROUNDS: usize = 12;
+
+on_all_grounds!(
+    a_processor_stops_when_its_owner_loses_a_right,
+    deleting_a_flow_races_updating_a_processor,
+);
+
+fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
+    let orange = world(ground).orange();
+    let mut owner = orange.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
+    let [one, two, three] = [(); 3].map(|()| {
+        let flow = new_flow(orange, "lent");
+        owner.ok(&format!("CREATE FLOW {flow}"));
+        flow
+    });
+    let rights = [("read", &one), ("write", &two), ("write", &three)];
+    for (right, flow) in rights {
+        owner.ok(&format!("GRANT {right} ON {flow} TO {grantee}"));
+    }
+    let mut user = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    let name = new_flow(orange, "borrowing");
+    user.ok(&format!(
+        "CREATE PROCESSOR {name} type=distributor from={one} to={two},{three}"
+    ));
+    write_numbered(&mut owner, &one, 0..20);
+    await_numbered(&mut owner, &two, 0..20);
+    await_numbered(&mut owner, &three, 0..20);
+
+    owner.ok(&format!("REVOKE write ON {two} FROM {grantee}"));
+    await_failed(&mut user, &name, &format!("no write right on {two}"));
+    write_numbered(&mut owner, &one, 20..40);
+    await_numbered(&mut owner, &three, 0..40);
+    await_numbered(&mut owner, &two, 0..20);
+    user.refused(&format!("RESUME PROCESSOR {name}"), "552 [DENIED]");
+    owner.ok(&format!("REVOKE read ON {one} FROM {grantee}"));
+    await_failed(&mut user, &name, "right on");
+    write_numbered(&mut owner, &one, 40..60);
+    for (right, flow) in rights {
+        owner.ok(&format!("GRANT {right} ON {flow} TO {grantee}"));
+    }
+    await_numbered(&mut owner, &two, 0..60);
+    await_numbered(&mut owner, &three, 0..60);
+    let described = user.ok(&format!("DESCRIBE PROCESSOR {name}"));
+    assert_eq!(None, described.attribute("failure"), "{described:?}");
+    user.ok(&format!("DELETE PROCESSOR {name}"));
+}
+
+fn await_failed(user: &mut RawFnap, processor: &str, why: &str) {
+    until(&format!("{processor} to be stopped"), PATIENCE, || {
+        let described = user.ok(&format!("DESCRIBE PROCESSOR {processor}"));
+        let failure = described.attribute("failure").unwrap_or_default();
+        let failed = described.attribute("processor-state") == Some("failed");
+        check(failed && failure.contains(why), || format!("{described:?}"))
+    });
+}
+
+/// Whoever comes first: a flow that is gone is in no processor.
+fn deleting_a_flow_races_updating_a_processor(ground: Ground) {
+    let orange = world(ground).orange();
+    let mut session = orange.login();
+    let new = |session: &mut RawFnap| {
+        let flow = new_flow(orange, "raced");
+        session.ok(&format!("CREATE FLOW {flow}"));
+        flow
+    };
+    let (stays, all) = (new(&mut session), new(&mut session));
+    let name = new_flow(orange, "racing");
+    session.ok(&format!(
+        "CREATE PROCESSOR {name} type=collector from={stays} to={all}"
+    ));
+    for _ in 0..ROUNDS {
+        let goes = new(&mut session);
+        let update = format!("UPDATE PROCESSOR {name} from={stays},{goes}");
+        let delete = format!("DELETE FLOW {goes}");
+        let (updated, deleted) = both(&mut orange.login(), &update, &mut orange.login(), &delete);
+        assert!(deleted.is_ok(), "{deleted:?}");
+        let code = updated.code();
+        let known = ["220", "450 [BUSY]", "550 [NOTFOUND]"].contains(&code);
+        assert!(known, "{updated:?}");
+        let described = session.ok(&format!("DESCRIBE PROCESSOR {name}"));
+        let sources: Vec<_> = described.attributes("from").collect();
+        assert_eq!(sources, [&stays], "{updated:?}, then {described:?}");
+    }
+    write_numbered(&mut session, &stays, 0..10);
+    until("the collector to go on", PATIENCE, || {
+        let described = session.ok(&format!("DESCRIBE PROCESSOR {name}"));
+        let done = described.attribute("records") == Some("10");
+        check(done, || format!("{described:?}"))
+    });
+    session.ok(&format!("DELETE PROCESSOR {name}"));
+}
+
+/// Two commands at the same moment.
+fn both(one: &mut RawFnap, first: &str, other: &mut RawFnap, second: &str) -> (Answer, Answer) {
+    thread::scope(|scope| {
+        let first = scope.spawn(|| one.ask(first));
+        let second = other.ask(second);
+        (first.join().expect("no panic"), second)
+    })
+}
