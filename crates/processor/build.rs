@@ -2,14 +2,19 @@
 
 use std::error::Error;
 
-const PROTO: &str = "eson/processor/v1/processor.proto";
+const PROTOS: [&str; 2] = [
+    "eson/processor/v1/processor.proto",
+    "eson/signal/v1/program.proto",
+];
 const INCLUDE: &str = "../../proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={INCLUDE}");
-    let descriptors = protox::compile([PROTO], [INCLUDE])?;
+    let descriptors = protox::compile(PROTOS, [INCLUDE])?;
     tonic_prost_build::configure()
         .btree_map(".")
+        // Payload is passed on, not copied.
+        .bytes(".eson.signal")
         // It holds a password; `proto.rs` implements Debug without it.
         .skip_debug(["eson.processor.v1.Endpoint"])
         .emit_rerun_if_changed(false)

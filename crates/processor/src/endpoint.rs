@@ -177,7 +177,7 @@ fn login(
     }))
 }
 
-fn policy(networks: &[String]) -> Result<AddressPolicy, EndpointError> {
+pub(crate) fn policy(networks: &[String]) -> Result<AddressPolicy, EndpointError> {
     networks
         .iter()
         .map(|text| {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use eson_processor::{
-    Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, SocketAddress, Stub,
-    Threads, lookup,
+    Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, Programs, SocketAddress,
+    Stub, Threads, jq, lookup,
 };
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Builder;
@@ -52,6 +52,9 @@ struct Arguments {
     /// A zone whose server is known. May be given several times.
     #[arg(long, value_name = "ZONE=ADDRESS[:PORT]")]
     stub_zone: Vec<Stub>,
+    /// Where signals keep their windows; without it, there are no windows.
+    #[arg(long, value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
     /// End at once, without draining, when standard input ends: the FNAA holds it open, and is
     /// gone then.
     #[arg(long)]
@@ -80,7 +83,12 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    match start(Arguments::parse()) {
+    // A process of a signal's program; nobody but its parent starts one.
+    let ended = match std::env::args_os().nth(1) {
+        Some(argument) if argument == jq::WORKER => jq::work().map_err(Failure::System),
+        _ => start(Arguments::parse()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("flow-processor: {failure}");
@@ -106,7 +114,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let orphaned = arguments.exit_with_stdin;
     let listener = Listener::bind(&arguments.listen).await?;
     let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
-    let brokers = Brokers::new(lookup, arguments.tls_roots)
+    let brokers = Brokers::new(lookup.clone(), arguments.tls_roots)
         .with_request_timeout(Duration::from_secs(arguments.request_timeout));
     let memory = MemoryBudget::new(arguments.memory_limit);
     let threads = match arguments.threads {
@@ -114,7 +122,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         None => available_parallelism()?,
     };
     let threads = Threads::start(threads)?;
-    let processors = Processors::new(Arc::new(brokers), memory, threads);
+    let programs = Programs::new(std::env::current_exe()?, lookup);
+    let programs = programs.with_state(arguments.state_directory);
+    let processors = Processors::new(Arc::new(brokers), memory, threads, programs);
     tracing::info!(address = %arguments.listen, "ready");
 
     // Calls go on being answered while instances drain; watchers are cut off at the end.

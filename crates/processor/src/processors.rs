@@ -14,7 +14,8 @@ use crate::instance::{Created, Instance};
 use crate::leg::Resources;
 use crate::proto;
 use crate::report::{Changes, Inbox, InstanceReport};
-use crate::spec::{InstanceSpec, SpecError};
+use crate::signal::Programs;
+use crate::spec::{InstanceSpec, LegSpec, SpecError, Work};
 use crate::threads::Threads;
 
 /// All instances of this process. Every call is safe to repeat.
@@ -57,6 +58,7 @@ impl Processors {
         brokers: Arc<dyn BrokerFactory>,
         memory: MemoryBudget,
         threads: Threads,
+        programs: Programs,
     ) -> Arc<Self> {
         let threads = Arc::new(threads);
         let changes = Arc::new(Changes::default());
@@ -67,6 +69,7 @@ impl Processors {
             resources: Resources {
                 brokers,
                 memory,
+                programs,
                 threads,
             },
             closing: AtomicBool::new(false),
@@ -84,7 +87,7 @@ impl Processors {
     /// # Errors
     /// [`ProcessorError::Exists`] with another spec; [`ProcessorError::Memory`].
     pub async fn create(&self, spec: InstanceSpec) -> Result<(), ProcessorError> {
-        self.check(&spec)?;
+        self.check(&spec).await?;
         loop {
             let instance = self.find_or_add(&spec.id);
             let created = instance.create(spec.clone(), &self.resources).await;
@@ -103,7 +106,7 @@ impl Processors {
     /// [`ProcessorError::NotFound`]; [`ProcessorError::Memory`], with as many legs started as
     /// there is memory for.
     pub async fn update(&self, spec: InstanceSpec) -> Result<(), ProcessorError> {
-        self.check(&spec)?;
+        self.check(&spec).await?;
         let instance = self.find(&spec.id)?;
         instance.update(spec, &self.resources).await
     }
@@ -158,18 +161,25 @@ impl Processors {
         self.changes.watch(|| self.reports())
     }
 
-    fn check(&self, spec: &InstanceSpec) -> Result<(), ProcessorError> {
+    async fn check(&self, spec: &InstanceSpec) -> Result<(), ProcessorError> {
         if self.closing.load(Ordering::SeqCst) {
             return Err(ProcessorError::Closing);
         }
         let known = self.kinds();
         let ends = spec.legs.values();
         let unknown = ends
-            .flat_map(|leg| [&*leg.source, &leg.destination])
+            .flat_map(LegSpec::endpoints)
             .find(|endpoint| !known.contains(&endpoint.kind));
-        unknown.map_or(Ok(()), |endpoint| {
-            Err(SpecError::Unreached(endpoint.kind).into())
-        })
+        if let Some(endpoint) = unknown {
+            return Err(SpecError::Unreached(endpoint.kind).into());
+        }
+        // All legs of a signal have the same program.
+        let work = spec.legs.values().next().map(|leg| &leg.work);
+        if let Some(Work::Signal(signal)) = work {
+            let checked = self.resources.programs.check(signal).await;
+            checked.map_err(SpecError::from)?;
+        }
+        Ok(())
     }
 
     fn reports(&self) -> Vec<Arc<InstanceReport>> {

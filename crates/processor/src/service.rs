@@ -16,7 +16,7 @@ use crate::proto::{
     ResumeResponse, Spec, Status as InstanceStatus, UpdateRequest, UpdateResponse, WatchRequest,
 };
 use crate::report::Inbox;
-use crate::{InstanceSpec, ProcessorError, Processors, SpecError, TYPES};
+use crate::{InstanceSpec, ProcessorError, Processors, SignalError, SpecError, TYPES};
 
 /// The gRPC service over [`Processors`].
 ///
@@ -164,6 +164,9 @@ fn name(kind: BrokerKind) -> String {
 fn status(error: &ProcessorError) -> Status {
     let text = error.to_string();
     match error {
+        ProcessorError::Spec(SpecError::Signal(SignalError::Untried(_))) => {
+            Status::unavailable(text)
+        }
         ProcessorError::Spec(_) => Status::invalid_argument(text),
         ProcessorError::Exists(_) => Status::already_exists(text),
         ProcessorError::NotFound(_) => Status::not_found(text),

@@ -9,12 +9,14 @@ use eson_protocol::{BrokerKind, OnGap, Positions, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::proto;
+use crate::signal::{SignalError, SignalSpec};
 
 /// The types of processors that this program runs.
-pub const TYPES: [proto::ProcessorType; 3] = [
+pub const TYPES: [proto::ProcessorType; 4] = [
     proto::ProcessorType::Bridge,
     proto::ProcessorType::Collector,
     proto::ProcessorType::Distributor,
+    proto::ProcessorType::Signal,
 ];
 /// The most legs of one instance, and so the most sources of a collector.
 pub const MAX_LEGS: usize = 1_000;
@@ -40,8 +42,8 @@ pub struct InstanceSpec {
 pub struct LegSpec {
     /// Where events come from.
     pub source: Arc<Endpoint>,
-    /// Where events go.
-    pub destination: Endpoint,
+    /// What becomes of them.
+    pub work: Work,
     /// Where reading begins when the destination has no position of this leg.
     pub start: Start,
     /// What happens when events are gone before they were read.
@@ -71,6 +73,15 @@ pub struct Rates {
     pub bytes: u64,
 }
 
+/// What a leg does with events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Writes them there.
+    Copy(Box<Endpoint>),
+    /// Asks a program.
+    Signal(Arc<SignalSpec>),
+}
+
 /// Why a spec can't be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -83,22 +94,23 @@ pub enum SpecError {
     Id(String),
     /// A type that this program does not run.
     #[error(
-        "this program runs bridges, collectors and distributors, and not processors of type {0}"
+        "this program runs bridges, collectors, distributors and signals, and not processors of \
+         type {0}"
     )]
     Type(String),
     /// Not one source.
     #[error("a processor of this type has one source, and not {0}")]
     Sources(usize),
-    /// A collector whose sources are not read by one leg each.
-    #[error("a collector has one leg for each of its {sources} sources, and not {legs}")]
+    /// A collector or signal whose sources are not read by one leg each.
+    #[error("a collector or signal has one leg for each of its {sources} sources, and not {legs}")]
     CollectorLegs {
         /// The number of sources.
         sources: usize,
         /// The number of legs.
         legs: usize,
     },
-    /// A source that two legs of a collector read.
-    #[error("two legs of a collector read source {0}")]
+    /// A source that two legs of a collector or signal read.
+    #[error("two legs read source {0}")]
     ReadTwice(u32),
     /// A leg that reads a source that is not there.
     #[error("leg `{leg}` reads source {source_index}, and there are only {sources}")]
@@ -164,6 +176,12 @@ pub enum SpecError {
     /// Each event twice.
     #[error("legs `{0}` and `{1}` would write the same queue")]
     DestinationTwice(String, String),
+    /// What a signal is to do is wrong.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    /// All legs of a signal write all of its destinations.
+    #[error("leg `{0}` of a signal has a destination of its own; name it in `signal`")]
+    OwnDestination(String),
 }
 
 impl TryFrom<proto::Spec> for InstanceSpec {
@@ -177,6 +195,13 @@ impl TryFrom<proto::Spec> for InstanceSpec {
         if (spec.annotate || spec.fair) && !collects {
             return Err(SpecError::NoCollector);
         }
+        let signals = kind == proto::ProcessorType::Signal;
+        if spec.signal.is_some() != signals {
+            return Err(SignalError::Misplaced.into());
+        }
+        let ids = spec.legs.iter().map(|leg| leg.id.clone()).collect();
+        let signal = spec.signal.map(|signal| SignalSpec::check(signal, ids));
+        let signal = signal.transpose()?.map(Arc::new);
         let sources = sources(spec.sources)?;
         let mut legs = BTreeMap::new();
         let mut read = BTreeSet::new();
@@ -185,23 +210,27 @@ impl TryFrom<proto::Spec> for InstanceSpec {
             let leg = LegSpec {
                 annotate: spec.annotate,
                 fair: spec.fair,
-                ..leg_spec(leg, &sources)?
+                ..leg_spec(leg, &sources, signal.as_ref())?
             };
             if legs.insert(id.clone(), leg).is_some() {
                 return Err(SpecError::LegTwice(id));
             }
-            if collects && !read.insert(index) {
+            if (collects || signals) && !read.insert(index) {
                 return Err(SpecError::ReadTwice(index));
             }
         }
-        if collects {
-            check_collected(&legs)?;
-        } else {
-            check_distributed(&legs)?;
+        match &signal {
+            Some(signal) => {
+                let sources: Vec<_> = sources.iter().map(|source| &**source).collect();
+                signal.check_queues(&sources)?;
+            }
+            None if collects => check_collected(&legs)?,
+            None => check_distributed(&legs)?,
         }
+        let shares = !(collects || signals);
         Ok(Self {
             id: spec.id,
-            shared_source: sources.into_iter().next().filter(|_| !collects),
+            shared_source: sources.into_iter().next().filter(|_| shares),
             legs,
         })
     }
@@ -215,15 +244,17 @@ fn check_id(id: &str) -> Result<(), SpecError> {
 }
 
 fn check_counts(kind: proto::ProcessorType, sources: usize, legs: usize) -> Result<(), SpecError> {
-    use proto::ProcessorType::{Bridge, Collector, Distributor};
+    use proto::ProcessorType::{Bridge, Collector, Distributor, Signal};
     match (kind, sources, legs) {
-        (Bridge | Collector | Distributor, _, 0) => Err(SpecError::NoLegs),
+        (Bridge | Collector | Distributor | Signal, _, 0) => Err(SpecError::NoLegs),
         (Bridge, _, 2..) => Err(SpecError::BridgeLegs(legs)),
-        (Collector | Distributor, _, _) if legs > MAX_LEGS => Err(SpecError::TooManyLegs(legs)),
+        (Collector | Distributor | Signal, _, _) if legs > MAX_LEGS => {
+            Err(SpecError::TooManyLegs(legs))
+        }
         (Bridge | Distributor, 1, _) => Ok(()),
         (Bridge | Distributor, _, _) => Err(SpecError::Sources(sources)),
-        (Collector, _, _) if sources == legs => Ok(()),
-        (Collector, _, _) => Err(SpecError::CollectorLegs { sources, legs }),
+        (Collector | Signal, _, _) if sources == legs => Ok(()),
+        (Collector | Signal, _, _) => Err(SpecError::CollectorLegs { sources, legs }),
         (other, _, _) => Err(SpecError::Type(other.as_str_name().to_owned())),
     }
 }
@@ -237,7 +268,11 @@ fn sources(sources: Vec<proto::Endpoint>) -> Result<Vec<Arc<Endpoint>>, SpecErro
 }
 
 /// A leg by itself; what its instance says of all legs is filled in.
-fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecError> {
+fn leg_spec(
+    leg: proto::Leg,
+    sources: &[Arc<Endpoint>],
+    signal: Option<&Arc<SignalSpec>>,
+) -> Result<LegSpec, SpecError> {
     check_id(&leg.id)?;
     let delivery = delivery(leg.delivery());
     let commit_interval = commit_interval(&leg)?;
@@ -252,23 +287,18 @@ fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecE
             sources: sources.len(),
         });
     };
-    let Some(destination) = leg.destination else {
-        return Err(SpecError::NoDestination(leg.id));
+    let work = match signal {
+        None => Work::Copy(Box::new(destination(leg.id, leg.destination, &source)?)),
+        Some(_) if leg.destination.is_some() => return Err(SpecError::OwnDestination(leg.id)),
+        Some(signal) => Work::Signal(signal.clone()),
     };
-    let destination: Endpoint = match destination.try_into() {
-        Ok(destination) => destination,
-        Err(cause) => return Err(SpecError::Destination { leg: leg.id, cause }),
-    };
-    if source.is_same_queue(&destination) {
-        return Err(SpecError::SameQueue(leg.id));
-    }
     let rates = Rates {
         events: leg.events_per_second,
         bytes: leg.bytes_per_second,
     };
     Ok(LegSpec {
         source,
-        destination,
+        work,
         on_gap,
         start: start(leg.start.as_ref()),
         cursor: leg
@@ -282,6 +312,44 @@ fn leg_spec(leg: proto::Leg, sources: &[Arc<Endpoint>]) -> Result<LegSpec, SpecE
         commit_interval,
         rates,
     })
+}
+
+fn destination(
+    leg: String,
+    destination: Option<proto::Endpoint>,
+    source: &Endpoint,
+) -> Result<Endpoint, SpecError> {
+    let Some(destination) = destination else {
+        return Err(SpecError::NoDestination(leg));
+    };
+    let destination: Endpoint = match destination.try_into() {
+        Ok(destination) => destination,
+        Err(cause) => return Err(SpecError::Destination { leg, cause }),
+    };
+    if source.is_same_queue(&destination) {
+        return Err(SpecError::SameQueue(leg));
+    }
+    Ok(destination)
+}
+
+impl LegSpec {
+    /// The queues that it reads and writes.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let (copied, signal) = match &self.work {
+            Work::Copy(destination) => (Some(&**destination), None),
+            Work::Signal(signal) => (None, Some(signal)),
+        };
+        let written = signal.into_iter().flat_map(|signal| signal.endpoints());
+        [&*self.source].into_iter().chain(copied).chain(written)
+    }
+
+    /// The queue that it copies to; none in a signal.
+    fn destination(&self) -> Option<&Endpoint> {
+        match &self.work {
+            Work::Copy(destination) => Some(destination),
+            Work::Signal(_) => None,
+        }
+    }
 }
 
 fn delivery(wanted: proto::Delivery) -> Delivery {
@@ -321,7 +389,7 @@ fn start(start: Option<&proto::Start>) -> Start {
 
 /// No two legs of a distributor write the same queue.
 fn check_distributed(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
-    match two_of_one_queue(legs, |leg| &leg.destination) {
+    match two_of_one_queue(legs, LegSpec::destination) {
         Some((one, other)) => Err(SpecError::DestinationTwice(one, other)),
         None => Ok(()),
     }
@@ -329,14 +397,18 @@ fn check_distributed(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> 
 
 /// All legs of a collector write one queue, and no two of them read the same.
 fn check_collected(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
-    if let Some((one, other)) = two_of_one_queue(legs, |leg| &leg.source) {
+    if let Some((one, other)) = two_of_one_queue(legs, |leg| Some(&leg.source)) {
         return Err(SpecError::SourceTwice(one, other));
     }
     let mut all = legs.iter();
     let Some((first, leg)) = all.next() else {
         return Err(SpecError::NoLegs);
     };
-    match all.find(|(_, other)| !leg.destination.is_same_queue(&other.destination)) {
+    let same = |other: &LegSpec| match (leg.destination(), other.destination()) {
+        (Some(one), Some(other)) => one.is_same_queue(other),
+        _ => false,
+    };
+    match all.find(|(_, other)| !same(other)) {
         Some((other, _)) => Err(SpecError::Destinations(first.clone(), other.clone())),
         None => Ok(()),
     }
@@ -344,11 +416,10 @@ fn check_collected(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
 
 fn two_of_one_queue(
     legs: &BTreeMap<String, LegSpec>,
-    end: impl Fn(&LegSpec) -> &Endpoint,
+    end: impl Fn(&LegSpec) -> Option<&Endpoint>,
 ) -> Option<(String, String)> {
     let mut seen: BTreeMap<_, &String> = BTreeMap::new();
-    for (id, leg) in legs {
-        let end = end(leg);
+    for (id, end) in legs.iter().filter_map(|(id, leg)| Some((id, end(leg)?))) {
         for server in &end.servers {
             match seen.insert((end.kind, server, &end.queue), id) {
                 Some(other) if other != id => return Some((other.clone(), id.clone())),
@@ -407,6 +478,7 @@ mod tests {
             legs: (0..sources).map(leg).collect(),
             annotate: true,
             fair: true,
+            signal: None,
         }
     }
 
@@ -417,7 +489,7 @@ mod tests {
             (|s| s.id.clear(), "can't be an id"),
             (|s| s.id = "a\nb".into(), "can't be an id"),
             (|s| s.r#type = 0, "PROCESSOR_TYPE_UNSPECIFIED"),
-            (|s| s.r#type = 4, "PROCESSOR_TYPE_SIGNAL"),
+            (|s| s.r#type = 4, "one leg for each of its 1 sources"),
             (|s| s.sources.clear(), "and not 0"),
             (|s| s.sources.push(endpoint("more")), "and not 2"),
             (|s| s.legs.clear(), "at least one leg"),
@@ -456,10 +528,7 @@ mod tests {
             (|s| s.legs.clear(), "at least one leg"),
             (|s| s.sources.clear(), "each of its 0 sources, and not 3"),
             (|s| *s = collector(10_000), "more than the 1000"),
-            (
-                |s| s.legs[1].source = 2,
-                "two legs of a collector read source 2",
-            ),
+            (|s| s.legs[1].source = 2, "two legs read source 2"),
             (|s| s.legs[1].source = 9, "there are only 3"),
             (
                 |s| s.sources[1] = endpoint("source-0"),

@@ -51,8 +51,8 @@ async fn capabilities_say_what_this_program_runs() {
         .await
         .expect("an answer");
     let types: Vec<_> = capabilities.types().collect();
-    use ProcessorType::{Bridge, Collector, Distributor};
-    assert_eq!(types, [Bridge, Collector, Distributor]);
+    use ProcessorType::{Bridge, Collector, Distributor, Signal};
+    assert_eq!(types, [Bridge, Collector, Distributor, Signal]);
     assert_eq!(capabilities.brokers, ["local"]);
     assert_eq!(capabilities.version, env!("CARGO_PKG_VERSION"));
 }

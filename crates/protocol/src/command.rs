@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryOptions, Mode, Name, PayloadAttributes, Positions, Principal, QualityOptions};
+use crate::{
+    DeliveryOptions, Mode, Name, PayloadAttributes, Positions, Principal, QualityOptions, Server,
+};
 
 /// What a client asks (draft figure 5, `docs/fnap.md`). `Debug` and `Display` show it as a line,
 /// without an initial response and without the id of a subscription.
@@ -345,4 +347,22 @@ pub struct ProcessorOptions {
     pub fair: Option<bool>,
     /// How often events shall arrive, and how soon.
     pub delivery: DeliveryOptions,
+    /// What a signal asks about each event.
+    pub program: Option<Program>,
+    /// The length of a signal's window, in milliseconds.
+    pub window: Option<u64>,
+    /// Whether the windows of a signal follow each other, instead of one beginning with each event.
+    pub tumbling: Option<bool>,
+    /// Where the key of a signal's windows is in an event, as in `.data.customer`.
+    pub by: Option<String>,
+}
+
+/// What a signal asks about each event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Program {
+    /// A program in jq's language.
+    Jq(String),
+    /// A gRPC service, `eson.signal.v1.ProgramService`.
+    Grpc(Server),
 }

@@ -25,8 +25,8 @@ pub use address::AddressPolicy;
 pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
 pub use command::{
     Access, Command, ComponentKind, EventFormat, FlowOptions, NamespaceOptions, OnGap,
-    ProcessorOptions, ProcessorType, ReadOptions, RemoteSubscribe, Right, Start, StorePosition,
-    SubscribeOptions,
+    ProcessorOptions, ProcessorType, Program, ReadOptions, RemoteSubscribe, Right, Start,
+    StorePosition, SubscribeOptions,
 };
 pub use delivery::{Delivery, DeliveryOptions, Mode};
 pub use flow_attributes::{AttributesError, FlowAttributes, FlowCredential};

@@ -4,8 +4,8 @@ use eson_protocol::text::{CommandError, SyntaxError, format_command, parse_comma
 use eson_protocol::{
     Access, Command, ComponentKind, Delivery, DeliveryOptions, EventFormat, FlowOptions, Limit,
     Mode, Name, NamespaceOptions, OnGap, Overlag, PayloadAttributes, Positions, Principal,
-    ProcessorOptions, ProcessorType, QualityOptions, ReadOptions, RemoteSubscribe, Right, Start,
-    StorePosition, SubscribeOptions,
+    ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions, RemoteSubscribe, Right,
+    Start, StorePosition, SubscribeOptions,
 };
 
 fn name(text: &str) -> Name {
@@ -433,6 +433,7 @@ fn processors() {
             delivery: Some(Delivery::ExactlyOnce),
             commit_interval: Some(1000),
         },
+        ..ProcessorOptions::default()
     };
     let create = Command::CreateProcessor("p".to_owned(), options);
     assert_is(
@@ -462,6 +463,39 @@ fn processors() {
     assert_is("DELETE PROCESSOR p", &Command::DeleteProcessor(p()));
     assert_is("DESCRIBE PROCESSOR p", &Command::DescribeProcessor(p()));
     assert_is("GET PROCESSORS", &Command::GetProcessors);
+}
+
+#[test]
+fn signals() {
+    let options = |program| ProcessorOptions {
+        kind: Some(ProcessorType::Signal),
+        sources: vec![flow()],
+        destinations: vec![name("c.example")],
+        program: Some(program),
+        ..ProcessorOptions::default()
+    };
+    let lines = "# rich ones\nselect(.data.name == \"a b\")\n";
+    let signal = options(Program::Jq(lines.to_owned()));
+    let create = |options| Command::CreateProcessor("p".to_owned(), options);
+    assert_is(
+        "CREATE PROCESSOR p type=signal from=a.example to=c.example program=\"# rich ones\" \
+         program=\"select(.data.name == \\\"a b\\\")\" program=\"\"",
+        &create(signal),
+    );
+    let server = "program.example:50051".parse().expect("a server");
+    let windows = ProcessorOptions {
+        window: Some(10_000),
+        tumbling: Some(true),
+        by: Some(".data.id".to_owned()),
+        ..options(Program::Grpc(server))
+    };
+    assert_is(
+        "CREATE PROCESSOR p type=signal from=a.example to=c.example grpc=program.example:50051 \
+         window=10s tumbling=true by=.data.id",
+        &create(windows),
+    );
+    assert!(status("UPDATE PROCESSOR p grpc=nowhere").contains("HOST:PORT"));
+    assert!(status("UPDATE PROCESSOR p grpc=a:1 program=.").contains("program"));
 }
 
 #[test]

@@ -22,14 +22,14 @@ on_all_grounds!(
 const BASE64_OF_THE_PASSWORD: &str = "AHRlc3QAdGVzdA==";
 
 /// One user's `.flow.yml` and the name server that he asks.
-struct User {
+pub(crate) struct User {
     file: PathBuf,
     nameserver: String,
 }
 
 impl User {
     /// Who has an account at the participant, in the draft's keys alone.
-    fn of(world: &World, participant: &Participant) -> Self {
+    pub(crate) fn of(world: &World, participant: &Participant) -> Self {
         Self::with_password(world, participant, USER.1)
     }
 
@@ -62,20 +62,20 @@ impl User {
     }
 
     /// Standard output of a command that has to succeed.
-    fn ok(&self, arguments: &str) -> String {
+    pub(crate) fn ok(&self, arguments: &str) -> String {
         let done = self.run(arguments);
         assert!(done.status.success(), "fnua {arguments}: {done:?}");
         String::from_utf8(done.stdout).unwrap()
     }
 
     /// Standard error of a command that has to fail with this code.
-    fn fails(&self, code: i32, arguments: &str) -> String {
+    pub(crate) fn fails(&self, code: i32, arguments: &str) -> String {
         let done = self.run(arguments);
         assert_eq!(Some(code), done.status.code(), "fnua {arguments}: {done:?}");
         String::from_utf8(done.stderr).unwrap()
     }
 
-    fn write(&self, flow: &str, lines: &str) {
+    pub(crate) fn write(&self, flow: &str, lines: &str) {
         let mut child = self
             .command(&format!("write {flow}"))
             .stdin(Stdio::piped())

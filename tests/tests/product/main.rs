@@ -14,6 +14,7 @@ mod proof_of_concept;
 mod quality;
 mod rights;
 mod scenarios;
+mod signals;
 mod stage;
 mod tls;
 mod transcripts;

@@ -108,7 +108,7 @@ fn a_collector_from_create_to_delete(ground: Ground) {
     let name = processor(orange, "collector");
     let offered = session.ok("CAPABILITIES");
     let types: Vec<_> = offered.attributes("processors").collect();
-    assert_eq!(types, ["bridge", "collector", "distributor"]);
+    assert_eq!(types, ["bridge", "collector", "distributor", "signal"]);
 
     write_numbered(&mut session, &one, 0..50);
     let create =
@@ -292,8 +292,8 @@ fn what_is_no_processor_is_refused(ground: Ground) {
         ),
         (
             format!("type=signal from={one} to={two}"),
-            "502 [UNSUPPORTED]",
-            "bridge, collector",
+            "501 [ARGUMENT]",
+            "needs program=",
         ),
     ] {
         let refused = session.refused(&format!("CREATE PROCESSOR bad {command}"), code);

@@ -6,6 +6,7 @@
 
 pub(crate) mod capabilities;
 mod component;
+mod dead_letters;
 mod delivery;
 mod flow;
 mod grant;

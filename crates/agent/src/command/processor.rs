@@ -9,13 +9,18 @@ use crate::store::{StoreError, Stored};
 impl Request<'_> {
     /// Runs a processor between flows that are hosted here.
     pub(super) async fn create_processor(&self, name: String, options: ProcessorOptions) -> Answer {
-        let spec = self.processor_spec(name, options)?;
+        let spec = self.processor_spec(name, options).await?;
         let processors = &self.participant.processors;
+        self.check_processor_flows(&spec).await?;
+        let made = self.ensure_dead_letters(&spec).await?;
         let created = self.store_processor(&spec).await?;
         let settled = wait::settled(processors, &spec.name, 1, |it| &it.status.condition).await;
         match settled {
             Err(status) if created && !status.is_transient() => {
                 processors.mark_deleting(&spec.name).await?;
+                if let Some(flow) = made {
+                    self.participant.flows.mark_deleting(flow.as_str()).await?;
+                }
                 Err(status)
             }
             Err(status) => Err(status),
@@ -57,8 +62,9 @@ impl Request<'_> {
         Err(Status::new(Code::Exists, text))
     }
 
-    /// Changes which flows a collector reads or a distributor writes, what a collector does with
-    /// its sources, and what becomes of gaps. Legs that are not concerned go on undisturbed.
+    /// Changes which flows a collector, distributor or signal reads or writes, what a collector
+    /// does with its sources, what becomes of gaps, and a signal's program. Legs that are not
+    /// concerned go on undisturbed.
     pub(super) async fn update_processor(&self, name: String, options: ProcessorOptions) -> Answer {
         let generation = self.store_update(&name, options).await?;
         self.await_processor(name, generation).await
@@ -81,6 +87,7 @@ impl Request<'_> {
             spec.on_gap = wanted.on_gap;
             spec.annotate = wanted.annotate;
             spec.fair = wanted.fair;
+            spec.signal.clone_from(&wanted.signal);
             spec.delivery = wanted.delivery;
             spec.generation += 1;
             processor.status.condition.failure = None;
@@ -154,8 +161,9 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     if !options.destinations.is_empty() {
         wanted.destinations = options.destinations;
     }
-    let shares_source = spec.kind != ProcessorType::Collector;
-    let shares_destination = spec.kind != ProcessorType::Distributor;
+    use ProcessorType::{Collector, Distributor, Signal};
+    let shares_source = !matches!(spec.kind, Collector | Signal);
+    let shares_destination = !matches!(spec.kind, Distributor | Signal);
     let fixed = [
         ("type=", options.kind.is_some_and(|kind| kind != spec.kind)),
         ("start=", elsewhere),
@@ -166,18 +174,53 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
         ),
     ];
     if let Some((what, _)) = fixed.iter().find(|(_, changes)| *changes) {
-        let text = format!(
-            "{what} of the {} {} can't change; delete it and create another",
-            spec.kind.as_str(),
-            spec.name
-        );
-        return Err(Status::new(Code::Argument, text));
+        return Err(unchangeable(spec, what));
+    }
+    let window = spec
+        .signal
+        .as_ref()
+        .and_then(|signal| signal.window.as_ref());
+    let by = window.and_then(|window| window.by.as_deref());
+    let fixed = [
+        (
+            "window=",
+            options
+                .window
+                .is_some_and(|it| window.is_none_or(|is| is.length != it)),
+        ),
+        (
+            "tumbling=",
+            options
+                .tumbling
+                .is_some_and(|it| window.is_none_or(|is| is.tumbling != it)),
+        ),
+        ("by=", options.by.is_some() && options.by.as_deref() != by),
+    ];
+    if let Some((what, _)) = fixed.iter().find(|(_, changes)| *changes) {
+        return Err(unchangeable(spec, what));
     }
     wanted.on_gap = options.on_gap.unwrap_or(spec.on_gap);
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
     wanted.delivery = super::delivery::changed(spec.delivery, options.delivery);
+    match (&mut wanted.signal, options.program) {
+        (_, None) => {}
+        (Some(signal), Some(program)) => signal.program = program,
+        (None, Some(_)) => {
+            let text = "program= and grpc= are for type=signal only";
+            return Err(Status::new(Code::Argument, text));
+        }
+    }
     Ok(wanted)
+}
+
+fn unchangeable(spec: &ProcessorSpec, what: &str) -> Status {
+    let text = format!(
+        "{what} of the {} {} can't change; delete it and create another",
+        spec.kind.as_str(),
+        spec.name
+    );
+    Status::new(Code::Argument, text)
 }
 
 fn begins_elsewhere(spec: &ProcessorSpec, options: &ProcessorOptions) -> bool {

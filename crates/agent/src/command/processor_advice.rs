@@ -37,6 +37,9 @@ pub(super) fn advice(state: State, error: &Error) -> &'static str {
         (Kind::Hanging, _) => {
             "end that transaction at the source: start its producer again, or abort it with kafka-transactions.sh"
         }
+        (Kind::Program, _) => {
+            "it is tried again by itself; see whether the program's service runs and is reached from here"
+        }
         (Kind::Fenced, _) => "another process moves the same events; end it, then RESUME PROCESSOR",
         (Kind::Unspecified | Kind::Other, _) if state == State::Retrying => {
             "it is tried again by itself; the log of fnaad says more"

@@ -6,14 +6,14 @@ use eson_protocol::{Code, Name, ProcessorOptions, ProcessorType, Right, Status};
 
 use super::Request;
 use crate::participant::{Hop, Route};
-use crate::resource::{Activity, FlowSpec, ProcessorSpec};
+use crate::resource::{Activity, FlowSpec, ProcessorSpec, SignalSpec, WindowSpec};
 
-/// How many flows a collector may read and a distributor write.
+/// How many flows a collector or signal may read, and a distributor or signal write.
 const MAX_FLOWS: usize = 256;
 
 impl Request<'_> {
     /// The spec of a new processor, as far as it can be checked without looking at its flows.
-    pub(super) fn processor_spec(
+    pub(super) async fn processor_spec(
         &self,
         name: String,
         options: ProcessorOptions,
@@ -23,6 +23,7 @@ impl Request<'_> {
             return Err(argument("type= is missing"));
         };
         self.check_offered(kind)?;
+        let window = window(&options)?;
         let spec = ProcessorSpec {
             name,
             owner: self.caller.principal.clone(),
@@ -35,12 +36,27 @@ impl Request<'_> {
             delivery: options.delivery,
             annotate: options.annotate.unwrap_or(kind == ProcessorType::Collector),
             fair: options.fair.unwrap_or(false),
+            signal: None,
             incarnation: crate::secrets::random_token()?,
             activity: Activity::Running,
             generation: 1,
         };
         check_counts(&spec)?;
-        Ok(spec)
+        if window.is_some() && kind != ProcessorType::Signal {
+            return Err(argument("window= is for type=signal only"));
+        }
+        match (kind, options.program) {
+            (ProcessorType::Signal, Some(program)) => {
+                let signal = self.signal_spec(&spec, program).await?;
+                Ok(ProcessorSpec {
+                    signal: Some(SignalSpec { window, ..signal }),
+                    ..spec
+                })
+            }
+            (ProcessorType::Signal, None) => Err(argument("a signal needs program= or grpc=")),
+            (_, Some(_)) => Err(argument("program= and grpc= are for type=signal only")),
+            (_, None) => Ok(spec),
+        }
     }
 
     fn check_offered(&self, kind: ProcessorType) -> Result<(), Status> {
@@ -87,7 +103,8 @@ impl Request<'_> {
                 }
             }
         }
-        let route = self.participant.route(&spec.destinations, &spec.sources);
+        let written: Vec<_> = spec.written().cloned().collect();
+        let route = self.participant.route(&written, &spec.sources);
         match route.await? {
             Some(route) => Err(self.circle(route).await?),
             None => Ok(()),
@@ -127,11 +144,27 @@ impl Request<'_> {
     }
 }
 
+/// The window that the options ask for.
+fn window(options: &ProcessorOptions) -> Result<Option<WindowSpec>, Status> {
+    match options.window {
+        Some(length) => Ok(Some(WindowSpec {
+            length,
+            tumbling: options.tumbling.unwrap_or(false),
+            by: options.by.clone(),
+        })),
+        None if options.tumbling.is_some() || options.by.is_some() => {
+            Err(argument("tumbling= and by= need window="))
+        }
+        None => Ok(None),
+    }
+}
+
 /// Whether the numbers of flows suit the type, each flow is named once, and nothing else is said
 /// that the type does not know.
 pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
-    let many_sources = spec.kind == ProcessorType::Collector;
-    let many_destinations = spec.kind == ProcessorType::Distributor;
+    use ProcessorType::{Collector, Distributor, Signal};
+    let many_sources = matches!(spec.kind, Collector | Signal);
+    let many_destinations = matches!(spec.kind, Distributor | Signal);
     for (key, flows, many) in [
         ("from=", &spec.sources, many_sources),
         ("to=", &spec.destinations, many_destinations),
@@ -154,7 +187,7 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
             "start=cursor: has the offsets of one source, and not of several",
         ));
     }
-    if (spec.annotate || spec.fair) && !many_sources {
+    if (spec.annotate || spec.fair) && spec.kind != Collector {
         return Err(argument("annotate= and fair= are for type=collector only"));
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! DESCRIBE PROCESSOR and GET PROCESSORS.
 
 use eson_processor::proto::{self, LegStatus, State};
-use eson_protocol::{DataLine, Name, ProcessorType, Reply};
+use eson_protocol::text::format_duration;
+use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply};
 
 use super::lines::{attribute, attributes, entry, optional, words};
 use super::processor_advice::advice;
@@ -26,6 +27,17 @@ impl Request<'_> {
         if spec.kind == ProcessorType::Collector {
             lines.push(attribute("annotate", spec.annotate));
             lines.push(attribute("fair", spec.fair));
+        }
+        if let Some(signal) = &spec.signal {
+            lines.extend(program_lines(&signal.program));
+            if let Some(window) = &signal.window {
+                lines.push(attribute("window", format_duration(window.length)));
+                lines.push(attribute("tumbling", window.tumbling));
+                lines.extend(optional("by", window.by.as_ref()));
+            }
+            lines.push(attribute("dead-letters-to", &signal.dead_letters));
+            let count: u64 = legs.iter().map(|leg| leg.dead_letters).sum();
+            lines.push(attribute("dead-letters", count));
         }
         lines.extend(attributes(super::delivery::words(spec.delivery)));
         let failure = found.resource.status.condition.failure.as_ref();
@@ -78,6 +90,17 @@ impl Request<'_> {
             (_, error) => values.extend(error.map(|error| ("error", error.text.clone()))),
         }
         entry(&spec.name, &values)
+    }
+}
+
+/// Each line of a program is a line here.
+fn program_lines(program: &Program) -> Vec<DataLine> {
+    match program {
+        Program::Grpc(server) => vec![attribute("grpc", server)],
+        Program::Jq(code) => {
+            let lines = code.split('\n');
+            lines.map(|line| attribute("program", line)).collect()
+        }
     }
 }
 

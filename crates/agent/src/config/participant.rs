@@ -206,7 +206,7 @@ fn peer_login(section: &Section<'_>) -> Option<PeerLogin> {
     }
 }
 
-fn network(node: Node<'_>) -> Option<IpNet> {
+pub(super) fn network(node: Node<'_>) -> Option<IpNet> {
     match node.text()?.parse() {
         Ok(network) => Some(network),
         Err(_) => node.report("must be a network, as in 127.0.0.0/8"),

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::participant::network;
 use super::reader::Node;
 
 /// `processor`: how flow processors are run.
@@ -18,6 +21,9 @@ pub struct Processor {
     pub longest_restart_delay: Duration,
     /// `stop-time`: how long one may take to write what it has read before it is ended (25s).
     pub stop_time: Duration,
+    /// `program-networks`: the loopback, link-local and private networks where users may have
+    /// gRPC programs of signals, as CIDR (none).
+    pub program_networks: Vec<IpNet>,
 }
 
 impl Default for Processor {
@@ -27,6 +33,7 @@ impl Default for Processor {
             restart_delay: Duration::from_millis(500),
             longest_restart_delay: Duration::from_secs(30),
             stop_time: Duration::from_secs(25),
+            program_networks: Vec::new(),
         }
     }
 }
@@ -79,6 +86,7 @@ pub(super) fn processor(node: Node<'_>) -> Option<Processor> {
             restart_delay: duration("restart-delay", default.restart_delay),
             longest_restart_delay: duration("longest-restart-delay", default.longest_restart_delay),
             stop_time: duration("stop-time", default.stop_time),
+            program_networks: section.list("program-networks", network),
         };
         if processor.restart_delay > processor.longest_restart_delay {
             section.report(

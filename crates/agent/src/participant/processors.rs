@@ -1,11 +1,14 @@
 //! What the runtime tells of this participant's processors.
 
+use std::io;
+
 use eson_processor::proto;
 use eson_protocol::Name;
 
 use super::Participant;
 use crate::reconcile::{fan_out, processor, subscription};
-use crate::resource::Subscriber;
+use crate::resource::{Failure, Subscriber};
+use crate::runtime::windows_directory;
 use crate::store::Stored;
 
 impl Participant {
@@ -30,6 +33,31 @@ impl Participant {
     pub(crate) fn processor_legs(&self, name: &str) -> Vec<proto::LegStatus> {
         let status = self.runtime.status(&processor::instance(name));
         status.map(|status| status.legs).unwrap_or_default()
+    }
+
+    /// The networks where programs of signals may be, as CIDR.
+    pub(crate) fn program_networks(&self) -> Vec<String> {
+        let config = self.config();
+        let networks = config.processor.program_networks.iter();
+        networks.map(ToString::to_string).collect()
+    }
+
+    /// Removes what the windows of a processor's incarnation have kept; nothing may run of it.
+    ///
+    /// # Errors
+    /// When the file can't be removed. One that is not there is no error.
+    pub(crate) fn forget_windows(&self, incarnation: &str) -> Result<(), Failure> {
+        let directory = windows_directory(&self.config().state_dir);
+        let file = directory.join(format!("{incarnation}.redb"));
+        match std::fs::remove_file(&file) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                let file = file.display();
+                Err(Failure::backend(format!(
+                    "{file} can't be removed: {cause}"
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn only_leg(&self, instance: &str) -> Option<proto::LegStatus> {

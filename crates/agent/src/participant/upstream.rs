@@ -116,9 +116,9 @@ impl Participant {
         let mut edges = Edges::new();
         for processor in self.processors.list().await? {
             let spec = processor.resource.spec;
-            for destination in spec.destinations {
+            for destination in spec.written() {
                 edges
-                    .entry(destination)
+                    .entry(destination.clone())
                     .or_default()
                     .extend(spec.sources.iter().cloned());
             }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_processor::proto;
-use eson_protocol::{Code, Name, ProcessorType, Right};
+use eson_protocol::{Code, Name, ProcessorType, Program, Right};
 
 use super::{Outcome, Reconciler, delivering, on_gap, report, start};
 use crate::authority::{Caller, lost_right};
 use crate::participant::Participant;
-use crate::resource::{Activity, Failure, Flow, Processor, ProcessorLeg, ProcessorSpec};
+use crate::resource::{
+    Activity, Failure, Flow, Processor, ProcessorLeg, ProcessorSpec, SignalSpec,
+};
 use crate::store::Stored;
 
 /// Users' processors run together.
@@ -44,7 +46,7 @@ impl ProcessorReconciler {
         }
         let allowed = self.allowed(&stored.resource.spec).await?;
         let waiting = match self.instance_spec(&allowed.spec).await? {
-            Wanted::Legs(instance) => self.run(&stored.resource, &allowed.spec, instance).await?,
+            Wanted::Legs(instance) => self.run(&stored.resource, &allowed.spec, *instance).await?,
             Wanted::Nothing => {
                 self.0.runtime.remove(SHARD, &instance(name)).await?;
                 None
@@ -114,12 +116,19 @@ impl ProcessorReconciler {
         let flows = self.flows(spec).await?;
         let mut wanted = proto::Spec {
             id: instance(&spec.name),
-            r#type: wire_type(spec.kind)?.into(),
+            r#type: wire_type(spec.kind).into(),
             annotate: spec.annotate,
             fair: spec.fair,
             ..Default::default()
         };
         let mut pending = false;
+        if let Some(signal) = &spec.signal {
+            pending = !spec.written().all(|flow| is_ready(&flows[flow]));
+            wanted.signal = Some(self.signal(spec, signal, &flows)?);
+        }
+        if pending {
+            return Ok(Wanted::Later);
+        }
         for leg in spec.legs() {
             let (source, destination) = (&flows[leg.source], &flows[leg.destination]);
             if !is_ready(source) || !is_ready(destination) {
@@ -129,7 +138,7 @@ impl ProcessorReconciler {
             }
         }
         Ok(match (wanted.legs.is_empty(), pending) {
-            (false, _) => Wanted::Legs(wanted),
+            (false, _) => Wanted::Legs(Box::new(wanted)),
             // Their becoming ready wakes this up again.
             (true, true) => Wanted::Later,
             (true, false) => Wanted::Nothing,
@@ -139,7 +148,7 @@ impl ProcessorReconciler {
     /// The flows that a processor touches, by name.
     async fn flows(&self, spec: &ProcessorSpec) -> Result<BTreeMap<Name, Flow>, Failure> {
         let mut flows = BTreeMap::new();
-        for name in spec.sources.iter().chain(&spec.destinations) {
+        for name in spec.flows() {
             let Some(flow) = self.0.flows.get(name.as_str()).await? else {
                 let text = format!("the flow {name} is gone");
                 return Err(Failure::refused(Code::NotFound, text));
@@ -157,20 +166,49 @@ impl ProcessorReconciler {
         source: &Flow,
         destination: &Flow,
     ) -> Result<(), Failure> {
-        if wanted.sources.is_empty() || spec.kind == ProcessorType::Collector {
+        let signals = spec.kind == ProcessorType::Signal;
+        if wanted.sources.is_empty() || signals || spec.kind == ProcessorType::Collector {
             wanted.sources.push(self.0.flow_endpoint(source)?);
         }
         let paused = [spec.activity, source.spec.activity].contains(&Activity::Paused);
         wanted.legs.push(proto::Leg {
             id: spec.leg_id(leg),
             source: wanted.sources.len() as u32 - 1,
-            destination: Some(self.0.flow_endpoint(destination)?),
+            destination: match signals {
+                true => None,
+                false => Some(self.0.flow_endpoint(destination)?),
+            },
             start: Some(start(spec.start, &spec.cursor)),
             on_gap: on_gap(spec.on_gap).into(),
             paused,
             ..delivering(spec.delivery)
         });
         Ok(())
+    }
+
+    fn signal(
+        &self,
+        spec: &ProcessorSpec,
+        signal: &SignalSpec,
+        flows: &BTreeMap<Name, Flow>,
+    ) -> Result<proto::Signal, Failure> {
+        let endpoint = |flow| self.0.flow_endpoint(&flows[flow]);
+        let destinations = spec.destinations.iter().map(endpoint);
+        Ok(proto::Signal {
+            destinations: destinations.collect::<Result<_, _>>()?,
+            dead_letters: Some(endpoint(&signal.dead_letters)?),
+            program: Some(match &signal.program {
+                Program::Jq(code) => proto::signal::Program::Jq(code.clone()),
+                Program::Grpc(server) => proto::signal::Program::Grpc(server.to_string()),
+            }),
+            trusted_networks: self.0.program_networks(),
+            window: signal.window.as_ref().map(|window| proto::Window {
+                length_ms: window.length,
+                tumbling: window.tumbling,
+                by: window.by.clone().unwrap_or_default(),
+                state: spec.incarnation.clone(),
+            }),
+        })
     }
 
     fn has_failed_legs(&self, spec: &ProcessorSpec) -> bool {
@@ -211,9 +249,10 @@ impl ProcessorReconciler {
             .runtime
             .remove(SHARD, &instance(&stored.name))
             .await?;
-        self.0.processors.remove(&stored.name).await?;
         let spec = &stored.resource.spec;
-        for flow in spec.sources.iter().chain(&spec.destinations) {
+        self.0.forget_windows(&spec.incarnation)?;
+        self.0.processors.remove(&stored.name).await?;
+        for flow in spec.flows() {
             self.0.controllers.flow.poke(flow.as_str());
         }
         Ok(Outcome::Settled)
@@ -231,7 +270,7 @@ struct Allowed {
 /// What the runtime is to do.
 enum Wanted {
     /// Run these.
-    Legs(proto::Spec),
+    Legs(Box<proto::Spec>),
     /// Run nothing of it.
     Nothing,
     /// What is to run is not known before its flows are ready.
@@ -242,14 +281,11 @@ fn is_ready(flow: &Flow) -> bool {
     flow.status.condition.ready > 0
 }
 
-fn wire_type(kind: ProcessorType) -> Result<proto::ProcessorType, Failure> {
+fn wire_type(kind: ProcessorType) -> proto::ProcessorType {
     match kind {
-        ProcessorType::Bridge => Ok(proto::ProcessorType::Bridge),
-        ProcessorType::Collector => Ok(proto::ProcessorType::Collector),
-        ProcessorType::Distributor => Ok(proto::ProcessorType::Distributor),
-        ProcessorType::Signal => {
-            let text = "this FNAA runs no processors of type=signal";
-            Err(Failure::refused(Code::Unsupported, text))
-        }
+        ProcessorType::Bridge => proto::ProcessorType::Bridge,
+        ProcessorType::Collector => proto::ProcessorType::Collector,
+        ProcessorType::Distributor => proto::ProcessorType::Distributor,
+        ProcessorType::Signal => proto::ProcessorType::Signal,
     }
 }

@@ -155,12 +155,7 @@ async fn wake_dependents(participant: &Participant, flow: &str) {
     match participant.processors.list().await {
         Ok(found) => found.iter().for_each(|found| {
             let spec = &found.resource.spec;
-            if spec
-                .sources
-                .iter()
-                .chain(&spec.destinations)
-                .any(|name| name.as_str() == flow)
-            {
+            if spec.flows().any(|name| name.as_str() == flow) {
                 controllers.processor.poke(&found.name);
             }
         }),

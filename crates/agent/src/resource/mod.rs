@@ -21,7 +21,9 @@ pub(crate) use flow::{Flow, FlowSpec, FlowStatus, RegisteredView, copies_only};
 pub(crate) use grant::{Grant, GrantKey};
 pub(crate) use mark::{Mark, Marks};
 pub(crate) use namespace::{Namespace, NamespaceSpec, NamespaceStatus};
-pub(crate) use processor::{Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus};
+pub(crate) use processor::{
+    Leg as ProcessorLeg, Processor, ProcessorSpec, ProcessorStatus, SignalSpec, WindowSpec,
+};
 pub(crate) use quality::{Quality, limited};
 pub(crate) use queue::QueueState;
 pub(crate) use schema::SchemaDocument;

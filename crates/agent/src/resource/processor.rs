@@ -1,6 +1,8 @@
 //! Processors that users run between flows.
 
-use eson_protocol::{DeliveryOptions, Name, OnGap, Positions, Principal, ProcessorType, Start};
+use eson_protocol::{
+    DeliveryOptions, Name, OnGap, Positions, Principal, ProcessorType, Program, Start,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition};
@@ -25,9 +27,9 @@ pub(crate) struct ProcessorSpec {
     pub owner: Principal,
     /// Its type.
     pub kind: ProcessorType,
-    /// The flows it reads, all hosted here; one, but for a collector.
+    /// The flows it reads, all hosted here; one, but for a collector or signal.
     pub sources: Vec<Name>,
-    /// The flows it writes, all hosted here; one, but for a distributor.
+    /// The flows it writes, all hosted here; one, but for a distributor or signal.
     pub destinations: Vec<Name>,
     /// Where to begin.
     pub start: Start,
@@ -46,6 +48,9 @@ pub(crate) struct ProcessorSpec {
     /// Whether its sources get equal shares of the destination.
     #[serde(default)]
     pub fair: bool,
+    /// What a signal does.
+    #[serde(default)]
+    pub signal: Option<SignalSpec>,
     /// Names its positions: another incarnation begins anew.
     pub incarnation: String,
     /// Whether it is to run.
@@ -53,6 +58,29 @@ pub(crate) struct ProcessorSpec {
     pub activity: Activity,
     /// Counts changes of this spec.
     pub generation: u64,
+}
+
+/// What a signal does beside reading and writing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SignalSpec {
+    /// What it asks about each event.
+    pub program: Program,
+    /// The flow of the events that could not be processed or written.
+    pub dead_letters: Name,
+    /// What the program sees beside an event, or instead of it.
+    #[serde(default)]
+    pub window: Option<WindowSpec>,
+}
+
+/// What the program of a signal sees beside an event, or instead of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WindowSpec {
+    /// The length, in milliseconds.
+    pub length: u64,
+    /// Whether windows follow each other.
+    pub tumbling: bool,
+    /// Where the key is in an event; none is the record's key.
+    pub by: Option<String>,
 }
 
 /// One way that events take through a processor.
@@ -65,32 +93,55 @@ pub(crate) struct Leg<'a> {
 }
 
 impl ProcessorSpec {
-    /// Its legs: one for each source and destination.
+    /// Its legs: one for each source and destination. The legs of a signal write all of its
+    /// destinations, and there is one for each source.
     pub(crate) fn legs(&self) -> impl Iterator<Item = Leg<'_>> {
-        self.sources.iter().flat_map(|source| {
+        let destinations = match self.kind {
+            ProcessorType::Signal => self.destinations.get(..1).unwrap_or_default(),
+            _ => &self.destinations,
+        };
+        self.sources.iter().flat_map(move |source| {
             let leg = move |destination| Leg {
                 source,
                 destination,
             };
-            self.destinations.iter().map(leg)
+            destinations.iter().map(leg)
         })
+    }
+
+    /// The flows that it writes.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &Name> {
+        let dead_letters = self.signal.iter().map(|signal| &signal.dead_letters);
+        self.destinations.iter().chain(dead_letters)
+    }
+
+    /// The flows that it reads or writes.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = &Name> {
+        self.sources.iter().chain(self.written())
     }
 
     /// Whether it reads or writes the flow.
     pub(crate) fn touches(&self, flow: &Name) -> bool {
-        self.sources.contains(flow) || self.destinations.contains(flow)
+        self.flows().any(|touched| touched == flow)
     }
 
-    /// Leaves a flow out.
+    /// Leaves a flow out. Nothing is left of a signal without the flow of its dead letters.
     pub(crate) fn leave_out(&mut self, flow: &Name) {
         self.sources.retain(|source| source != flow);
         self.destinations.retain(|destination| destination != flow);
+        if self
+            .signal
+            .as_ref()
+            .is_some_and(|signal| signal.dead_letters == *flow)
+        {
+            self.sources.clear();
+        }
     }
 
     /// The end of a leg that no other leg of this processor has.
     pub(crate) fn own_end<'a>(&self, leg: Leg<'a>) -> &'a Name {
         match self.kind {
-            ProcessorType::Collector => leg.source,
+            ProcessorType::Collector | ProcessorType::Signal => leg.source,
             _ => leg.destination,
         }
     }
@@ -141,6 +192,7 @@ impl ProcessorSpec {
             delivery: DeliveryOptions::default(),
             annotate: false,
             fair: false,
+            signal: None,
             incarnation: "token".to_owned(),
             activity: Activity::Running,
             generation: 1,

@@ -18,7 +18,7 @@ use eson_processor::proto::{Spec, Status};
 use eson_protocol::ProcessorType;
 
 pub(crate) use board::Statuses;
-pub(crate) use processes::{ChildProcesses, RuntimeOptions};
+pub(crate) use processes::{ChildProcesses, RuntimeOptions, windows_directory};
 
 /// Starts, stops and lists instances of flow processors (draft figure 6).
 #[async_trait]

@@ -100,13 +100,29 @@ impl RuntimeOptions {
         };
         Ok(Self {
             program,
-            arguments: lookup_arguments(&config.resolver),
+            arguments: lookup_arguments(&config.resolver)
+                .into_iter()
+                .chain([windows_argument(&config.state_dir)])
+                .collect(),
             directory: config.state_dir.join(DIRECTORY),
             restart_delay: processor.restart_delay,
             longest_restart_delay: processor.longest_restart_delay,
             stop_time: processor.stop_time,
         })
     }
+}
+
+/// Where signals keep their windows.
+fn windows_argument(state_dir: &Path) -> String {
+    format!(
+        "--state-directory={}",
+        windows_directory(state_dir).display()
+    )
+}
+
+/// Where signals keep their windows: a file for each incarnation of a processor that has some.
+pub(crate) fn windows_directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("windows")
 }
 
 /// Brokers' names are looked up where fnaad itself looks names up.

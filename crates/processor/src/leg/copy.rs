@@ -21,13 +21,13 @@ use crate::turns::Place;
 
 /// How long after the last record everything is flushed, so that positions are stored and a
 /// broken destination is noticed.
-const IDLE: Duration = Duration::from_millis(100);
+pub(crate) const IDLE: Duration = Duration::from_millis(100);
 
 /// How often positions are looked at while records keep coming.
-const TRACK: Duration = Duration::from_secs(1);
+pub(crate) const TRACK: Duration = Duration::from_secs(1);
 
 /// Why copying ended.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The leg shall do something else.
     Wish,
     /// The ends have to be opened anew: partitions were added, or the memory share is smaller.
@@ -125,7 +125,7 @@ impl<'a> Copying<'a> {
             let step = match self.next_event(wishes).await {
                 Event::Wish => self.follow(wishes).await,
                 Event::Read(Ok(chunk)) => self.pass_on(chunk, wishes).await,
-                Event::Read(Err(error)) => self.meet(&error),
+                Event::Read(Err(error)) => meet(self.report, self.ends.on_gap, &error),
                 Event::Idle => self.flush(wishes).await,
             };
             if let Err(ended) = step {
@@ -239,27 +239,6 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    /// Meets an error of the reader: a gap is told and gone past, unless the leg shall stop there,
-    /// and what is hidden is told.
-    fn meet(&self, error: &BrokerError) -> Result<(), Ended> {
-        let trouble = Trouble::at_source(error);
-        match error {
-            BrokerError::OutOfRange {
-                wanted, earliest, ..
-            } if self.ends.on_gap == OnGap::Earliest => {
-                tracing::warn!(leg = self.report.id(), %error, "records are gone");
-                self.report.lost(earliest.saturating_sub(*wanted), trouble);
-                Ok(())
-            }
-            BrokerError::Hanging { .. } => {
-                tracing::warn!(leg = self.report.id(), %error, "records are hidden");
-                self.report.hidden(trouble);
-                Ok(())
-            }
-            _ => Err(Ended::Trouble(trouble)),
-        }
-    }
-
     async fn flush(&mut self, wishes: &Wishes) -> Result<(), Ended> {
         if !self.dirty {
             return Ok(());
@@ -309,5 +288,26 @@ impl<'a> Copying<'a> {
             Err(_) => tracing::warn!(leg = self.report.id(), "the destination takes too long"),
         }
         ended
+    }
+}
+
+/// Meets an error of a reader: a gap is told and gone past, unless the leg shall stop there, and
+/// what is hidden is told.
+pub(crate) fn meet(report: &LegReport, on_gap: OnGap, error: &BrokerError) -> Result<(), Ended> {
+    let trouble = Trouble::at_source(error);
+    match error {
+        BrokerError::OutOfRange {
+            wanted, earliest, ..
+        } if on_gap == OnGap::Earliest => {
+            tracing::warn!(leg = report.id(), %error, "records are gone");
+            report.lost(earliest.saturating_sub(*wanted), trouble);
+            Ok(())
+        }
+        BrokerError::Hanging { .. } => {
+            tracing::warn!(leg = report.id(), %error, "records are hidden");
+            report.hidden(trouble);
+            Ok(())
+        }
+        _ => Err(Ended::Trouble(trouble)),
     }
 }

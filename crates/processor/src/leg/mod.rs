@@ -10,19 +10,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use annotation::SOURCE_FLOW;
+pub(crate) use copy::{Ended, IDLE, TRACK, meet};
+pub(crate) use open::{check_identity, progress, store_positions};
+pub(crate) use run::overdue;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::brokers::BrokerFactory;
 use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::report::{InstanceReport, LegReport, State};
+use crate::signal::Programs;
 use crate::source::SharedReads;
 use crate::spec::{LegSpec, Rates};
 use crate::threads::{Desk, Threads};
 use crate::turns::Place;
 
 /// How long a leg that shall stop or pause waits for the destination to take what was read.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// What a leg is wanted to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +38,10 @@ pub(crate) enum Wish {
 
 /// What a leg is wanted to do, as its task sees it. A leg that nobody holds any more is to stop.
 #[derive(Clone, Debug)]
-struct Wishes(watch::Receiver<Wish>);
+pub(crate) struct Wishes(watch::Receiver<Wish>);
 
 impl Wishes {
-    fn current(&mut self) -> Wish {
+    pub(crate) fn current(&mut self) -> Wish {
         match self.0.has_changed() {
             Ok(_) => *self.0.borrow_and_update(),
             Err(_) => Wish::Stop,
@@ -45,7 +49,7 @@ impl Wishes {
     }
 
     /// Waits for another wish than the one last seen. Cancel-safe.
-    async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         // An error means that nobody holds the leg, which `current` tells.
         drop(self.0.changed().await);
     }
@@ -71,6 +75,7 @@ pub(crate) struct Shared {
 pub(crate) struct Resources {
     pub(crate) brokers: Arc<dyn BrokerFactory>,
     pub(crate) memory: MemoryBudget,
+    pub(crate) programs: Programs,
     pub(crate) threads: Arc<Threads>,
 }
 
@@ -118,6 +123,7 @@ impl Leg {
             spec: spec.clone(),
             shared,
             brokers: resources.brokers.clone(),
+            programs: resources.programs.clone(),
             share,
             wishes: Wishes(wish.subscribe()),
             pace: pace::Pace::new(rates.subscribe()),

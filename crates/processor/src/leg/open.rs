@@ -21,6 +21,7 @@ use crate::spec::LegSpec;
 pub(super) struct Opening<'a> {
     pub(super) leg: &'a str,
     pub(super) spec: &'a LegSpec,
+    pub(super) destination: &'a Endpoint,
     /// The identity that the source had when this leg saw it last.
     pub(super) seen: Option<QueueId>,
     /// How many bytes the reader, and as many the writer, may hold.
@@ -113,10 +114,10 @@ impl Opening<'_> {
     /// The destination's broker, once it is clear that the queue is the one that is meant.
     async fn destination_broker(&self, source: &QueueId) -> Result<Arc<dyn Broker>, Trouble> {
         let find = async {
-            let broker = self.brokers.broker(&self.spec.destination).await?;
-            let queue = broker.describe_queue(&self.spec.destination.queue).await?;
-            let expected = self.spec.destination.queue_id.as_ref();
-            check_identity(&self.spec.destination, expected, &queue)?;
+            let broker = self.brokers.broker(self.destination).await?;
+            let queue = broker.describe_queue(&self.destination.queue).await?;
+            let expected = self.destination.queue_id.as_ref();
+            check_identity(self.destination, expected, &queue)?;
             Ok((broker, queue))
         };
         let found: Result<_, BrokerError> = find.await;
@@ -143,7 +144,7 @@ impl Opening<'_> {
             delivery: self.spec.delivery,
             commit_interval: self.spec.commit_interval,
         };
-        let writer = broker.open_writer(&self.spec.destination.queue, options);
+        let writer = broker.open_writer(&self.destination.queue, options);
         writer.await.map_err(|e| Trouble::at_destination(&e))
     }
 
@@ -189,7 +190,7 @@ impl Opening<'_> {
     }
 }
 
-fn check_identity(
+pub(crate) fn check_identity(
     endpoint: &Endpoint,
     expected: Option<&QueueId>,
     found: &QueueDescription,
@@ -205,7 +206,7 @@ fn check_identity(
 }
 
 /// Stores positions in the given order, the last one after all others.
-async fn store_positions(
+pub(crate) async fn store_positions(
     writer: &mut dyn QueueWriter,
     positions: &[(u32, u64)],
 ) -> Result<(), BrokerError> {
@@ -234,7 +235,10 @@ fn position_only(partition: u32, next: u64) -> Chunk {
     }
 }
 
-fn progress(source: &QueueDescription, positions: &Positions) -> BTreeMap<u32, Progress> {
+pub(crate) fn progress(
+    source: &QueueDescription,
+    positions: &Positions,
+) -> BTreeMap<u32, Progress> {
     source
         .partitions
         .iter()

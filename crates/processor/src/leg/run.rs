@@ -15,8 +15,10 @@ use super::{DRAIN, Shared, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::brokers::BrokerFactory;
 use crate::budget::Share;
+use crate::endpoint::Endpoint;
 use crate::report::{LegReport, State, Trouble};
-use crate::spec::LegSpec;
+use crate::signal::{self, Programs, SignalSpec};
+use crate::spec::{LegSpec, Work};
 
 /// How often a queue, right or user that seems not to be there is looked for again while a leg
 /// opens: clusters tell their members of a new one a moment later. Together below one second.
@@ -26,6 +28,7 @@ const SETTLING_ATTEMPTS: u32 = 3;
 pub(super) struct Task {
     pub(super) spec: LegSpec,
     pub(super) brokers: Arc<dyn BrokerFactory>,
+    pub(super) programs: Programs,
     pub(super) share: Share,
     pub(super) shared: Shared,
     pub(super) wishes: Wishes,
@@ -88,30 +91,53 @@ impl Task {
         if !matches!(self.report.state(), State::Retrying | State::Failed) {
             self.report.enter(State::Starting);
         }
+        match &self.spec.work {
+            Work::Copy(destination) => self.copy(&destination.clone(), backoff).await,
+            Work::Signal(signal) => self.signal(&signal.clone(), backoff).await,
+        }
+    }
+
+    async fn copy(&mut self, destination: &Endpoint, backoff: &mut Backoff) -> Ended {
         let opening = Opening {
             leg: self.report.id(),
             spec: &self.spec,
+            destination,
             seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &*self.brokers,
             reads: &self.shared.reads,
         };
-        let mut wishes = self.wishes.clone();
-        let opened = tokio::select! {
-            biased;
-            () = wishes.changed() => return Ended::Wish,
-            opened = opening.open() => opened,
-        };
-        let ends = match opened {
+        let ends = match unless_changed(&self.wishes, opening.open()).await {
             Ok(ends) => ends,
-            Err(trouble) => return Ended::Trouble(trouble),
+            Err(ended) => return ended,
         };
-        let (from, to) = (&self.spec.source.flow, &self.spec.destination.flow);
+        let (from, to) = (&self.spec.source.flow, &destination.flow);
         tracing::info!(leg = self.report.id(), %from, %to, "copying");
         let (report, place) = (&self.report, &self.shared.place);
         let pace = &mut self.pace;
         let copying = Copying::new(ends, report, &self.share, place, pace, backoff);
         copying.run(&mut self.wishes).await
+    }
+
+    async fn signal(&mut self, signal: &Arc<SignalSpec>, backoff: &mut Backoff) -> Ended {
+        let opening = signal::Opening {
+            leg: self.report.id(),
+            spec: &self.spec,
+            signal,
+            seen: self.report.source(),
+            buffer: self.share.bytes(),
+            brokers: &self.brokers,
+            reads: &self.shared.reads,
+            programs: &self.programs,
+        };
+        let opened = match unless_changed(&self.wishes, opening.open()).await {
+            Ok(opened) => opened,
+            Err(ended) => return ended,
+        };
+        let from = &self.spec.source.flow;
+        tracing::info!(leg = self.report.id(), %from, "processing");
+        let running = signal::Running::new(opened, &self.report, &self.share, backoff);
+        running.run(&mut self.wishes).await
     }
 
     /// Whether the trouble may be that a cluster has not told all its members yet.
@@ -156,8 +182,21 @@ impl Task {
     }
 }
 
+/// What opening a leg gives, unless another wish comes first.
+async fn unless_changed<T>(
+    wishes: &Wishes,
+    opening: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Ended> {
+    let mut wishes = wishes.clone();
+    tokio::select! {
+        biased;
+        () = wishes.changed() => Err(Ended::Wish),
+        opened = opening => opened.map_err(Ended::Trouble),
+    }
+}
+
 /// Waits until the leg shall no longer run, and then as long as it may take to drain.
-pub(super) async fn overdue(wishes: &Wishes) {
+pub(crate) async fn overdue(wishes: &Wishes) {
     wishes.clone().until(|wish| wish != Wish::Run).await;
     sleep(DRAIN).await;
 }

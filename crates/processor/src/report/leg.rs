@@ -66,6 +66,7 @@ struct Figures {
     records: u64,
     bytes: u64,
     lost: u64,
+    dead_letters: u64,
     meter: Meter,
     trouble: Option<Trouble>,
     source: Option<QueueId>,
@@ -81,6 +82,7 @@ impl LegReport {
             records: 0,
             bytes: 0,
             lost: 0,
+            dead_letters: 0,
             meter: Meter::new(Instant::now()),
             trouble: None,
             source: None,
@@ -213,6 +215,23 @@ impl LegReport {
         self.tell_now();
     }
 
+    /// Every destination has stored these positions, and all before them.
+    pub(crate) fn reached(&self, read: Positions) {
+        let mut stored = self.figures().stored.clone();
+        stored.extend(read.clone());
+        self.stored(stored, read);
+    }
+
+    /// Events went to the dead-letter flow.
+    pub(crate) fn buried(&self, events: u64, reason: &str) {
+        tracing::warn!(leg = self.id, events, reason, "dead letters");
+        let mut figures = self.figures();
+        figures.dead_letters += events;
+        figures.trouble = Some(Trouble::buried(reason));
+        drop(figures);
+        self.tell_now();
+    }
+
     /// Records are hidden for the time being.
     pub(crate) fn hidden(&self, trouble: Trouble) {
         self.figures().trouble = Some(trouble);
@@ -234,6 +253,7 @@ impl LegReport {
             records: figures.records,
             bytes: figures.bytes,
             lost: figures.lost,
+            dead_letters: figures.dead_letters,
             rate: figures.meter.rate(Instant::now()),
             error: figures.trouble.as_ref().map(Trouble::to_proto),
             source_id: figures

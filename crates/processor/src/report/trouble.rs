@@ -60,6 +60,28 @@ impl Trouble {
         }
     }
 
+    /// The program of a signal does not answer.
+    pub(crate) fn of_program(text: String) -> Self {
+        Self {
+            kind: proto::error::Kind::Program,
+            transient: true,
+            ..Self::own(text)
+        }
+    }
+
+    /// A signal's windows can't be kept.
+    pub(crate) fn of_windows(error: &dyn std::error::Error) -> Self {
+        Self {
+            transient: true,
+            ..Self::own(error.to_string())
+        }
+    }
+
+    /// An event went to the dead-letter flow.
+    pub(crate) fn buried(reason: &str) -> Self {
+        Self::own(format!("an event went to the dead-letter flow: {reason}"))
+    }
+
     /// Whether it is over once records of this partition arrive.
     pub(crate) fn ends_with(&self, partition: u32) -> bool {
         self.hides == Some(partition)
@@ -79,7 +101,8 @@ impl Trouble {
 
     /// Whether the destination's writer is still of use.
     pub(crate) fn leaves_destination(&self) -> bool {
-        self.side == Some(Side::Source) || self.kind == proto::error::Kind::TooLarge
+        use proto::error::Kind::{Program, TooLarge};
+        self.side == Some(Side::Source) || matches!(self.kind, Program | TooLarge)
     }
 
     pub(crate) fn text(&self) -> &str {

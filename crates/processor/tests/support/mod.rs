@@ -15,10 +15,11 @@ use eson_broker::{
     AppendTo, Broker, BrokerError, LocalBroker, LocalOptions, Payload, QueueId, QueueSpec,
     ReaderOptions,
 };
+use eson_client::SystemLookup;
 use eson_processor::client::Client;
 use eson_processor::proto::{self, LegStatus, State, Status};
 use eson_processor::{
-    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, SocketAddress, Threads,
+    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, Programs, SocketAddress, Threads,
 };
 use eson_protocol::{BrokerKind, Header, Positions, Record, Start};
 use tempfile::TempDir;
@@ -95,10 +96,14 @@ impl Ground {
     pub(crate) fn start(&mut self) {
         let runtime = Runtime::new().expect("a runtime");
         let (address, brokers) = (self.address(), self.brokers.clone());
+        let state = Some(self.directory.path().join("windows"));
         let serve = async move {
             let listener = Listener::bind(&address).await.expect("listening");
             let threads = Threads::start(THREADS).expect("threads");
-            let processors = Processors::new(brokers, MemoryBudget::new(MEMORY), threads);
+            let worker = env!("CARGO_BIN_EXE_flow-processor").into();
+            let programs = Programs::new(worker, Arc::new(SystemLookup)).with_state(state);
+            let memory = MemoryBudget::new(MEMORY);
+            let processors = Processors::new(brokers, memory, threads, programs);
             tokio::spawn(listener.serve(processors, std::future::pending()));
         };
         // From within another runtime only a task's end can be waited for.

@@ -1,12 +1,12 @@
 //! The commands about processors.
 
 use super::delivery;
-use super::error::{ArgumentError, CommandError};
+use super::error::{ArgumentError, CommandError, excerpt};
 use super::line::Line;
 use super::read::{begin, parse_begin};
-use super::value::Word;
+use super::value::{Word, format_duration, parse_duration};
 use super::words::{Arguments, parse_name};
-use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType};
+use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType, Program, Server};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -50,6 +50,29 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         annotate: arguments.parsed("annotate", bool::parse)?,
         fair: arguments.parsed("fair", bool::parse)?,
         delivery: delivery::parse(arguments)?,
+        program: parse_program(arguments)?,
+        window: arguments.parsed("window", parse_duration)?,
+        tumbling: arguments.parsed("tumbling", bool::parse)?,
+        by: arguments.text("by")?,
+    })
+}
+
+/// Each `program=` is one line of the program.
+fn parse_program(arguments: &mut Arguments<'_>) -> Result<Option<Program>, CommandError> {
+    let lines = arguments.options("program");
+    let server = arguments.parsed("grpc", parse_server)?;
+    match (lines.is_empty(), server) {
+        (true, server) => Ok(server.map(Program::Grpc)),
+        (false, None) => Ok(Some(Program::Jq(lines.join("\n")))),
+        (false, Some(_)) => Err(ArgumentError::Repeated("program").into()),
+    }
+}
+
+fn parse_server(text: &str) -> Result<Server, ArgumentError> {
+    text.parse().map_err(|_| ArgumentError::Value {
+        what: "address",
+        found: excerpt(text),
+        example: "HOST:PORT",
     })
 }
 
@@ -73,7 +96,17 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
         .option("on-gap", options.on_gap.map(OnGap::word))
         .option("annotate", options.annotate)
         .option("fair", options.fair);
-    delivery::options(line, options.delivery)
+    let line = delivery::options(line, options.delivery);
+    let line = match &options.program {
+        None => line,
+        Some(Program::Grpc(server)) => line.option("grpc", Some(server)),
+        Some(Program::Jq(code)) => code
+            .split('\n')
+            .fold(line, |line, code| line.option("program", Some(code))),
+    };
+    line.option("window", options.window.map(format_duration))
+        .option("tumbling", options.tumbling)
+        .option("by", options.by.as_ref())
 }
 
 fn joined(flows: &[Name]) -> Option<String> {

@@ -5,8 +5,8 @@
 use eson_protocol::{
     Access, Command, ComponentKind, DataLine, Delivery, DeliveryOptions, EventFormat, FlowOptions,
     Limit, Mode, Name, NamespaceOptions, OnGap, Overlag, PayloadAttributes, Positions, Principal,
-    ProcessorOptions, ProcessorType, QualityOptions, ReadOptions, Reason, RemoteSubscribe, Reply,
-    Right, Start, Status, StorePosition, SubscribeOptions,
+    ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions, Reason, RemoteSubscribe,
+    Reply, Right, Server, Start, Status, StorePosition, SubscribeOptions,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -215,9 +215,13 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         of(any::<bool>()),
         of(any::<bool>()),
         delivery(),
+        of(program()),
+        (of(any::<u64>()), of(any::<bool>()), of(text())),
     )
         .prop_map(
-            |(kind, sources, destinations, (start, cursor, on_gap), annotate, fair, delivery)| {
+            |(kind, sources, destinations, begin, annotate, fair, delivery, program, window)| {
+                let (start, cursor, on_gap) = begin;
+                let (window, tumbling, by) = window;
                 ProcessorOptions {
                     kind: Some(kind),
                     sources,
@@ -228,9 +232,24 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
                     annotate,
                     fair,
                     delivery,
+                    program,
+                    window,
+                    tumbling,
+                    by,
                 }
             },
         )
+}
+
+fn program() -> impl Strategy<Value = Program> {
+    let server = |port| Server {
+        host: "program.example".to_owned(),
+        port,
+    };
+    prop_oneof![
+        vec(text(), 1..4).prop_map(|lines| Program::Jq(lines.join("\n"))),
+        any::<u16>().prop_map(move |port| Program::Grpc(server(port))),
+    ]
 }
 
 fn session_command() -> impl Strategy<Value = Command> {

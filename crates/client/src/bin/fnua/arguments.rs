@@ -9,8 +9,8 @@ use eson_protocol::{FlowUri, Name, Positions, Principal, Start};
 
 use crate::commands::{
     capabilities, collect, completion, create, delete, describe, distribute, get, grant, pause,
-    read, remove, replicate, resolve, resume, revoke, set, stop, subscribe, top, unsubscribe,
-    update, whoami, write,
+    read, remove, replicate, resolve, resume, revoke, set, signal, stop, subscribe, top,
+    unsubscribe, update, whoami, write,
 };
 use crate::output::Form;
 
@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Collect(collect::Collect),
     /// Copy every event of one flow to several, and go on doing so
     Distribute(distribute::Distribute),
+    /// Make new events of those of one or several flows by a program, and go on doing so
+    Signal(signal::Signal),
     /// Show the processors and how they do, again and again
     Top(top::Top),
     /// Subscribe a local flow to a remote one

@@ -41,6 +41,8 @@ pub(crate) async fn run(arguments: Arguments, places: &[PathBuf]) -> Result<(), 
         Command::Resolve(command) => resolve(&agents, command).await,
         Command::Subscribe(command) => subscribe(&agents, command).await,
         Command::Top(command) => top(&agents, command).await,
+        Command::Signal(command) => perform(&agents, command.request()?).await,
+        Command::Update(command) => perform(&agents, command.request()?).await,
         other => match request(other) {
             Some(request) => perform(&agents, request).await,
             None => Ok(()),
@@ -52,7 +54,6 @@ pub(crate) async fn run(arguments: Arguments, places: &[PathBuf]) -> Result<(), 
 fn request(command: Command) -> Option<Request> {
     Some(match command {
         Command::Create(command) => command.request(),
-        Command::Update(command) => command.request(),
         Command::Delete(command) => command.request(),
         Command::Get(command) => command.request(),
         Command::Describe(command) => command.request(),
@@ -68,7 +69,9 @@ fn request(command: Command) -> Option<Request> {
         Command::Stop(command) => command.request(),
         Command::Whoami(command) => command.request(),
         Command::Capabilities(command) => command.request(),
-        Command::Read(_)
+        Command::Signal(_)
+        | Command::Update(_)
+        | Command::Read(_)
         | Command::Write(_)
         | Command::Resolve(_)
         | Command::Subscribe(_)

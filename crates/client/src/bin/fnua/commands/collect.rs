@@ -51,6 +51,7 @@ impl Collect {
             on_gap: self.on_gap.wanted(),
             annotate: self.no_annotation.then_some(false),
             fair: self.fair.then_some(true),
+            ..ProcessorOptions::default()
         };
         Request::about(
             &self.destination,

@@ -22,6 +22,7 @@ pub(crate) mod resolve;
 pub(crate) mod resume;
 pub(crate) mod revoke;
 pub(crate) mod set;
+pub(crate) mod signal;
 pub(crate) mod stop;
 pub(crate) mod subscribe;
 pub(crate) mod top;

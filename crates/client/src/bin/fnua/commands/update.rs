@@ -7,7 +7,9 @@ use super::delivery_options::DeliveryArguments;
 use super::flow_options::FlowArguments;
 use super::on_gap::OnGapArgument;
 use super::quality_options::QualityArguments;
+use super::signal;
 use crate::arguments::flow;
+use crate::failure::Failure;
 use crate::output::Shape;
 use crate::request::Request;
 
@@ -31,14 +33,14 @@ pub(crate) enum Update {
         #[command(flatten)]
         options: Box<FlowArguments>,
     },
-    /// Change which flows a collector reads or a distributor writes, or the delivery
+    /// Change which flows a processor reads or writes, a signal's program, or the delivery
     Processor {
         /// The processor's name
         processor: String,
-        /// The flows that a collector shall read from now on
+        /// The flows that a collector or signal shall read from now on
         #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
         from: Vec<Name>,
-        /// The flows that a distributor shall write from now on
+        /// The flows that a distributor or signal shall write from now on
         #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
         to: Vec<Name>,
         #[command(flatten)]
@@ -49,6 +51,9 @@ pub(crate) enum Update {
         /// Whether a collector gives its sources equal shares of the destination
         #[arg(long, value_name = "TRUE|FALSE")]
         fair: Option<bool>,
+        /// The program of a signal from now on: a file in jq's language, or grpc://HOST:PORT
+        #[arg(long, value_name = "FILE|URL")]
+        program: Option<String>,
         #[command(flatten)]
         delivery: DeliveryArguments,
     },
@@ -65,8 +70,10 @@ pub(crate) enum Update {
 }
 
 impl Update {
-    pub(crate) fn request(self) -> Request {
-        match self {
+    /// # Errors
+    /// When a program can't be read.
+    pub(crate) fn request(self) -> Result<Request, Failure> {
+        Ok(match self {
             Self::Namespace { namespace, broker } => Request::about(
                 &namespace.clone(),
                 Shape::One("namespace"),
@@ -84,14 +91,17 @@ impl Update {
                 on_gap,
                 annotate,
                 fair,
+                program,
                 delivery,
             } => {
+                let program = program.as_deref().map(signal::program).transpose()?;
                 let options = ProcessorOptions {
                     sources: from,
                     destinations: to,
                     on_gap: on_gap.wanted(),
                     annotate,
                     fair,
+                    program,
                     delivery: delivery.options(),
                     ..ProcessorOptions::default()
                 };
@@ -109,6 +119,6 @@ impl Update {
                 Shape::One("subscriber"),
                 Command::UpdateSubscriber(flow, subscriber, quality.options()),
             ),
-        }
+        })
     }
 }

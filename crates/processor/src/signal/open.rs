@@ -1,0 +1,187 @@
+//! Opening a leg of a signal: its source, and a way to each destination.
+
+use std::sync::Arc;
+
+use eson_broker::{Broker, QueueDescription, QueueId, ReaderOptions, WriterOptions};
+use eson_protocol::{OnGap, Positions, Start};
+
+use super::dead_letters::DeadLetters;
+use super::outlet::Outlet;
+use super::place;
+use super::program::{Asked, Programs};
+use super::spec::SignalSpec;
+use super::windowed::{Reached, Windowed};
+use crate::brokers::BrokerFactory;
+use crate::leg::{check_identity, progress, store_positions};
+use crate::report::{Progress, Trouble};
+use crate::source::{Feed, SharedReads};
+use crate::spec::LegSpec;
+
+/// What is needed to open a leg.
+pub(crate) struct Opening<'a> {
+    pub(crate) leg: &'a str,
+    pub(crate) spec: &'a LegSpec,
+    pub(crate) signal: &'a Arc<SignalSpec>,
+    /// The identity that the source had when this leg saw it last.
+    pub(crate) seen: Option<QueueId>,
+    /// How many bytes the reader, and as many the writers, may hold.
+    pub(crate) buffer: usize,
+    pub(crate) brokers: &'a Arc<dyn BrokerFactory>,
+    pub(crate) reads: &'a Arc<SharedReads>,
+    pub(crate) programs: &'a Programs,
+}
+
+/// A leg that is ready to run.
+pub(crate) struct Opened {
+    pub(super) feed: Feed,
+    pub(super) program: Asked,
+    pub(super) outlets: Vec<Outlet>,
+    pub(super) on_gap: OnGap,
+    pub(super) windowed: Option<Windowed>,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) flow: String,
+    pub(super) source: QueueId,
+    /// The source positions that every destination has.
+    pub(super) stored: Positions,
+    pub(super) progress: std::collections::BTreeMap<u32, Progress>,
+    /// Held so that other legs find it, with its connections.
+    pub(super) _broker: Arc<dyn Broker>,
+}
+
+impl Opening<'_> {
+    /// Opens the writers first: they take over from those that may still be there, and only then
+    /// are the places what they stay.
+    pub(crate) async fn open(self) -> Result<Opened, Trouble> {
+        let source = &self.spec.source;
+        let broker = self.brokers.broker(source).await;
+        let broker = broker.map_err(|e| Trouble::at_source(&e))?;
+        let description = self.describe(&*broker).await?;
+        let mut outlets = self.open_outlets(&description.id).await?;
+        let reached = outlets.iter().map(Reached::by).collect();
+        let windowed = self.open_windows(&description, reached).await?;
+        let mut positions = match &windowed {
+            Some((_, positions)) => positions.clone(),
+            None => {
+                if self.spec.start == Start::Latest {
+                    begin_at_latest(&description, &mut outlets).await?;
+                }
+                least_far(&description, &outlets)
+            }
+        };
+        for (partition, offset) in &self.spec.cursor {
+            positions.entry(*partition).or_insert(*offset);
+        }
+        let options = ReaderOptions {
+            start: match self.spec.start {
+                // Stored by now; a partition without place is a new one.
+                Start::Latest => Start::Earliest,
+                other => other,
+            },
+            positions: positions.clone(),
+            encoded: false,
+            buffer: self.buffer,
+        };
+        let feed = Feed::open(
+            self.reads.clone(),
+            broker.clone(),
+            &source.queue,
+            options,
+            &description,
+        );
+        Ok(Opened {
+            feed: feed.await.map_err(|e| Trouble::at_source(&e))?,
+            program: self.programs.open(&self.signal.program),
+            dead_letters: DeadLetters::new(
+                self.signal.dead_letters.clone(),
+                source,
+                self.brokers.clone(),
+                self.share(),
+            ),
+            outlets,
+            on_gap: self.spec.on_gap,
+            windowed: windowed.map(|(windowed, _)| windowed),
+            flow: source.flow.clone(),
+            progress: progress(&description, &positions),
+            source: description.id,
+            stored: positions,
+            _broker: broker,
+        })
+    }
+
+    async fn describe(&self, broker: &dyn Broker) -> Result<QueueDescription, Trouble> {
+        let source = &self.spec.source;
+        let described = async {
+            let description = broker.describe_queue(&source.queue).await?;
+            let expected = source.queue_id.as_ref().or(self.seen.as_ref());
+            check_identity(source, expected, &description)?;
+            Ok(description)
+        };
+        described.await.map_err(|e| Trouble::at_source(&e))
+    }
+
+    /// The windows, and from where the source is to be read for them.
+    async fn open_windows(
+        &self,
+        source: &QueueDescription,
+        outlets: Vec<Reached>,
+    ) -> Result<Option<(Windowed, Positions)>, Trouble> {
+        let Some(spec) = &self.signal.window else {
+            return Ok(None);
+        };
+        let windows = self.programs.windows(spec)?;
+        let opened = Windowed::open(windows, self.leg, self.spec.start, source, outlets);
+        let opened = opened.await.map_err(|error| Trouble::of_windows(&error))?;
+        Ok(Some(opened))
+    }
+
+    async fn open_outlets(&self, source: &QueueId) -> Result<Vec<Outlet>, Trouble> {
+        let mut outlets = Vec::with_capacity(self.signal.destinations.len());
+        for destination in &self.signal.destinations {
+            let options = WriterOptions {
+                processor: Some(Outlet::author(self.leg, source)),
+                buffer: self.share(),
+                delivery: self.spec.delivery,
+                commit_interval: self.spec.commit_interval,
+            };
+            let outlet = Outlet::open(&**self.brokers, destination, source, options);
+            outlets.push(outlet.await?);
+        }
+        Ok(outlets)
+    }
+
+    /// What one writer may hold.
+    fn share(&self) -> usize {
+        self.buffer / (self.signal.destinations.len() + 1)
+    }
+}
+
+/// Stores where the newest record is before anything is read, so that a restart goes on there and
+/// does not skip what has come since.
+async fn begin_at_latest(source: &QueueDescription, outlets: &mut [Outlet]) -> Result<(), Trouble> {
+    for outlet in outlets {
+        let partitions = source.partitions.iter().rev();
+        let missing = partitions.filter(|(partition, _)| !outlet.places().contains_key(partition));
+        let missing = missing.map(|(partition, (_, latest))| (*partition, place::before(*latest)));
+        let missing: Vec<_> = missing.collect();
+        // The first partition is stored last: with it, all were, and what is missing is new.
+        let first = source.partitions.keys().next();
+        if missing.last().map(|(partition, _)| partition) != first {
+            continue;
+        }
+        let stored = store_positions(outlet.writer_mut(), &missing).await;
+        stored.map_err(|e| Trouble::at_destination(&e))?;
+        outlet.reach(missing);
+    }
+    Ok(())
+}
+
+/// Where the destination is that is least far; nothing for a partition that one has no place of.
+fn least_far(source: &QueueDescription, outlets: &[Outlet]) -> Positions {
+    let least = |partition: &u32| {
+        let places = outlets.iter().map(|it| it.places().get(partition).copied());
+        let places: Option<Vec<u64>> = places.collect();
+        let least = places?.into_iter().min()?;
+        Some((*partition, place::offset(least)))
+    };
+    source.partitions.keys().filter_map(least).collect()
+}

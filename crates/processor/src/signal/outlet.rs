@@ -1,0 +1,221 @@
+//! One destination of a signal's leg.
+
+use std::sync::Arc;
+
+use eson_broker::{
+    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueId, QueueWriter, WriterOptions,
+};
+use eson_protocol::{Positions, Record};
+
+use super::place;
+use super::record::size;
+use crate::brokers::BrokerFactory;
+use crate::endpoint::Endpoint;
+use crate::leg::check_identity;
+use crate::report::Trouble;
+
+/// Records up to this size are taken by every queue.
+const SURELY_TAKEN: usize = 1024;
+
+/// One destination of a leg.
+pub(super) struct Outlet {
+    pub(super) endpoint: Endpoint,
+    writer: Box<dyn QueueWriter>,
+    /// Up to which place the destination has everything, by partition of the source.
+    places: Positions,
+    /// Held so that other legs find it, with its connections.
+    _broker: Arc<dyn Broker>,
+}
+
+/// Records that go to one partition of the destination.
+struct Part {
+    to: u32,
+    records: Vec<Record>,
+}
+
+/// What is written at once: of one partition of the source.
+pub(super) struct Piece {
+    pub(super) partition: u32,
+    /// The place of the first event.
+    pub(super) first: u64,
+    /// Each with the partition it goes to, and its place as offset.
+    pub(super) records: Vec<(u32, Record)>,
+}
+
+/// A record that the destination does not take.
+pub(super) struct Refused {
+    /// Its place.
+    pub(super) place: u64,
+    /// Why.
+    pub(super) reason: String,
+}
+
+impl Outlet {
+    /// Takes over from a writer that may still be there.
+    pub(super) async fn open(
+        brokers: &dyn BrokerFactory,
+        endpoint: &Endpoint,
+        source: &QueueId,
+        options: WriterOptions,
+    ) -> Result<Self, Trouble> {
+        let open = async {
+            let broker = brokers.broker(endpoint).await?;
+            let queue = broker.describe_queue(&endpoint.queue).await?;
+            check_identity(endpoint, endpoint.queue_id.as_ref(), &queue)?;
+            let writer = broker.open_writer(&endpoint.queue, options).await?;
+            Ok::<_, BrokerError>((broker, queue, writer))
+        };
+        let (broker, queue, writer) = open.await.map_err(|e| Trouble::at_destination(&e))?;
+        if queue.id == *source {
+            let name = &endpoint.queue;
+            let text = format!("`{name}` is source and destination under two addresses");
+            return Err(Trouble::own(text));
+        }
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            places: writer.stored(),
+            writer,
+            _broker: broker,
+        })
+    }
+
+    /// As whom a leg writes what comes of a source.
+    pub(super) fn author(leg: &str, source: &QueueId) -> ProcessorSource {
+        ProcessorSource {
+            processor: leg.to_owned(),
+            source: source.0.clone(),
+        }
+    }
+
+    pub(super) fn writer(&self) -> &dyn QueueWriter {
+        &*self.writer
+    }
+
+    pub(super) fn writer_mut(&mut self) -> &mut dyn QueueWriter {
+        &mut *self.writer
+    }
+
+    pub(super) fn partitions(&self) -> u32 {
+        self.writer.partitions().max(1)
+    }
+
+    /// Up to which place the destination has everything, or will have it with the next flush.
+    pub(super) fn places(&self) -> &Positions {
+        &self.places
+    }
+
+    /// The name of its flow.
+    pub(super) fn flow(&self) -> &str {
+        &self.endpoint.flow
+    }
+
+    /// Takes places as reached, where the destination has stored them by another way.
+    pub(super) fn reach(&mut self, places: impl IntoIterator<Item = (u32, u64)>) {
+        self.places.extend(places);
+    }
+
+    /// Writes what the destination does not yet have. Says which records it does not take; those
+    /// are left out.
+    pub(super) async fn write(&mut self, piece: Piece) -> Result<Vec<Refused>, BrokerError> {
+        let known = self.places.get(&piece.partition).copied().unwrap_or(0);
+        let partition = piece.partition;
+        let mut refused = Vec::new();
+        let mut first = piece.first.max(known);
+        for part in parts(piece.records, known) {
+            let Some(last) = part.records.last() else {
+                continue;
+            };
+            let end = last.offset + 1;
+            self.write_part(partition, first, part, &mut refused)
+                .await?;
+            first = end;
+            self.places.insert(partition, end);
+        }
+        Ok(refused)
+    }
+
+    async fn write_part(
+        &mut self,
+        partition: u32,
+        first: u64,
+        part: Part,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), BrokerError> {
+        let spare = match part
+            .records
+            .iter()
+            .any(|record| size(record) > SURELY_TAKEN)
+        {
+            true => part.records.clone(),
+            false => Vec::new(),
+        };
+        let whole = chunk(partition, first, part.records);
+        match self.writer.write(part.to, whole).await {
+            Err(BrokerError::TooLarge { .. }) if !spare.is_empty() => {}
+            written => return written,
+        }
+        // Nothing of it was taken: one by one, then.
+        let mut first = first;
+        for record in spare {
+            let place = record.offset;
+            match self
+                .writer
+                .write(part.to, chunk(partition, first, vec![record]))
+                .await
+            {
+                Ok(()) => first = place + 1,
+                Err(error @ BrokerError::TooLarge { .. }) => refused.push(Refused {
+                    place,
+                    reason: format!("{}: {error}", self.endpoint.flow),
+                }),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over how far the source was read, where nothing was to be written since.
+    pub(super) async fn catch_up(&mut self, read: &Positions) -> Result<(), BrokerError> {
+        for (partition, next) in read {
+            let at = self.places.get(partition).copied().unwrap_or(0);
+            if at >= *next {
+                continue;
+            }
+            let to = partition % self.partitions();
+            let mut empty = chunk(*partition, at, Vec::new());
+            empty.next = *next;
+            self.writer.write(to, empty).await?;
+            self.places.insert(*partition, *next);
+        }
+        Ok(())
+    }
+}
+
+fn chunk(partition: u32, first: u64, records: Vec<Record>) -> Chunk {
+    let next = records.last().map_or(first, |last| last.offset + 1);
+    Chunk {
+        partition,
+        first,
+        next,
+        high_watermark: place::before(place::offset(next) + 1),
+        payload: Payload::Records(records),
+    }
+}
+
+/// Runs of records that go to one partition, without those before place `known`.
+fn parts(records: Vec<(u32, Record)>, known: u64) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (to, record) in records {
+        if record.offset < known {
+            continue;
+        }
+        match parts.last_mut() {
+            Some(last) if last.to == to => last.records.push(record),
+            _ => parts.push(Part {
+                to,
+                records: vec![record],
+            }),
+        }
+    }
+    parts
+}

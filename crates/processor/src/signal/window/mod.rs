@@ -1,0 +1,109 @@
+//! Windows: what a signal remembers of events, across its sources and across crashes.
+//!
+//! The legs of a signal with a window share one state, and take turns at it. What comes of a batch
+//! is kept in a file of the signal before anything of it is written: the events that windows hold, how
+//! far each source was read, and the outputs, numbered for each leg and destination. The
+//! destinations then store the number with the output, so that each output arrives once where they
+//! can do that, also when the program would answer differently another time. The file forgets an
+//! output when its destination has it.
+
+mod key;
+mod spec;
+mod state;
+mod store;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard as StdGuard, PoisonError, Weak};
+
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+
+pub(super) use self::key::Key;
+pub use self::spec::WindowSpec;
+pub(super) use self::state::{Clock, Clocks, Ended, State};
+use self::store::Store;
+pub(super) use self::store::{Changes, Pending, StoreError, StoredLeg};
+
+/// The windows of all signals of a process, each open once for all of its legs.
+#[derive(Clone, Default)]
+pub(super) struct OpenWindows(Arc<Mutex<BTreeMap<PathBuf, Weak<Windows>>>>);
+
+impl OpenWindows {
+    /// Those of one signal, opened if need be.
+    pub(super) fn open(
+        &self,
+        file: PathBuf,
+        spec: &WindowSpec,
+    ) -> Result<Arc<Windows>, StoreError> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, windows| windows.strong_count() > 0);
+        if let Some(known) = open.get(&file).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        let windows = Arc::new(Windows {
+            store: Store::open(&file)?,
+            spec: spec.clone(),
+            state: AsyncMutex::new(None),
+            clocks: Mutex::default(),
+        });
+        open.insert(file, Arc::downgrade(&windows));
+        Ok(windows)
+    }
+}
+
+/// The windows of one signal.
+pub(super) struct Windows {
+    pub(super) store: Store,
+    pub(super) spec: WindowSpec,
+    /// None where it has to be read from the file.
+    state: AsyncMutex<Option<State>>,
+    /// As the last turn has left them; the file has none.
+    clocks: Mutex<Clocks>,
+}
+
+/// A turn at the windows. What is changed and not committed is forgotten with it.
+pub(super) struct Turn<'a> {
+    windows: &'a Windows,
+    guard: MutexGuard<'a, Option<State>>,
+    pub(super) state: State,
+}
+
+impl Windows {
+    /// Waits for a turn.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
+        let mut guard = self.state.lock().await;
+        let state = match guard.take() {
+            Some(state) => state,
+            None => {
+                let mut state = self.store.load(&self.spec).await?;
+                state.set_clocks(self.clocks().clone());
+                state
+            }
+        };
+        Ok(Turn {
+            windows: self,
+            guard,
+            state,
+        })
+    }
+
+    fn clocks(&self) -> StdGuard<'_, Clocks> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// Keeps what was changed, together with `changes`.
+    pub(super) async fn commit(mut self, mut changes: Changes) -> Result<(), StoreError> {
+        changes.of_state(&mut self.state);
+        self.windows.store.commit(changes).await?;
+        self.leave();
+        Ok(())
+    }
+
+    /// Ends the turn without a change.
+    pub(super) fn leave(mut self) {
+        self.windows.clocks().clone_from(self.state.clocks());
+        *self.guard = Some(self.state);
+    }
+}

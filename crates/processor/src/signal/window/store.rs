@@ -1,0 +1,358 @@
+//! The file of a signal with windows.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use eson_protocol::Positions;
+use prost::Message;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use tokio::task::spawn_blocking;
+
+use super::WindowSpec;
+use super::state::{Kept, Marks, State};
+use crate::signal::proto::Record;
+
+/// How far each partition of a leg's source was read.
+const POSITIONS: TableDefinition<'_, (&str, u32), u64> = TableDefinition::new("positions");
+
+/// What windows hold, by number.
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+
+/// What is to be written, by leg, destination and number.
+const OUTPUTS: TableDefinition<'_, (&str, &str, u64), &[u8]> = TableDefinition::new("outputs");
+
+/// The next number for a leg and destination.
+const NEXT_OUTPUT: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("next-output");
+
+/// What [`Marks`] has, by name.
+const MARKS: TableDefinition<'_, &str, i64> = TableDefinition::new("marks");
+const NEXT_EVENT: &str = "next-event";
+const CLOSED: &str = "closed";
+const NEWEST: &str = "newest";
+
+/// Why the file can't be used.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the windows' file {}: {cause}", file.display())]
+pub(crate) struct StoreError {
+    file: PathBuf,
+    cause: String,
+}
+
+/// An output that is to be written.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Pending {
+    /// The partition of the destination.
+    #[prost(uint32, tag = "1")]
+    pub(crate) to: u32,
+    #[prost(message, required, tag = "2")]
+    pub(crate) record: Record,
+}
+
+/// What a leg has kept.
+#[derive(Default)]
+pub(crate) struct StoredLeg {
+    pub(crate) positions: Positions,
+    /// By destination, then number.
+    pub(crate) outputs: BTreeMap<String, BTreeMap<u64, Pending>>,
+    /// By destination.
+    pub(crate) next: BTreeMap<String, u64>,
+}
+
+/// What is kept together.
+#[derive(Default)]
+pub(crate) struct Changes {
+    pub(crate) leg: String,
+    /// How far the leg's source was read.
+    pub(crate) read: Positions,
+    /// What is to be written, by destination: from which number on.
+    pub(crate) outputs: Vec<(String, u64, Vec<Pending>)>,
+    /// Up to which number a destination has everything.
+    pub(crate) delivered: Vec<(String, u64)>,
+    /// What the windows hold since, and no longer.
+    pub(crate) added: Vec<(u64, Vec<u8>)>,
+    pub(crate) removed: Vec<u64>,
+    /// Absent where the windows have not changed.
+    pub(crate) marks: Option<Marks>,
+}
+
+impl Changes {
+    /// Nothing yet, of a leg.
+    pub(crate) fn of(leg: &str) -> Self {
+        Self {
+            leg: leg.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_state(&mut self, state: &mut State) {
+        let (added, removed, marks) = state.changes();
+        self.added = added;
+        self.removed = removed;
+        self.marks = Some(marks);
+    }
+}
+
+/// The file of a signal with windows.
+pub(crate) struct Store {
+    file: PathBuf,
+    database: Arc<Database>,
+}
+
+impl Store {
+    pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
+        let failed = |cause: String| StoreError {
+            file: file.to_owned(),
+            cause,
+        };
+        if let Some(directory) = file.parent() {
+            make_private(directory).map_err(|cause| failed(cause.to_string()))?;
+        }
+        let database = Database::create(file).map_err(|cause| failed(cause.to_string()))?;
+        let store = Self {
+            file: file.to_owned(),
+            database: Arc::new(database),
+        };
+        store.told(create_tables(&store.database))?;
+        Ok(store)
+    }
+
+    /// What all windows hold.
+    pub(super) async fn load(&self, spec: &WindowSpec) -> Result<State, StoreError> {
+        let spec = spec.clone();
+        self.off_thread(move |database| load(database, &spec)).await
+    }
+
+    /// What a leg has kept.
+    pub(crate) async fn load_leg(&self, leg: &str) -> Result<StoredLeg, StoreError> {
+        let leg = leg.to_owned();
+        self.off_thread(move |database| load_leg(database, &leg))
+            .await
+    }
+
+    /// Keeps changes, all or none, on the disk when this returns.
+    pub(crate) async fn commit(&self, changes: Changes) -> Result<(), StoreError> {
+        self.off_thread(move |database| commit(database, &changes))
+            .await
+    }
+
+    /// Files are waited for elsewhere.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = self.database.clone();
+        match spawn_blocking(move || work(&database)).await {
+            Ok(done) => self.told(done),
+            Err(broken) => Err(self.failed(broken.to_string())),
+        }
+    }
+
+    fn told<T>(&self, done: Result<T, redb::Error>) -> Result<T, StoreError> {
+        done.map_err(|cause| self.failed(cause.to_string()))
+    }
+
+    fn failed(&self, cause: String) -> StoreError {
+        StoreError {
+            file: self.file.clone(),
+            cause,
+        }
+    }
+}
+
+/// What is kept is users' events.
+fn make_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory)
+}
+
+fn create_tables(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(POSITIONS)?;
+    transaction.open_table(EVENTS)?;
+    transaction.open_table(OUTPUTS)?;
+    transaction.open_table(NEXT_OUTPUT)?;
+    transaction.open_table(MARKS)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load(database: &Database, spec: &WindowSpec) -> Result<State, redb::Error> {
+    let transaction = database.begin_read()?;
+    let marks = transaction.open_table(MARKS)?;
+    let mark = |name, absent| {
+        let mark = marks.get(name)?;
+        Ok::<_, redb::Error>(mark.map_or(absent, |mark| mark.value()))
+    };
+    let marks = Marks {
+        next: mark(NEXT_EVENT, 0)?.cast_unsigned(),
+        closed: mark(CLOSED, i64::MIN)?,
+        newest: mark(NEWEST, i64::MIN)?,
+    };
+    let mut kept = Vec::new();
+    for row in transaction.open_table(EVENTS)?.iter()? {
+        let (number, event) = row?;
+        kept.push((number.value(), decode::<Kept>(event.value())?));
+    }
+    Ok(State::new(spec, kept, marks))
+}
+
+fn load_leg(database: &Database, leg: &str) -> Result<StoredLeg, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut stored = StoredLeg::default();
+    let positions = transaction.open_table(POSITIONS)?;
+    for row in positions.range((leg, 0)..=(leg, u32::MAX))? {
+        let (key, next) = row?;
+        stored.positions.insert(key.value().1, next.value());
+    }
+    let next = transaction.open_table(NEXT_OUTPUT)?;
+    for row in next.range((leg, "")..)? {
+        let (key, number) = row?;
+        let (of, destination) = key.value();
+        if of != leg {
+            break;
+        }
+        stored.next.insert(destination.to_owned(), number.value());
+    }
+    let outputs = transaction.open_table(OUTPUTS)?;
+    for row in outputs.range((leg, "", 0)..)? {
+        let (key, output) = row?;
+        let (of, destination, number) = key.value();
+        if of != leg {
+            break;
+        }
+        let outputs = stored.outputs.entry(destination.to_owned()).or_default();
+        outputs.insert(number, decode(output.value())?);
+    }
+    Ok(stored)
+}
+
+fn decode<M: Message + Default>(octets: &[u8]) -> Result<M, redb::Error> {
+    M::decode(octets).map_err(|cause| redb::Error::Corrupted(cause.to_string()))
+}
+
+fn commit(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let leg = changes.leg.as_str();
+        let mut positions = transaction.open_table(POSITIONS)?;
+        for (partition, next) in &changes.read {
+            positions.insert((leg, *partition), *next)?;
+        }
+        let mut events = transaction.open_table(EVENTS)?;
+        for (number, event) in &changes.added {
+            events.insert(*number, event.as_slice())?;
+        }
+        for number in &changes.removed {
+            events.remove(*number)?;
+        }
+        let mut outputs = transaction.open_table(OUTPUTS)?;
+        let mut next = transaction.open_table(NEXT_OUTPUT)?;
+        for (destination, first, pending) in &changes.outputs {
+            for (number, output) in (*first..).zip(pending) {
+                let output = output.encode_to_vec();
+                outputs.insert((leg, destination.as_str(), number), output.as_slice())?;
+            }
+            next.insert((leg, destination.as_str()), first + pending.len() as u64)?;
+        }
+        for (destination, until) in &changes.delivered {
+            let done = (leg, destination.as_str(), 0)..(leg, destination.as_str(), *until);
+            outputs.retain_in(done, |_, _| false)?;
+        }
+        let mut marks = transaction.open_table(MARKS)?;
+        if let Some(Marks {
+            next,
+            closed,
+            newest,
+        }) = changes.marks
+        {
+            marks.insert(NEXT_EVENT, next.cast_signed())?;
+            marks.insert(CLOSED, closed)?;
+            marks.insert(NEWEST, newest)?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Key, OpenWindows};
+    use super::*;
+    use crate::signal::proto::Event;
+
+    fn spec() -> WindowSpec {
+        WindowSpec {
+            length: 1_000,
+            tumbling: false,
+            key: Key::parse("").expect("the record's key"),
+            state: "s".to_owned(),
+            legs: ["a".to_owned()].into(),
+        }
+    }
+
+    fn pending(to: u32) -> Pending {
+        Pending {
+            to,
+            record: Record::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_again_and_nothing_else() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("signals/s.redb");
+        let open = || {
+            OpenWindows::default()
+                .open(file.clone(), &spec())
+                .expect("open")
+        };
+        let windows = open();
+        let mut turn = windows.turn().await.expect("a turn");
+        let event = Event::default();
+        turn.state
+            .take("k".to_owned(), 5, event.clone())
+            .expect("taken");
+        let changes = Changes {
+            read: [(3, 7)].into(),
+            outputs: vec![("large".to_owned(), 10, vec![pending(1), pending(2)])],
+            ..Changes::of("a")
+        };
+        turn.commit(changes).await.expect("committed");
+        let mut dropped = windows.turn().await.expect("a turn");
+        dropped.state.take("k".to_owned(), 6, event).expect("taken");
+        drop(dropped);
+        drop(windows);
+
+        let windows = open();
+        let turn = windows.turn().await.expect("a turn");
+        assert_eq!(turn.state.around("k", 5).len(), 1);
+        turn.leave();
+        let leg = windows.store.load_leg("a").await.expect("a leg");
+        assert_eq!(leg.positions, [(3, 7)].into());
+        assert_eq!(leg.next["large"], 12);
+        assert_eq!(
+            leg.outputs["large"],
+            [(10, pending(1)), (11, pending(2))].into()
+        );
+        assert!(
+            windows
+                .store
+                .load_leg("b")
+                .await
+                .expect("no leg")
+                .next
+                .is_empty()
+        );
+
+        let changes = Changes {
+            delivered: vec![("large".to_owned(), 11)],
+            ..Changes::of("a")
+        };
+        windows.store.commit(changes).await.expect("committed");
+        let leg = windows.store.load_leg("a").await.expect("a leg");
+        assert_eq!(leg.outputs["large"], [(11, pending(2))].into());
+    }
+}

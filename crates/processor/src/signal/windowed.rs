@@ -1,0 +1,193 @@
+//! What a leg of a signal with windows has kept and is still to write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use eson_broker::QueueDescription;
+use eson_protocol::event::encode;
+use eson_protocol::{EventFormat, Name, Positions, Record, Start};
+
+use super::outlet::Outlet;
+use super::proto::{Event, Window};
+use super::record::{from_stored, to_stored};
+use super::window::{Changes, Clock, Ended, Pending, StoreError, StoredLeg, Windows};
+
+/// The partition under which destinations store the numbers of outputs.
+pub(super) const OUTPUTS: u32 = 0;
+
+/// Up to which number a destination has everything.
+pub(super) struct Reached {
+    flow: String,
+    reached: u64,
+}
+
+impl Reached {
+    pub(super) fn by(outlet: &Outlet) -> Self {
+        Self {
+            flow: outlet.flow().to_owned(),
+            reached: outlet.places().get(&OUTPUTS).copied().unwrap_or(0),
+        }
+    }
+}
+
+/// What a leg has kept and is still to write.
+pub(super) struct Windowed {
+    pub(super) windows: Arc<Windows>,
+    /// The leg, and the identity of its source.
+    pub(super) name: String,
+    /// The next number for each outlet.
+    pub(super) next: Vec<u64>,
+    /// What the leg before has kept for each outlet and not written.
+    pub(super) backlog: Vec<Vec<(u64, Pending)>>,
+    /// Whether there are windows that end some time.
+    pub(super) is_waiting: bool,
+}
+
+impl Windowed {
+    /// Finds what was kept, and from where the source is to be read.
+    pub(super) async fn open(
+        windows: Arc<Windows>,
+        leg: &str,
+        start: Start,
+        source: &QueueDescription,
+        outlets: Vec<Reached>,
+    ) -> Result<(Self, Positions), StoreError> {
+        let name = format!("{leg}@{}", source.id);
+        let mut stored = windows.store.load_leg(&name).await?;
+        begin(&windows, &name, start, source, &mut stored.positions).await?;
+        let mut turn = windows.turn().await?;
+        turn.state
+            .open_leg(leg, clocks(start, source, &stored.positions));
+        let is_waiting = turn.state.is_waiting();
+        turn.leave();
+        let positions = std::mem::take(&mut stored.positions);
+        let outputs = outlets.iter().map(|outlet| outputs(&mut stored, outlet));
+        let (next, backlog) = outputs.unzip();
+        let windowed = Self {
+            windows,
+            name,
+            next,
+            backlog,
+            is_waiting,
+        };
+        Ok((windowed, positions))
+    }
+
+    /// Outputs in the form in which they are kept, with the numbers that they get.
+    pub(super) fn numbered(
+        &self,
+        outlets: &[Outlet],
+        written: Vec<Vec<(u32, Record)>>,
+    ) -> Vec<(String, u64, Vec<Pending>)> {
+        let all = outlets.iter().zip(written).zip(&self.next);
+        let some = all.filter(|((_, records), _)| !records.is_empty());
+        some.map(|((outlet, records), next)| {
+            let pending = records.into_iter().map(|(to, record)| Pending {
+                to,
+                record: from_stored(record),
+            });
+            (outlet.flow().to_owned(), *next, pending.collect())
+        })
+        .collect()
+    }
+}
+
+/// The next number for an outlet, and what is still to be written there. The destination knows
+/// better than a file that was lost.
+fn outputs(stored: &mut StoredLeg, outlet: &Reached) -> (u64, Vec<(u64, Pending)>) {
+    let Reached { flow, reached } = outlet;
+    let reached = *reached;
+    let next = stored.next.get(flow).copied().unwrap_or(0);
+    let pending = stored.outputs.remove(flow).unwrap_or_default();
+    let pending = pending.into_iter().filter(|(number, _)| *number >= reached);
+    (next.max(reached), pending.collect())
+}
+
+/// Keeps where the newest record is, where reading is to begin there.
+async fn begin(
+    windows: &Windows,
+    name: &str,
+    start: Start,
+    source: &QueueDescription,
+    positions: &mut Positions,
+) -> Result<(), StoreError> {
+    if start != Start::Latest || !positions.is_empty() {
+        return Ok(());
+    }
+    let latest = source.partitions.iter();
+    let latest = latest.map(|(partition, (_, latest))| (*partition, *latest));
+    positions.extend(latest);
+    let changes = Changes {
+        read: positions.clone(),
+        ..Changes::of(name)
+    };
+    windows.store.commit(changes).await
+}
+
+fn clocks(start: Start, source: &QueueDescription, positions: &Positions) -> BTreeMap<u32, Clock> {
+    let partitions = source.partitions.iter();
+    let clock = |(partition, (earliest, latest)): (&u32, &(u64, u64))| {
+        let position = match (positions.get(partition), start) {
+            (Some(position), _) => *position,
+            (None, Start::Earliest) => *earliest,
+            // What is before the time is not waited for.
+            (None, _) => *latest,
+        };
+        let clock = Clock {
+            time: i64::MIN,
+            caught_up: position >= *latest,
+        };
+        (*partition, clock)
+    };
+    partitions.map(clock).collect()
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
+}
+
+/// A window that shows the events around one.
+pub(super) fn sliding(key: String, time: i64, length: i64, events: Vec<Event>) -> Window {
+    Window {
+        key,
+        from: time.saturating_sub(length),
+        until: time.saturating_add(1),
+        events,
+    }
+}
+
+/// A window that has ended as a program gets it, and as the event that would be its dead letter:
+/// one with all of its events as content.
+pub(super) fn ended(number: u64, window: Ended) -> (Window, Record) {
+    let events: Vec<String> = window.events.iter().filter_map(shown).collect();
+    let record = Record {
+        offset: number,
+        timestamp: window.until,
+        key: (!window.key.is_empty()).then(|| Bytes::from(window.key.clone())),
+        value: Some(Bytes::from(format!("[{}]", events.join(",")))),
+        headers: Vec::new(),
+    };
+    let window = Window {
+        key: window.key,
+        from: window.from,
+        until: window.until,
+        events: window.events,
+    };
+    (window, record)
+}
+
+fn shown(event: &Event) -> Option<String> {
+    let flow = Name::parse(&event.flow).ok()?;
+    let record = to_stored(event.record.clone()?, event.offset);
+    Some(encode(
+        EventFormat::CloudEvents,
+        &flow,
+        event.partition,
+        &record,
+    ))
+}
