@@ -287,6 +287,14 @@ async fn await_leaders(
         let topic = cluster.topic(queue).await?;
         offsets::ranges(cluster, &topic).await.map(drop)
     };
+    // One broker knows the topic; the next one that is asked may not have heard of it yet.
+    let answers = async || match answers().await {
+        Err(unheard @ BrokerError::NotFound(_)) => Err(BrokerError::Unreachable {
+            server: cluster.config().server_list(),
+            cause: unheard.to_string(),
+        }),
+        other => other,
+    };
     Backoff::retry(PROPAGATION, answers).await
 }
 
