@@ -47,7 +47,7 @@ pub(crate) struct Copied {
 
 /// One who copies until it is dropped.
 pub(crate) enum Copier {
-    Processor(Processor),
+    Processor(Box<Processor>),
     Program(Process),
 }
 
@@ -113,7 +113,7 @@ impl Contender {
             Self::AtLeastOnce | Self::ExactlyOnce => {
                 let processor = Processor::start();
                 processor.create(bridge(ground, topic, copy, self.delivery()));
-                Copier::Processor(processor)
+                Copier::Processor(Box::new(processor))
             }
             _ => Copier::Program(self.program(ground, topic, copy)),
         }
