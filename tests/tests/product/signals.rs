@@ -296,24 +296,45 @@ impl Drop for Service {
     }
 }
 
-/// Starts the Python example, with the interpreter that `scripts/setup-tests` has prepared.
-fn python_service(port: u16) -> Service {
+/// What `scripts/setup-tests` has prepared.
+fn prepared(path: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache =
         cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
-    let python = cache.join("eson-test/python/bin/python");
-    let example =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/signal/python/program.py");
-    let mut command = Command::new(python);
-    let command = command.arg(example).arg(format!("127.0.0.1:{port}"));
+    cache.join("eson-test").join(path)
+}
+
+/// The Python example.
+fn python() -> Command {
+    let mut command = Command::new(prepared("python/bin/python"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/signal/python/program.py"));
+    command
+}
+
+/// The Go example.
+fn go() -> Command {
+    Command::new(prepared("signal-program-go"))
+}
+
+fn start(mut program: Command, port: u16) -> Service {
+    let command = program.arg(format!("127.0.0.1:{port}"));
     Service(command.spawn().expect("run scripts/setup-tests"))
 }
 
 #[test]
 fn a_program_in_python_is_asked_by_grpc() {
+    is_asked_by_grpc("python.example", python);
+}
+
+#[test]
+fn a_program_in_go_is_asked_by_grpc() {
+    is_asked_by_grpc("go.example", go);
+}
+
+fn is_asked_by_grpc(zone: &str, program: fn() -> Command) {
     let trusting =
         |text: String| format!("{text}processor: {{ program-networks: [127.0.0.0/8] }}\n");
-    let world = World::beside_others(Ground::Embedded, &["grpc.example"], &trusting);
+    let world = World::beside_others(Ground::Embedded, &[zone], &trusting);
     let orange = world.orange();
     let user = User::of(&world, orange);
     let mut session = orange.login();
@@ -325,7 +346,7 @@ fn a_program_in_python_is_asked_by_grpc() {
     let name = new_flow(orange, "asking");
     let port = free_port();
     user.write(&source, &orders(0..200));
-    let service = python_service(port);
+    let service = start(program(), port);
     user.ok(&format!(
         "signal {source} --to {large} {small} --program grpc://127.0.0.1:{port} --name {name}"
     ));
@@ -342,6 +363,6 @@ fn a_program_in_python_is_asked_by_grpc() {
     drop(service);
     user.write(&source, &orders(200..210));
     await_described(&mut session, &name, &[("processor-state", "retrying")]);
-    let _service = python_service(port);
+    let _service = start(program(), port);
     await_amounts(&mut session, &large, 100..210);
 }
