@@ -12,6 +12,7 @@ mod bridge;
 mod commands;
 mod contender;
 mod fan_out;
+mod filter;
 mod first_event;
 mod ground;
 mod many;
@@ -30,7 +31,7 @@ type Section = (&'static str, fn());
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     ("commands", commands::measure),
     ("first-event", first_event::measure),
     ("sessions", sessions::measure),
@@ -38,6 +39,7 @@ const SECTIONS: [Section; 7] = [
     ("trickle", trickle::measure),
     ("fan-out", fan_out::measure),
     ("many", many::measure),
+    ("filter", filter::measure),
 ];
 
 fn main() -> ExitCode {

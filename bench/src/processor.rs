@@ -117,7 +117,8 @@ pub(crate) fn fan_out(
     }
 }
 
-fn endpoint(kafka: &Kafka, topic: &str) -> Endpoint {
+/// A topic as the processor finds it.
+pub(crate) fn endpoint(kafka: &Kafka, topic: &str) -> Endpoint {
     Endpoint {
         flow: topic.to_owned(),
         kind: "kafka".to_owned(),

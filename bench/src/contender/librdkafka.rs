@@ -8,16 +8,23 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
 
 use crate::topics::PARTITIONS;
+
+/// The last argument with which it leaves out every other record.
+pub(super) const FILTER: &str = "even";
 
 const POLL: Duration = Duration::from_millis(5);
 
 /// Copies `topic` at `from` to `copy` at `to`, packed with `codec`, until it is killed: idempotent,
 /// acknowledged by all replicas, and lingering for 20 ms.
 pub(crate) fn copy_for_ever(arguments: &[String]) -> ! {
-    let [from, to, topic, copy, codec] = arguments else {
-        panic!("wanted: FROM TO TOPIC COPY CODEC");
+    let ([from, to, topic, copy, codec], filter) = (match arguments {
+        [arguments @ .., last] if last == FILTER => (arguments, true),
+        _ => (arguments, false),
+    }) else {
+        panic!("wanted: FROM TO TOPIC COPY CODEC [{FILTER}]");
     };
     let consumer = consumer(from, topic);
     let producer: BaseProducer = plain_client(to)
@@ -30,10 +37,18 @@ pub(crate) fn copy_for_ever(arguments: &[String]) -> ! {
         .unwrap();
     loop {
         if let Some(message) = consumer.poll(POLL) {
-            send(&producer, copy, &message.unwrap());
+            let message = message.unwrap();
+            if !filter || is_even(&message) {
+                send(&producer, copy, &message);
+            }
         }
         producer.poll(Duration::ZERO);
     }
+}
+
+fn is_even(message: &BorrowedMessage<'_>) -> bool {
+    let order: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+    order["order"].as_u64().unwrap() % 2 == 0
 }
 
 fn consumer(from: &str, topic: &str) -> BaseConsumer {

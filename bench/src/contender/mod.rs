@@ -32,6 +32,8 @@ pub(crate) enum Contender {
     AtLeastOnce,
     ExactlyOnce,
     Librdkafka,
+    /// The same loop, which leaves out every other record.
+    LibrdkafkaFilter,
     FranzGo,
     MirrorMaker,
     /// No copy: what the destination can take, from batches in memory.
@@ -57,6 +59,7 @@ impl Contender {
             Self::AtLeastOnce => "at least once",
             Self::ExactlyOnce => "exactly once",
             Self::Librdkafka => "librdkafka loop",
+            Self::LibrdkafkaFilter => "librdkafka filter",
             Self::FranzGo => "franz-go loop",
             Self::MirrorMaker => "MirrorMaker 2",
             Self::Ceiling => "preloaded batches",
@@ -97,7 +100,7 @@ impl Contender {
                 processor.await_stored(copy, records);
                 copied(records, &meter, processor.id())
             }
-            Self::Librdkafka | Self::FranzGo => {
+            Self::Librdkafka | Self::LibrdkafkaFilter | Self::FranzGo => {
                 let watcher = topics::watcher(&ground.destination.plaintext());
                 let process = self.program(ground, topic, copy);
                 let meter = Meter::start(process.id(), ground);
@@ -126,7 +129,8 @@ impl Contender {
         }
     }
 
-    fn program(self, ground: &Ground, topic: &str, copy: &str) -> Process {
+    /// Starts the program of one that is no processor.
+    pub(crate) fn program(self, ground: &Ground, topic: &str, copy: &str) -> Process {
         let (from, to) = (ground.source.plaintext(), ground.destination.plaintext());
         let program = match self {
             Self::MirrorMaker => return mirror_maker::start(&from, &to, topic),
@@ -134,10 +138,13 @@ impl Contender {
             _ => env::current_exe().unwrap(),
         };
         let mut command = Command::new(program);
-        if self == Self::Librdkafka {
+        if matches!(self, Self::Librdkafka | Self::LibrdkafkaFilter) {
             command.arg(LIBRDKAFKA);
         }
         command.args([&from, &to, topic, copy, codec_of(topic)]);
+        if self == Self::LibrdkafkaFilter {
+            command.arg(librdkafka::FILTER);
+        }
         let log = data_dir("loop").join("log");
         Process::start(self.name(), command, &log)
     }
@@ -172,7 +179,8 @@ fn copied(records: u64, meter: &Meter, process: u32) -> Copied {
     }
 }
 
-fn await_records(watcher: &BaseConsumer, topic: &str, wanted: u64) -> u64 {
+/// Waits until a topic has so many records, and says how many there are then.
+pub(crate) fn await_records(watcher: &BaseConsumer, topic: &str, wanted: u64) -> u64 {
     let began = Instant::now();
     loop {
         let count = topics::count(watcher, topic);
