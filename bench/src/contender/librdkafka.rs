@@ -48,7 +48,7 @@ pub(crate) fn copy_for_ever(arguments: &[String]) -> ! {
 
 fn is_even(message: &BorrowedMessage<'_>) -> bool {
     let order: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-    order["order"].as_u64().unwrap() % 2 == 0
+    order["order"].as_u64().unwrap().is_multiple_of(2)
 }
 
 fn consumer(from: &str, topic: &str) -> BaseConsumer {
