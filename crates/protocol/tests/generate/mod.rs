@@ -374,14 +374,15 @@ fn processor_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// On the heap: together they would be larger than a test's stack.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        session_command(),
-        flow_command(),
-        right_command(),
-        subscription_command(),
-        event_command(),
-        processor_command(),
+        session_command().boxed(),
+        flow_command().boxed(),
+        right_command().boxed(),
+        subscription_command().boxed(),
+        event_command().boxed(),
+        processor_command().boxed(),
     ]
 }
 
