@@ -84,6 +84,17 @@ pub(crate) fn watcher(server: &str) -> BaseConsumer {
     client.create().unwrap()
 }
 
+/// Lets a client read all partitions of a topic from `offset` on.
+pub(crate) fn assign(consumer: &BaseConsumer, topic: &str, offset: Offset) {
+    let mut partitions = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        partitions
+            .add_partition_offset(topic, partition, offset)
+            .unwrap();
+    }
+    consumer.assign(&partitions).unwrap();
+}
+
 /// A hash of each partition: keys and values in their order.
 pub(crate) fn hashes(server: &str, topic: &str) -> Vec<String> {
     let consumer = watcher(server);

@@ -6,16 +6,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use eson_tests::records::{create_topic, plain_client};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset;
 
 use crate::contender::Contender;
 use crate::ground::Ground;
 use crate::meter::{Meter, Used};
 use crate::processor::pause;
-use crate::topics::PARTITIONS;
+use crate::topics::{self, PARTITIONS};
 
 /// Records a second, each in a batch of its own.
 const RATE: u32 = 1_000;
@@ -175,13 +175,7 @@ impl Watcher {
             .set("fetch.wait.max.ms", "500")
             .create()
             .unwrap();
-        let mut partitions = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            partitions
-                .add_partition_offset(topic, partition, Offset::End)
-                .unwrap();
-        }
-        consumer.assign(&partitions).unwrap();
+        topics::assign(&consumer, topic, Offset::End);
         let end = Arc::new(AtomicBool::new(false));
         let ended = end.clone();
         let thread = thread::spawn(move || {

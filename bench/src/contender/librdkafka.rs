@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use eson_tests::records::plain_client;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset;
 use serde_json::Value;
 
-use crate::topics::PARTITIONS;
+use crate::topics;
 
 /// The last argument with which it leaves out every other record.
 pub(super) const FILTER: &str = "even";
@@ -58,13 +58,7 @@ fn consumer(from: &str, topic: &str) -> BaseConsumer {
         .set("fetch.wait.max.ms", "500")
         .create()
         .unwrap();
-    let mut partitions = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        partitions
-            .add_partition_offset(topic, partition, Offset::Beginning)
-            .unwrap();
-    }
-    consumer.assign(&partitions).unwrap();
+    topics::assign(&consumer, topic, Offset::Beginning);
     consumer
 }
 
