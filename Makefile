@@ -6,9 +6,11 @@ SHELL := bash
 .PHONY: help build release setup fmt lint test rounds demo bench bench-bridge deny
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/eson-test
-# A CI checkout is a fresh one each time: what was compiled is kept outside it.
+# A CI checkout is a fresh one each time: what was compiled is kept outside it. Nothing there is compiled
+# again after a small change, which is what the compiler would write down so much for.
 ifdef CI
 export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CARGO_INCREMENTAL ?= 0
 endif
 
 help: ## list these targets
