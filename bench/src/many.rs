@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eson_processor::proto::Delivery;
-use eson_tests::records::{create_topic, plain_client};
+use eson_tests::records::{create_topics, plain_client};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 
 use crate::ground::Ground;
@@ -25,9 +25,13 @@ pub(crate) fn measure() {
     );
     let ground = Ground::start();
     let topics: Vec<_> = (0..BRIDGES).map(|number| format!("few-{number}")).collect();
-    for topic in &topics {
-        create_topic(&plain_client(&ground.source.plaintext()), topic, 1);
-        create_topic(&plain_client(&ground.destination.plaintext()), topic, 1);
+    let names: Vec<_> = topics.iter().map(String::as_str).collect();
+    for kafka in [&ground.source, &ground.destination] {
+        let client = plain_client(&kafka.plaintext());
+        // The broker takes no more than this at once in good time.
+        for some in names.chunks(100) {
+            create_topics(&client, some, 1);
+        }
     }
     let processor = Processor::start();
     for topic in &topics {

@@ -70,12 +70,23 @@ pub fn admin_client(kafka: &Kafka) -> ClientConfig {
 /// # Panics
 /// When the broker refuses.
 pub fn create_topic(client: &ClientConfig, topic: &str, partitions: i32) {
+    create_topics(client, &[topic], partitions);
+}
+
+/// Creates topics that are alike.
+///
+/// # Panics
+/// When the broker refuses one of them.
+pub fn create_topics(client: &ClientConfig, topics: &[&str], partitions: i32) {
     let admin: AdminClient<_> = client.create().unwrap();
-    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-    let done = wait_for(admin.create_topics(&[wanted], &AdminOptions::new())).unwrap();
-    done[0]
-        .as_ref()
-        .unwrap_or_else(|cause| panic!("{topic}: {cause:?}"));
+    let wanted = topics
+        .iter()
+        .map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)));
+    let wanted: Vec<_> = wanted.collect();
+    let done = wait_for(admin.create_topics(&wanted, &AdminOptions::new())).unwrap();
+    for topic in done {
+        topic.unwrap_or_else(|(topic, cause)| panic!("{topic}: {cause:?}"));
+    }
 }
 
 /// The names of all topics but the broker's own.

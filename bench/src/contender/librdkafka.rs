@@ -15,22 +15,25 @@ use crate::topics;
 /// The last argument with which it leaves out every other record.
 pub(super) const FILTER: &str = "even";
 
+/// The last argument with which it sends each record at once.
+pub(super) const AT_ONCE: &str = "at-once";
+
 const POLL: Duration = Duration::from_millis(5);
 
 /// Copies `topic` at `from` to `copy` at `to`, packed with `codec`, until it is killed: idempotent,
-/// acknowledged by all replicas, and lingering for 20 ms.
+/// acknowledged by all replicas, and, if nothing else is asked for, lingering for 20 ms.
 pub(crate) fn copy_for_ever(arguments: &[String]) -> ! {
-    let ([from, to, topic, copy, codec], filter) = (match arguments {
-        [arguments @ .., last] if last == FILTER => (arguments, true),
-        _ => (arguments, false),
-    }) else {
-        panic!("wanted: FROM TO TOPIC COPY CODEC [{FILTER}]");
+    let [from, to, topic, copy, codec, rest @ ..] = arguments else {
+        panic!("wanted: FROM TO TOPIC COPY CODEC [{FILTER}|{AT_ONCE}]");
     };
+    let asked = |word: &str| rest.iter().any(|argument| argument == word);
+    let filter = asked(FILTER);
+    let linger = if asked(AT_ONCE) { "0" } else { "20" };
     let consumer = consumer(from, topic);
     let producer: BaseProducer = plain_client(to)
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        .set("linger.ms", "20")
+        .set("linger.ms", linger)
         .set("batch.size", "262144")
         .set("compression.type", codec)
         .create()

@@ -34,6 +34,8 @@ pub(crate) enum Contender {
     Librdkafka,
     /// The same loop, which leaves out every other record.
     LibrdkafkaFilter,
+    /// The same loop, which does not wait for company before it sends a record.
+    LibrdkafkaAtOnce,
     FranzGo,
     MirrorMaker,
     /// No copy: what the destination can take, from batches in memory.
@@ -60,6 +62,7 @@ impl Contender {
             Self::ExactlyOnce => "exactly once",
             Self::Librdkafka => "librdkafka loop",
             Self::LibrdkafkaFilter => "librdkafka filter",
+            Self::LibrdkafkaAtOnce => "librdkafka loop, no linger",
             Self::FranzGo => "franz-go loop",
             Self::MirrorMaker => "MirrorMaker 2",
             Self::Ceiling => "preloaded batches",
@@ -100,7 +103,7 @@ impl Contender {
                 processor.await_stored(copy, records);
                 copied(records, &meter, processor.id())
             }
-            Self::Librdkafka | Self::LibrdkafkaFilter | Self::FranzGo => {
+            Self::Librdkafka | Self::LibrdkafkaFilter | Self::LibrdkafkaAtOnce | Self::FranzGo => {
                 let watcher = topics::watcher(&ground.destination.plaintext());
                 let process = self.program(ground, topic, copy);
                 let meter = Meter::start(process.id(), ground);
@@ -138,13 +141,15 @@ impl Contender {
             _ => env::current_exe().unwrap(),
         };
         let mut command = Command::new(program);
-        if matches!(self, Self::Librdkafka | Self::LibrdkafkaFilter) {
+        if self != Self::FranzGo {
             command.arg(LIBRDKAFKA);
         }
         command.args([&from, &to, topic, copy, codec_of(topic)]);
-        if self == Self::LibrdkafkaFilter {
-            command.arg(librdkafka::FILTER);
-        }
+        command.args(match self {
+            Self::LibrdkafkaFilter => Some(librdkafka::FILTER),
+            Self::LibrdkafkaAtOnce => Some(librdkafka::AT_ONCE),
+            _ => None,
+        });
         let log = data_dir("loop").join("log");
         Process::start(self.name(), command, &log)
     }
