@@ -51,6 +51,7 @@ impl Opening<'_> {
     /// Opens the writer first: it takes over from one that may still be there, and only then are
     /// the positions what they stay.
     pub(super) async fn open(self) -> Result<Ends, Trouble> {
+        let newcomer = self.reads.gathering.enter();
         let from = self.source_broker().await?;
         let description = self.describe_source(&*from).await?;
         let to = self.destination_broker(&description.id).await?;
@@ -81,8 +82,12 @@ impl Opening<'_> {
             options,
             &description,
         );
+        let feed = feed.await.map_err(|e| Trouble::at_source(&e))?;
+        if feed.is_behind() {
+            newcomer.wait_for_others().await;
+        }
         Ok(Ends {
-            feed: feed.await.map_err(|e| Trouble::at_source(&e))?,
+            feed,
             writer,
             mapping,
             buffer: self.buffer,

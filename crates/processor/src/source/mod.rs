@@ -1,10 +1,12 @@
 //! Reading a source: alone, or together with the other legs that have caught up.
 //!
-//! The first leg of an instance makes the [`Tail`] of its reader, and legs that go on where that is
-//! join it: the source is read once for all of them. Others, and one that falls behind by more
+//! Legs that are opened at the same time wait for each other. The first leg of an instance makes the
+//! [`Tail`] of its reader, and legs that go on where that is join it: the source is read once for
+//! all of them. Others, and one that falls behind by more
 //! than the tail keeps, read for themselves, each from its own position, until they have caught up.
 
 mod cut;
+mod gathering;
 mod patience;
 mod tail;
 
@@ -15,12 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use eson_broker::{Broker, BrokerError, Chunk, QueueDescription, QueueReader, ReaderOptions};
 use eson_protocol::{Positions, Start};
 
+use self::gathering::Gathering;
 use self::tail::{Next, Seat, Tail};
 
 /// What the legs of an instance share of their source.
 #[derive(Default)]
 pub(crate) struct SharedReads {
     legs: AtomicUsize,
+    pub(crate) gathering: Gathering,
     /// For legs that take encoded batches, and for those that need records.
     encoded: Mutex<Weak<Tail>>,
     records: Mutex<Weak<Tail>>,
@@ -32,12 +36,8 @@ impl SharedReads {
         self.legs.store(legs, Ordering::Relaxed);
     }
 
-    fn legs(&self) -> usize {
-        self.legs.load(Ordering::Relaxed)
-    }
-
     fn is_worth_it(&self) -> bool {
-        self.legs() > 1
+        self.legs.load(Ordering::Relaxed) > 1
     }
 
     fn slot(&self, encoded: bool) -> &Mutex<Weak<Tail>> {
@@ -119,6 +119,11 @@ impl Feed {
         Ok(feed)
     }
 
+    /// Whether there was more to read than was read, as last seen.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
     /// The number of partitions of the source, as last seen.
     pub(crate) fn partitions(&self) -> u32 {
         match &self.way {
@@ -140,12 +145,13 @@ impl Feed {
                     self.follow(&read);
                     return read;
                 }
-                Way::Together(seat) => {
-                    match seat.next(&mut self.positions, self.shared.legs()).await {
-                        Next::Read(read) => return read,
-                        Next::FellBehind => self.way = Way::Apart,
+                Way::Together(seat) => match seat.next(&mut self.positions).await {
+                    Next::Read(read) => return read,
+                    Next::FellBehind => {
+                        tracing::debug!(queue = self.queue, "a leg fell behind the others");
+                        self.way = Way::Apart;
                     }
-                }
+                },
                 Way::Apart => self.way = Way::Alone(self.reopen().await?),
             }
         }
@@ -182,6 +188,7 @@ impl Feed {
             return;
         }
         if let Some(seat) = find_seat(&self.shared, self.encoded, &self.positions) {
+            tracing::debug!(queue = self.queue, "a leg has caught up with the others");
             self.way = Way::Together(seat);
             return;
         }

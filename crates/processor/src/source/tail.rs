@@ -2,8 +2,9 @@
 //!
 //! There is no task of its own: of the legs that wait for more, one holds the reader and reads
 //! for all; when it goes away, the next one does. It costs nothing while the source rests. What
-//! was read is kept up to a number of bytes; then the slowest leg is waited for, as long as
-//! [`Patience`] lasts. A leg that needs something older than what is kept has fallen behind.
+//! was read is kept up to a number of bytes, as many as the legs would hold if each read alone; then
+//! the slowest leg is waited for, as long as [`Patience`] lasts. A leg that needs something older
+//! than what is kept has fallen behind.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
@@ -15,8 +16,11 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use super::cut::{Rest, rest};
-use super::patience::{AT_ONCE, Patience};
+use super::patience::Patience;
 use crate::measure::measure;
+
+/// However many legs there are, no more bytes than this are kept.
+const MOST_KEPT: usize = 32 << 20;
 
 /// The newest part of a source.
 pub(super) struct Tail {
@@ -36,15 +40,14 @@ struct Kept {
     /// The number of the oldest that is kept.
     first: u64,
     bytes: usize,
-    limit: usize,
+    /// How many bytes each seat adds to what is kept.
+    share: usize,
     partitions: u32,
     spans: BTreeMap<u32, Span>,
     /// The reader is of no more use.
     broken: bool,
     seats: BTreeMap<u64, Seated>,
     next_seat: u64,
-    /// Until when legs that have no seat yet are waited for.
-    gathering_until: Instant,
 }
 
 /// A leg at the tail, as seen by the one that reads.
@@ -78,11 +81,12 @@ pub(super) enum Next {
 }
 
 impl Tail {
-    /// Makes a tail of a leg's own reader, with a seat for that leg.
+    /// Makes a tail of a leg's own reader, with a seat for that leg. For each seat `share` bytes
+    /// are kept.
     pub(super) fn begin(
         reader: Box<dyn QueueReader>,
         positions: Positions,
-        limit: usize,
+        share: usize,
     ) -> (Arc<Self>, Seat) {
         let span = |(partition, position)| {
             let span = Span {
@@ -96,13 +100,12 @@ impl Tail {
             reads: VecDeque::new(),
             first: 0,
             bytes: 0,
-            limit,
+            share,
             partitions: reader.partitions(),
             spans: positions.into_iter().map(span).collect(),
             broken: false,
             seats: BTreeMap::new(),
             next_seat: 0,
-            gathering_until: Instant::now() + AT_ONCE,
         };
         let tail = Arc::new(Self {
             reader: Mutex::new(reader),
@@ -143,12 +146,12 @@ impl Tail {
 
     /// Reads on behalf of all, as soon as nobody else does. Cancel-safe: between the reader's
     /// answer and its place among what is kept, nothing waits.
-    async fn read_on(&self, wanted: u64, legs: usize) {
+    async fn read_on(&self, wanted: u64) {
         let mut reader = self.reader.lock().await;
         if *self.grown.borrow() > wanted {
             return;
         }
-        self.wait_for_the_slow(legs).await;
+        self.wait_for_the_slow().await;
         let read = reader.next().await;
         let mut kept = self.kept();
         kept.partitions = reader.partitions();
@@ -159,12 +162,16 @@ impl Tail {
     }
 
     /// Waits while reading on would leave somebody behind who may still come along.
-    async fn wait_for_the_slow(&self, legs: usize) {
+    async fn wait_for_the_slow(&self) {
         loop {
             // Before looking, so that what moves meanwhile is not missed.
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();
-            let left = self.kept().patience_left(legs);
+            let (left, part) = {
+                let mut kept = self.kept();
+                let part = kept.waiting_part();
+                (kept.patience_left(part), part)
+            };
             if left.is_zero() {
                 return;
             }
@@ -175,7 +182,7 @@ impl Tail {
             }
             let waited = began.elapsed();
             let mut kept = self.kept();
-            kept.holding_up().for_each(|held| held.use_up(waited));
+            kept.holding_up().for_each(|held| held.use_up(waited, part));
         }
     }
 
@@ -189,9 +196,8 @@ impl Seat {
         self.tail.kept().partitions
     }
 
-    /// The next records for a leg that goes on at `positions`, which it moves on, and which is one
-    /// of so many `legs` that may want to read along. Cancel-safe.
-    pub(super) async fn next(&mut self, positions: &mut Positions, legs: usize) -> Next {
+    /// The next records for a leg that goes on at `positions`, which it moves on. Cancel-safe.
+    pub(super) async fn next(&mut self, positions: &mut Positions) -> Next {
         loop {
             self.grown.borrow_and_update();
             match self.look(positions) {
@@ -201,7 +207,7 @@ impl Seat {
                     let tail = &self.tail;
                     tokio::select! {
                         _ = self.grown.changed() => {}
-                        () = tail.read_on(self.next, legs) => {}
+                        () = tail.read_on(self.next) => {}
                     }
                 }
             }
@@ -231,6 +237,7 @@ impl Seat {
         }
         if let Some(seated) = kept.seats.get_mut(&self.id) {
             seated.next = self.next;
+            seated.patience.moved();
         }
         drop(kept);
         // Copied only here, where nobody waits for it.
@@ -309,17 +316,25 @@ impl Kept {
         positions.iter().all(is_there)
     }
 
-    fn is_full(&self) -> bool {
-        self.bytes >= self.limit
+    fn limit(&self) -> usize {
+        (self.share * self.seats.len()).clamp(self.share, MOST_KEPT.max(self.share))
     }
 
-    /// How long those are waited for whom reading on would leave behind.
-    fn patience_left(&mut self, legs: usize) -> Duration {
-        let gathering = self.is_full() && self.seats.len() < legs;
-        let until = self.gathering_until;
-        let absent = gathering.then(|| until.saturating_duration_since(Instant::now()));
-        let slow = self.holding_up().map(|held| held.left());
-        slow.chain(absent).max().unwrap_or_default()
+    fn is_full(&self) -> bool {
+        self.bytes >= self.limit()
+    }
+
+    /// Which part of the legs waits for more, that of the one that asks among them.
+    fn waiting_part(&self) -> f64 {
+        let behind_last = self.behind_last();
+        let waiting = self.seats.values().filter(|seat| seat.next == behind_last);
+        waiting.count().max(1) as f64 / self.seats.len().max(1) as f64
+    }
+
+    /// How long those are waited for whom reading on would leave behind, while this `part` waits.
+    fn patience_left(&mut self, part: f64) -> Duration {
+        let left = self.holding_up().map(|held| held.left(part));
+        left.max().unwrap_or_default()
     }
 
     /// Those whom reading on would leave behind: nobody, while there is room.
@@ -359,7 +374,7 @@ impl Kept {
             Err(_) => self.broken = true,
         }
         self.reads.push_back(Arc::new(read));
-        while self.bytes > self.limit && self.reads.len() > 1 {
+        while self.bytes > self.limit() && self.reads.len() > 1 {
             self.drop_oldest();
         }
     }
@@ -438,15 +453,15 @@ mod tests {
 
     fn tail(
         reads: impl IntoIterator<Item = Result<Chunk, BrokerError>>,
-        limit: usize,
+        share: usize,
     ) -> (Arc<Tail>, Seat) {
         let reader = Box::new(Given(reads.into_iter().collect()));
-        Tail::begin(reader, [(0, 0)].into(), limit)
+        Tail::begin(reader, [(0, 0)].into(), share)
     }
 
     /// What the seat has at once: the offset, or what else it says.
     fn next(seat: &mut Seat, positions: &mut Positions) -> Result<u64, &'static str> {
-        match seat.next(positions, 0).now_or_never() {
+        match seat.next(positions).now_or_never() {
             None => Err("waits"),
             Some(Next::FellBehind) => Err("fell behind"),
             Some(Next::Read(Err(_))) => Err("error"),
@@ -478,7 +493,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_leg_is_waited_for_and_then_falls_behind_and_memory_is_bounded() {
-        let (tail, mut fast) = tail((0..100).map(chunk), 1_000);
+        let (tail, mut fast) = tail((0..100).map(chunk), 500);
         let mut slow = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
         let (mut ahead, mut behind): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
         while next(&mut fast, &mut ahead).is_ok() {}
@@ -486,7 +501,7 @@ mod tests {
         assert_eq!(next(&mut slow, &mut behind), Ok(0));
         assert_eq!(next(&mut fast, &mut ahead), Ok(10));
         while ahead[&0] < 100 {
-            fast.next(&mut ahead, 0).await;
+            fast.next(&mut ahead).await;
         }
         assert!(tail.kept().bytes <= 1_000);
         assert_eq!(next(&mut slow, &mut behind), Err("fell behind"));
@@ -495,21 +510,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn legs_that_are_expected_are_waited_for_once() {
-        let (tail, mut early) = tail((0..100).map(chunk), 1_000);
-        let mut positions = [(0, 0)].into();
-        for _ in 0..10 {
-            early.next(&mut positions, 2).await;
-        }
-        assert!(early.next(&mut positions, 2).now_or_never().is_none());
-        let late = tail.seat(&[(0, 0)].into()).expect("all is still there");
-        drop(late);
-        let begin = Instant::now();
-        while positions[&0] < 100 {
-            early.next(&mut positions, 2).await;
-        }
-        assert!(!begin.elapsed().is_zero());
-        assert!(begin.elapsed() < 2 * AT_ONCE, "once");
+    async fn legs_that_are_all_slow_stay_together() {
+        let (tail, first) = tail((0..1_000).map(chunk), 100);
+        let mut seats = vec![(first, Positions::from([(0, 0)]))];
+        seats.extend((1..10).map(|_| {
+            let seat = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
+            (seat, Positions::from([(0, 0)]))
+        }));
+        // Each rests after each chunk, another one each time the longest.
+        let legs = seats.into_iter().enumerate();
+        let legs = legs.map(async |(number, (mut seat, mut positions))| {
+            for order in 0..1_000 {
+                match seat.next(&mut positions).await {
+                    Next::Read(Ok(chunk)) => assert_eq!(chunk.first, order),
+                    _ => panic!("leg {number} is alone at {order}"),
+                }
+                let busy = 200 + 40 * ((number as u64 + order) % 10);
+                sleep(Duration::from_millis(busy)).await;
+            }
+        });
+        futures::future::join_all(legs).await;
     }
 
     #[test]
