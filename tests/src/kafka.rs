@@ -5,6 +5,7 @@ mod cluster;
 mod files;
 mod inventory;
 
+use std::fs::File;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -126,6 +127,19 @@ impl Kafka {
     /// `kill -9`.
     pub fn kill9(&mut self) {
         self.process.kill9();
+    }
+
+    /// Cuts off the second half of a partition's log, as a disk does that did not write everything
+    /// it said it had, after [`Kafka::kill9`].
+    ///
+    /// # Panics
+    /// When there is no such log.
+    pub fn lose_half(&self, topic: &str, partition: u32) {
+        let segment = format!("logs/{topic}-{partition}/00000000000000000000.log");
+        let segment = File::options().write(true).open(self.dir.join(segment));
+        let segment = segment.unwrap();
+        let size = segment.metadata().unwrap().len();
+        segment.set_len(size / 2).unwrap();
     }
 
     /// Starts it again on the same ports and data, after [`Kafka::kill9`].

@@ -81,6 +81,22 @@ pub enum BrokerError {
         /// The offset behind the newest record.
         latest: u64,
     },
+    /// The queue has lost its newest records, among them some that were read: its leader failed, and
+    /// one that did not have them took over. What was written since then takes their offsets.
+    #[error(
+        "queue `{queue}` partition {partition} was cut off at offset {end}: what was read from there \
+         up to {read} is no longer in it, and reading goes on there"
+    )]
+    Truncated {
+        /// The queue.
+        queue: String,
+        /// The partition.
+        partition: u32,
+        /// Up to which offset it was read.
+        read: u64,
+        /// The first offset that was cut off.
+        end: u64,
+    },
     /// Somebody's transaction has been open for so long that it looks forgotten, and hides every
     /// record behind its first. Its writer has to end it; or the broker's owner aborts it, for
     /// Kafka with `kafka-transactions.sh abort`.

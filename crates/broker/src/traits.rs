@@ -195,7 +195,8 @@ pub trait QueueReader: Send {
     ///
     /// # Errors
     /// [`BrokerError::OutOfRange`] once for each gap: the reader has then moved to the earliest
-    /// record and goes on there when called again. [`BrokerError::Hanging`] from time to time
+    /// record and goes on there when called again. [`BrokerError::Truncated`] when the queue has
+    /// lost its newest records, where the broker lets us notice. [`BrokerError::Hanging`] from time to time
     /// while a transaction that nobody ends hides records; reading goes on when called again.
     /// [`BrokerError::Denied`] and
     /// [`BrokerError::Unauthenticated`] when the right is gone, [`BrokerError::NotFound`] and

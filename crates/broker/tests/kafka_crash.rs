@@ -6,15 +6,17 @@ mod support;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use eson_broker::{Broker, KafkaBroker, QueueReader, QueueWriter, ReaderOptions};
+use eson_broker::{Broker, BrokerError, KafkaBroker, QueueReader, QueueWriter, ReaderOptions};
 use eson_protocol::Positions;
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
 use eson_tests::records::{Sample, await_copy, plain_client, produce};
 use support::{config, created, end_of, from_earliest, on_behalf, samples, soon};
+use tokio::task::spawn_blocking;
 
 const PARTITIONS: i32 = 4;
 const RECORDS: i32 = 40_000;
+const FEW: i32 = 200;
 
 /// One reader and one writer go through all of it; only the broker comes and goes.
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +30,7 @@ async fn a_killed_broker_costs_nothing() {
     let client = plain_client(&address);
     {
         let (client, topic, records) = (client.clone(), from.clone(), records.clone());
-        let filled = tokio::task::spawn_blocking(move || produce(&client, &topic, &records));
+        let filled = spawn_blocking(move || produce(&client, &topic, &records));
         filled.await.expect("filled");
     }
     let end = end_of(&broker, &from).await;
@@ -55,12 +57,57 @@ async fn a_killed_broker_costs_nothing() {
     assert_eq!(writer.acknowledged(), end);
     assert_eq!(writer.stored(), end);
     let deadline = Duration::from_secs(60);
-    let repeats = tokio::task::spawn_blocking(move || await_copy(&client, &to, &records, deadline));
+    let repeats = spawn_blocking(move || await_copy(&client, &to, &records, deadline));
     assert_eq!(
         repeats.await.expect("compared"),
         0,
         "a writer repeats nothing"
     );
+}
+
+/// The log has grown again when the reader comes back, or not: what it has read is gone, which it
+/// says, and goes on where the log is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_cut_off_is_noticed() {
+    let mut kafka = Kafka::start("broker-loss", Authorization::Open);
+    let broker = KafkaBroker::new(config(&kafka.plaintext())).expect("a broker");
+    let queue = created(&broker, 1).await;
+    fill(&kafka, &queue).await;
+    let reader = broker.open_reader(&queue, from_earliest(true)).await;
+    let mut reader = reader.expect("a reader");
+    let mut read = 0;
+    while read < u64::from(FEW.unsigned_abs()) {
+        read = soon(reader.next()).await.expect("a chunk").next;
+    }
+    kafka.kill9();
+    kafka.lose_half(&queue, 0);
+    kafka = restarted(kafka).await;
+    let left = end_of(&broker, &queue).await[&0];
+    assert!((1..read).contains(&left), "{left} records are left");
+    fill(&kafka, &queue).await;
+    let told = soon(reader.next()).await.expect_err("some are gone");
+    let expected = BrokerError::Truncated {
+        queue: queue.clone(),
+        partition: 0,
+        read,
+        end: left,
+    };
+    assert_eq!(format!("{told:?}"), format!("{expected:?}"));
+    let (mut next, end) = (left, end_of(&broker, &queue).await[&0]);
+    while next < end {
+        let chunk = soon(reader.next()).await.expect("a chunk");
+        assert_eq!(chunk.first, next);
+        next = chunk.next;
+    }
+}
+
+/// Some records, in many batches.
+async fn fill(kafka: &Kafka, queue: &str) {
+    let mut client = plain_client(&kafka.plaintext());
+    client.set("batch.num.messages", "10");
+    let topic = queue.to_owned();
+    let filled = spawn_blocking(move || produce(&client, &topic, &samples(FEW, 1)));
+    filled.await.expect("filled");
 }
 
 /// Records of today: a broker that restarts forgets producers whose last record is older than a
@@ -96,7 +143,7 @@ fn total(positions: &Positions) -> u64 {
 }
 
 async fn restarted(mut kafka: Kafka) -> Kafka {
-    let restarted = tokio::task::spawn_blocking(move || {
+    let restarted = spawn_blocking(move || {
         kafka.restart();
         kafka
     });

@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             match next {
                 Ok(chunk) => progress.send(self, data, chunk).await?,
-                Err(error @ BrokerError::OutOfRange { .. }) => {
+                Err(error @ (BrokerError::OutOfRange { .. } | BrokerError::Truncated { .. })) => {
                     progress.tell_gap(self, data, &error)
                 }
                 Err(error) => return Ok(self.read_failure(progress.flow, &error).await),
@@ -136,15 +136,21 @@ impl<'a> Progress<'a> {
         data: &DataTurn,
         error: &BrokerError,
     ) {
-        let BrokerError::OutOfRange {
-            partition,
-            wanted,
-            earliest,
-            latest,
-            ..
-        } = error
-        else {
-            return;
+        let (partition, wanted, earliest, latest) = match error {
+            BrokerError::OutOfRange {
+                partition,
+                wanted,
+                earliest,
+                latest,
+                ..
+            } => (partition, wanted, earliest, latest),
+            BrokerError::Truncated {
+                partition,
+                read,
+                end,
+                ..
+            } => (partition, read, end, end),
+            _ => return,
         };
         tracing::info!(flow = %self.flow, %error, "records are gone before they were read");
         self.next.insert(*partition, *earliest);

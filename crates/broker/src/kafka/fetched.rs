@@ -207,31 +207,43 @@ pub(crate) struct Extent {
     pub(crate) next: u64,
     /// The size of the largest.
     pub(crate) largest_batch: usize,
+    /// The epoch of the leader that wrote the last one.
+    pub(crate) epoch: i32,
+    /// The offset of the first one of that epoch.
+    pub(crate) epoch_since: u64,
 }
 
 impl Extent {
     /// None where there is no whole batch.
     pub(crate) fn of(mut bytes: &[u8]) -> Option<Self> {
         const UNCOUNTED: usize = 12;
+        const EPOCH_AT: usize = 12;
         const LAST_OFFSET_DELTA_AT: usize = 23;
 
-        let mut next = None;
-        let mut largest_batch = 0;
+        let mut extent: Option<Self> = None;
         while bytes.len() >= LAST_OFFSET_DELTA_AT + 4 {
             let base = (&bytes[..]).get_i64();
             let size = UNCOUNTED + usize::try_from((&bytes[8..]).get_i32()).ok()?;
             let Some(rest) = bytes.get(size..) else {
                 break;
             };
+            let epoch = (&bytes[EPOCH_AT..]).get_i32();
             let delta = (&bytes[LAST_OFFSET_DELTA_AT..]).get_i32();
-            next = u64::try_from(base.checked_add(i64::from(delta))?.checked_add(1)?).ok();
-            largest_batch = largest_batch.max(size);
+            let next = base.checked_add(i64::from(delta))?.checked_add(1)?;
+            let before = extent.filter(|before| before.epoch == epoch);
+            let largest = extent.map_or(0, |before| before.largest_batch);
+            extent = Some(Self {
+                next: u64::try_from(next).ok()?,
+                largest_batch: largest.max(size),
+                epoch,
+                epoch_since: match before {
+                    Some(before) => before.epoch_since,
+                    None => u64::try_from(base).ok()?,
+                },
+            });
             bytes = rest;
         }
-        next.map(|next| Self {
-            next,
-            largest_batch,
-        })
+        extent
     }
 }
 

@@ -1,6 +1,7 @@
 //! The background half of a reader: one fetch at a time from each leader, leaders followed
 //! where they go.
 
+mod epochs;
 mod fetch;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,6 +20,7 @@ use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
+use self::epochs::Epochs;
 use self::fetch::{Fetch, Outcome};
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
@@ -74,6 +76,7 @@ pub(crate) struct Fetcher {
     cluster: Arc<Cluster>,
     topic: Topic,
     cursors: Positions,
+    epochs: Epochs,
     encoded: bool,
     buffer: usize,
     partitions: Arc<AtomicU32>,
@@ -150,6 +153,7 @@ impl Fetcher {
             cluster,
             topic,
             cursors,
+            epochs: Epochs::default(),
             encoded: options.encoded,
             buffer: options.buffer,
             partitions,
@@ -302,6 +306,7 @@ impl Fetcher {
             FetchPartition::default()
                 .with_partition(partition.cast_signed())
                 .with_fetch_offset(cursor.cast_signed())
+                .with_last_fetched_epoch(self.epochs.last(*partition))
                 .with_partition_max_bytes(wire_size(each.min(bytes)))
         };
         let topic = FetchTopic::default()
@@ -335,6 +340,7 @@ impl Fetcher {
             for data in topic.partitions {
                 match ResponseError::try_from_code(data.error_code) {
                     None => {
+                        self.look_for_truncation(&data).await;
                         self.look_for_hanging(&data, &answer.connection).await;
                         self.pass_on(data, &answer.room).await;
                     }
@@ -384,6 +390,7 @@ impl Fetcher {
             return;
         };
         self.largest_batch = self.largest_batch.max(extent.largest_batch);
+        self.epochs.read(partition, &extent);
         // What may be read ends where the first open transaction begins.
         let readable = u64::try_from(data.last_stable_offset).unwrap_or(0);
         let fetched = Fetched::new(partition, *cursor, readable, bytes)
@@ -393,6 +400,24 @@ impl Fetcher {
         *cursor = extent.next.max(*cursor);
         // Nobody there any more: the loop will see that.
         let _ = self.events.send(Event::Fetched(fetched)).await;
+    }
+
+    /// Tells that what was read is no longer in the log, and goes on where that parts from it.
+    async fn look_for_truncation(&mut self, data: &PartitionData) {
+        let partition = data.partition_index.cast_unsigned();
+        let parted = self.epochs.parted(partition, &data.diverging_epoch);
+        let (Some(end), Some(cursor)) = (parted, self.cursors.get_mut(&partition)) else {
+            return;
+        };
+        let read = std::mem::replace(cursor, end.min(*cursor));
+        let truncated = BrokerError::Truncated {
+            queue: self.topic.name.0.to_string(),
+            partition,
+            read,
+            end: *cursor,
+        };
+        // Nobody there any more: the loop will see that.
+        let _ = self.events.send(Event::Notice(truncated)).await;
     }
 
     /// Tells of a transaction that nobody seems to end.
@@ -420,6 +445,8 @@ impl Fetcher {
         ) else {
             return Ok(());
         };
+        // It may also be that the leader knows nothing of the epoch that we have read.
+        self.epochs.forget(partition);
         if (earliest..=latest).contains(cursor) {
             return Ok(());
         }

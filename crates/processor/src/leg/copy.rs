@@ -303,6 +303,11 @@ pub(crate) fn meet(report: &LegReport, on_gap: OnGap, error: &BrokerError) -> Re
             report.lost(earliest.saturating_sub(*wanted), trouble);
             Ok(())
         }
+        BrokerError::Truncated { .. } if on_gap == OnGap::Earliest => {
+            tracing::warn!(leg = report.id(), %error, "the source has lost records");
+            report.lost(0, trouble);
+            Ok(())
+        }
         BrokerError::Hanging { .. } => {
             tracing::warn!(leg = report.id(), %error, "records are hidden");
             report.hidden(trouble);

@@ -133,7 +133,7 @@ fn kind(error: &BrokerError) -> proto::error::Kind {
         BrokerError::Denied { .. } => Kind::Denied,
         BrokerError::NotFound(_) => Kind::NotFound,
         BrokerError::Replaced { .. } => Kind::Replaced,
-        BrokerError::OutOfRange { .. } => Kind::OutOfRange,
+        BrokerError::OutOfRange { .. } | BrokerError::Truncated { .. } => Kind::OutOfRange,
         BrokerError::TooLarge { .. } => Kind::TooLarge,
         BrokerError::Fenced(_) => Kind::Fenced,
         BrokerError::Hanging { .. } => Kind::Hanging,

@@ -177,6 +177,9 @@ impl Feed {
             }) => {
                 self.positions.insert(*partition, *earliest);
             }
+            Err(BrokerError::Truncated { partition, end, .. }) => {
+                self.positions.insert(*partition, *end);
+            }
             Err(_) => {}
         }
     }

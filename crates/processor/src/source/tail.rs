@@ -276,18 +276,27 @@ fn take(chunk: Chunk, positions: &mut Positions) -> Look {
 }
 
 fn meet(error: BrokerError, positions: &mut Positions) -> Look {
-    if let BrokerError::OutOfRange {
-        partition,
-        earliest,
-        latest,
-        ..
-    } = &error
-    {
-        let position = positions.entry(*partition).or_default();
-        if (*earliest..=*latest).contains(position) {
-            return Look::Skipped;
+    match &error {
+        BrokerError::OutOfRange {
+            partition,
+            earliest,
+            latest,
+            ..
+        } => {
+            let position = positions.entry(*partition).or_default();
+            if (*earliest..=*latest).contains(position) {
+                return Look::Skipped;
+            }
+            *position = *earliest;
         }
-        *position = *earliest;
+        BrokerError::Truncated { partition, end, .. } => {
+            let position = positions.entry(*partition).or_default();
+            if *position <= *end {
+                return Look::Skipped;
+            }
+            *position = *end;
+        }
+        _ => {}
     }
     Look::Found(Next::Read(Err(error)))
 }
@@ -368,6 +377,12 @@ impl Kept {
                     span.oldest = span.oldest.min(*earliest);
                     span.end = *earliest;
                     span.high_watermark = *latest;
+                }
+            }
+            Err(BrokerError::Truncated { partition, end, .. }) => {
+                if let Some(span) = self.spans.get_mut(partition) {
+                    span.oldest = span.oldest.min(*end);
+                    span.end = *end;
                 }
             }
             Err(BrokerError::Hanging { .. }) => {}
@@ -561,6 +576,27 @@ mod tests {
             assert_eq!(next(seat, positions), Err("error"));
             assert_eq!(next(seat, positions), Ok(2));
         }
+    }
+
+    #[test]
+    fn who_has_read_what_is_cut_off_goes_back_and_others_do_not() {
+        let cut = BrokerError::Truncated {
+            queue: "time".to_owned(),
+            partition: 0,
+            read: 2,
+            end: 1,
+        };
+        let (tail, mut first) = tail([chunk(0), chunk(1), Err(cut), chunk(1)], 1_000);
+        let mut behind = tail.seat(&[(0, 0)].into()).expect("a seat");
+        let (mut one, mut two): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
+        let all = |seat: &mut Seat, positions: &mut Positions| {
+            let next = std::iter::from_fn(|| Some(next(seat, positions)));
+            next.take(4).collect::<Vec<_>>()
+        };
+        let expected = [Ok(0), Ok(1), Err("error"), Ok(1)];
+        assert_eq!(all(&mut first, &mut one), expected);
+        assert_eq!(all(&mut behind, &mut two), expected);
+        assert_eq!(one, two);
     }
 
     #[test]

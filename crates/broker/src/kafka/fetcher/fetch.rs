@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -11,6 +12,9 @@ use super::super::cluster::Cluster;
 use super::super::connection::Connection;
 use super::{FETCH_BY_ID, NEWEST_FETCH};
 use crate::BrokerError;
+
+/// From this version on a fetch says which leader wrote what was read last (KIP-595).
+const FETCH_WITH_EPOCH: i16 = 12;
 
 /// What is needed for one fetch.
 pub(super) struct Fetch {
@@ -30,7 +34,7 @@ impl Fetch {
         }
     }
 
-    async fn answer(self) -> Result<Answer, BrokerError> {
+    async fn answer(mut self) -> Result<Answer, BrokerError> {
         sleep(self.delay).await;
         let connection = match self.open {
             Some(open) => open,
@@ -46,6 +50,9 @@ impl Fetch {
             })?;
         let version = connection.version::<FetchRequest>(NEWEST_FETCH)?;
         debug_assert!(version < FETCH_BY_ID || !self.request.topics[0].topic_id.is_nil());
+        if version < FETCH_WITH_EPOCH {
+            forget_epochs(&mut self.request);
+        }
         let config = self.cluster.config();
         let wait = config.fetch_wait + config.request_timeout;
         let response = connection
@@ -56,6 +63,13 @@ impl Fetch {
             response,
             room: Arc::new(room),
         })
+    }
+}
+
+/// An older broker does not take part in that.
+fn forget_epochs(request: &mut FetchRequest) {
+    for partition in request.topics.iter_mut().flat_map(|it| &mut it.partitions) {
+        partition.last_fetched_epoch = FetchPartition::default().last_fetched_epoch;
     }
 }
 
