@@ -59,6 +59,8 @@ struct State {
     /// Grows with each change, so that each is noticed once.
     changes: u64,
     seed: Seed,
+    /// The ends of connections that are lost: open, and nobody looks at them any more.
+    lost: Vec<[TcpStream; 2]>,
 }
 
 impl Proxy {
@@ -75,6 +77,7 @@ impl Proxy {
             fault: Fault::None,
             changes: 0,
             seed,
+            lost: vec![],
         };
         let weather = Arc::new(Weather {
             ended: AtomicBool::new(false),
@@ -102,6 +105,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.weather.ended.store(true, Ordering::Relaxed);
+        self.weather.state.lock().unwrap().lost.clear();
         // The listener waits for a connection: here is its last one.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
     }
@@ -181,7 +185,11 @@ impl Pump {
         let mut buffer = vec![0; PIECE];
         // A direction that fails ends both.
         let _ = self.from.set_read_timeout(Some(LOOK));
-        while !self.weather.has_ended() && self.step(&mut buffer) {}
+        while !self.weather.has_ended() && !self.lost && self.step(&mut buffer) {}
+        if self.lost {
+            let mut state = self.weather.state.lock().unwrap();
+            return state.lost.push([self.from, self.to]);
+        }
         let _ = self.from.shutdown(Shutdown::Both);
         let _ = self.to.shutdown(Shutdown::Both);
     }
@@ -189,7 +197,10 @@ impl Pump {
     /// Passes one piece on; false when the connection is over.
     fn step(&mut self, buffer: &mut [u8]) -> bool {
         self.look();
-        if self.lost || self.fault == Fault::Stall {
+        if self.lost {
+            return true;
+        }
+        if self.fault == Fault::Stall {
             rest(LOOK);
             return true;
         }
