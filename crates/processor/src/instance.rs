@@ -182,7 +182,7 @@ impl Instance {
                     Some(_) => work.reads.clone(),
                     None => Arc::default(),
                 },
-                place: wanted.fair.then(|| work.turns.place()),
+                place: wanted.fair.then(|| Arc::new(work.turns.place())),
             };
             let leg = Leg::start(id, wanted.clone(), shared, wish, resources, &self.report)?;
             work.legs.insert(id.clone(), leg);

@@ -40,7 +40,8 @@ pub(crate) fn first_timestamp(payload: &Payload) -> Option<i64> {
     (timestamp >= 0).then_some(timestamp)
 }
 
-fn record_size(record: &Record) -> usize {
+/// The bytes of a record's parts.
+pub(crate) fn record_size(record: &Record) -> usize {
     let length = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
     let headers = record.headers.iter();
     let headers: usize = headers

@@ -1,25 +1,17 @@
-//! Events as programs in jq's language see them, and what they make of them.
+//! Asking a program in jq's language about an event or window, and what it makes of that.
 
 use bytes::Bytes;
-use eson_protocol::event::{self, RECORD_TYPE};
-use eson_protocol::text::format_time;
-use eson_protocol::{EventFormat, FlowUri, Name};
-use jaq_json::{Map, Rc, Val, read};
-use serde_json::value::RawValue;
+use eson_protocol::{EventFormat, event};
+use jaq_json::Val;
 
 use super::program::{Program, Variables};
+use super::value::{event_value, member, text, window_value};
 use crate::signal::proto::output::Content;
 use crate::signal::proto::{Event, Input, Output, Record, Window};
 use crate::signal::record;
 
-/// The attribute with the name of the flow that an event was read from.
-const SOURCE_FLOW: &str = "sourceflow";
-
 /// Where `to` of the prelude leaves the destination, and what goes there.
 const ROUTE: [&str; 2] = ["\0to", "\0event"];
-
-/// The `type` of a CloudEvent that a program gives only the content of.
-const SIGNAL_TYPE: &str = "eson.signal";
 
 /// What a program makes of an input.
 ///
@@ -35,12 +27,12 @@ pub(super) fn process(program: &Program, input: &Input) -> Result<Vec<Output>, S
 }
 
 /// An input as the program sees it, and what its outputs take over from it.
-struct Subject<'a> {
-    value: Val,
+pub(super) struct Subject<'a> {
+    pub(super) value: Val,
     variables: Variables,
     /// None where a window has ended.
-    event: Option<&'a Event>,
-    window: Option<&'a Window>,
+    pub(super) event: Option<&'a Event>,
+    pub(super) window: Option<&'a Window>,
 }
 
 impl<'a> Subject<'a> {
@@ -90,81 +82,6 @@ impl<'a> Subject<'a> {
         }
         Ok(record)
     }
-
-    /// A CloudEvent with all that it needs; a value that is none becomes the content of one.
-    fn completed(&self, number: usize, value: Val) -> Val {
-        let mut members = match value {
-            Val::Obj(members) if members.contains_key(&text("specversion")) => {
-                Rc::try_unwrap(members).unwrap_or_else(|shared| (*shared).clone())
-            }
-            data => self.around(data),
-        };
-        for (name, value) in [
-            ("id", self.id(number)),
-            ("source", self.source()),
-            ("type", SIGNAL_TYPE.to_owned()),
-        ] {
-            members.entry(text(name)).or_insert_with(|| text(&value));
-        }
-        Val::obj(members)
-    }
-
-    /// The members around a content.
-    fn around(&self, data: Val) -> Map {
-        let mut members = Map::default();
-        members.insert(text("specversion"), text("1.0"));
-        let time = self.time().and_then(format_time);
-        let known = [
-            ("time", time.map(|time| text(&time))),
-            ("partitionkey", self.key()),
-            ("datacontenttype", Some(text("application/json"))),
-            ("data", Some(data)),
-        ];
-        for (name, value) in known {
-            members.extend(value.map(|value| (text(name), value)));
-        }
-        members
-    }
-
-    /// The same whenever the input comes again.
-    fn id(&self, number: usize) -> String {
-        match (self.event, self.window) {
-            (Some(event), _) => {
-                let Event {
-                    partition, offset, ..
-                } = event;
-                format!("{}/{partition}-{offset}/{number}", event.flow)
-            }
-            (None, Some(window)) => format!("{}/{}/{number}", window.from, window.key),
-            (None, None) => number.to_string(),
-        }
-    }
-
-    fn source(&self) -> String {
-        let of_window = self.window.and_then(|window| window.events.first());
-        let flow = self.event.or(of_window).map(|event| event.flow.as_str());
-        let name = flow.and_then(|flow| Name::parse(flow).ok());
-        name.map_or_else(
-            || "eson:signal".to_owned(),
-            |name| FlowUri::from(name).to_string(),
-        )
-    }
-
-    fn time(&self) -> Option<i64> {
-        match (self.event, self.window) {
-            (Some(event), _) => event.record.as_ref()?.timestamp,
-            (None, window) => window.map(|window| window.until),
-        }
-    }
-
-    fn key(&self) -> Option<Val> {
-        match (self.event, self.window) {
-            (Some(_), _) => member(&self.value, "partitionkey").cloned(),
-            (None, window) => window
-                .filter(|window| !window.key.is_empty())
-                .map(|window| text(&window.key)),
-        }
-    }
 }
 
 /// What a changed event keeps of the one that it was: headers that are no attributes, and a key
@@ -188,50 +105,6 @@ fn variables(window: Option<&Window>, values: Option<Val>) -> Variables {
     ]
 }
 
-fn window_value(window: &Window) -> Result<Val, String> {
-    window.events.iter().map(event_value).collect()
-}
-
-/// An event as READ FLOW shows it, with where it came from. The content of a record that is no
-/// CloudEvent is shown as JSON or text where it is that.
-fn event_value(event: &Event) -> Result<Val, String> {
-    let Some(content) = &event.record else {
-        return Err("there is an event without record".to_owned());
-    };
-    let flow = Name::parse(&event.flow).map_err(|error| error.to_string())?;
-    let stored = record::to_stored(content.clone(), event.offset);
-    let line = event::encode(EventFormat::CloudEvents, &flow, event.partition, &stored);
-    let value = read::parse_single(line.as_bytes()).map_err(|error| error.to_string())?;
-    let Val::Obj(members) = value else {
-        return Err("an event is no object".to_owned());
-    };
-    let mut members = Rc::try_unwrap(members).unwrap_or_else(|shared| (*shared).clone());
-    if members.get(&text("type")) == Some(&text(RECORD_TYPE)) {
-        unwrap_content(&mut members, stored.value.as_ref());
-    }
-    members.insert(text(SOURCE_FLOW), text(&event.flow));
-    Ok(Val::obj(members))
-}
-
-fn unwrap_content(members: &mut Map, value: Option<&Bytes>) {
-    let base64 = text("data_base64");
-    let Some(content) = value.and_then(|value| std::str::from_utf8(value).ok()) else {
-        return;
-    };
-    if !members.contains_key(&base64) {
-        return;
-    }
-    let is_json = serde_json::from_str::<&RawValue>(content).is_ok();
-    let json = is_json.then(|| read::parse_single(content.as_bytes()).ok());
-    let (kind, data) = match json.flatten() {
-        Some(json) => ("application/json", json),
-        None => ("text/plain", text(content)),
-    };
-    members.shift_remove(&base64);
-    members.insert(text("datacontenttype"), text(kind));
-    members.insert(text("data"), data);
-}
-
 /// Where an output goes, and what it is.
 fn routed(value: Val) -> Result<(String, Val), String> {
     let [to, event] = ROUTE;
@@ -246,20 +119,9 @@ fn routed(value: Val) -> Result<(String, Val), String> {
     Ok((flow, event))
 }
 
-fn member<'a>(value: &'a Val, name: &str) -> Option<&'a Val> {
-    match value {
-        Val::Obj(members) => members.get(&text(name)),
-        _ => None,
-    }
-}
-
-fn text(text: &str) -> Val {
-    Val::utf8_str(text.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use eson_protocol::Header;
+    use eson_protocol::{Header, Name};
 
     use super::*;
 

@@ -6,10 +6,12 @@
 //! first the program's text, then one `ProcessRequest` after the other. Each is answered by one
 //! frame on standard output: a [`Compiled`], then a `ProcessResponse`.
 
+mod completing;
 mod event;
 mod limits;
 mod position;
 mod program;
+mod value;
 
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};

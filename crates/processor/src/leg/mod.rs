@@ -2,17 +2,19 @@
 
 mod annotation;
 mod copy;
+mod drive;
 mod open;
 mod pace;
+mod passage;
 mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use annotation::SOURCE_FLOW;
-pub(crate) use copy::{Ended, IDLE, TRACK, meet};
+pub(crate) use drive::Ended;
 pub(crate) use open::{check_identity, progress, store_positions};
-pub(crate) use run::overdue;
+pub(crate) use passage::{Opened, Passage};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -67,7 +69,7 @@ pub(crate) struct Shared {
     /// What is read of the source.
     pub(crate) reads: Arc<SharedReads>,
     /// Its place among those that take turns at the destination; none writes when it can.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<Arc<Place>>,
 }
 
 /// What all legs of a process share.

@@ -7,19 +7,22 @@ use eson_broker::{
     Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueDescription, QueueId, QueueWriter,
     ReaderOptions, WriterOptions,
 };
-use eson_protocol::{OnGap, Positions, Start};
+use eson_protocol::{Positions, Start};
 
 use super::annotation::Annotation;
+use super::copy::Copying;
+use super::passage::Opened;
 use crate::brokers::BrokerFactory;
 use crate::endpoint::Endpoint;
 use crate::partition::Mapping;
-use crate::report::{Progress, Trouble};
+use crate::report::{LegReport, Progress, Trouble};
 use crate::source::{Feed, SharedReads};
 use crate::spec::LegSpec;
+use crate::turns::Place;
 
 /// What is needed to open both ends.
 pub(super) struct Opening<'a> {
-    pub(super) leg: &'a str,
+    pub(super) report: &'a Arc<LegReport>,
     pub(super) spec: &'a LegSpec,
     pub(super) destination: &'a Endpoint,
     /// The identity that the source had when this leg saw it last.
@@ -28,29 +31,13 @@ pub(super) struct Opening<'a> {
     pub(super) buffer: usize,
     pub(super) brokers: &'a dyn BrokerFactory,
     pub(super) reads: &'a Arc<SharedReads>,
-}
-
-/// Both ends of a leg, ready to copy.
-pub(super) struct Ends {
-    pub(super) feed: Feed,
-    pub(super) writer: Box<dyn QueueWriter>,
-    pub(super) mapping: Mapping,
-    pub(super) buffer: usize,
-    pub(super) on_gap: OnGap,
-    /// What is written on each record.
-    pub(super) annotation: Option<Annotation>,
-    pub(super) source: QueueId,
-    /// What the destination has stored by now.
-    pub(super) stored: Positions,
-    pub(super) progress: BTreeMap<u32, Progress>,
-    /// Held so that other legs find them, with their connections.
-    _brokers: [Arc<dyn Broker>; 2],
+    pub(super) place: &'a Option<Arc<Place>>,
 }
 
 impl Opening<'_> {
     /// Opens the writer first: it takes over from one that may still be there, and only then are
     /// the positions what they stay.
-    pub(super) async fn open(self) -> Result<Ends, Trouble> {
+    pub(super) async fn open(self) -> Result<Opened<Copying>, Trouble> {
         let newcomer = self.reads.gathering.enter();
         let from = self.source_broker().await?;
         let description = self.describe_source(&*from).await?;
@@ -73,30 +60,31 @@ impl Opening<'_> {
             buffer: self.buffer,
         };
         let stored = options.positions.clone();
-        let progress = progress(&description, &stored);
+        let queue = &self.spec.source.queue;
         let reads = self.reads.clone();
-        let feed = Feed::open(
-            reads,
-            from.clone(),
-            &self.spec.source.queue,
-            options,
-            &description,
-        );
+        let feed = Feed::open(reads, from.clone(), queue, options, &description);
         let feed = feed.await.map_err(|e| Trouble::at_source(&e))?;
         if feed.is_behind() {
             newcomer.wait_for_others().await;
         }
-        Ok(Ends {
+        Ok(Opened {
             feed,
-            writer,
-            mapping,
             buffer: self.buffer,
-            on_gap: self.spec.on_gap,
-            annotation,
+            progress: progress(&description, &stored),
             source: description.id,
+            delivery: writer.delivery(),
             stored,
-            progress,
-            _brokers: [from, to],
+            passage: Copying {
+                stored: writer.stored(),
+                writer,
+                mapping,
+                annotation,
+                report: self.report.clone(),
+                place: self.place.clone(),
+                dirty: false,
+                _broker: to,
+            },
+            _broker: from,
         })
     }
 
@@ -142,7 +130,7 @@ impl Opening<'_> {
     ) -> Result<Box<dyn QueueWriter>, Trouble> {
         let options = WriterOptions {
             processor: Some(ProcessorSource {
-                processor: self.leg.to_owned(),
+                processor: self.report.id().to_owned(),
                 source: source.0.clone(),
             }),
             buffer: self.buffer,

@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::time::sleep;
 
-use super::copy::{Copying, Ended};
+use super::drive::{Drive, Ended, Lent};
 use super::open::Opening;
 use super::pace::Pace;
-use super::{DRAIN, Shared, Wish, Wishes};
+use super::passage::{Opened, Passage};
+use super::{Shared, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::brokers::BrokerFactory;
 use crate::budget::Share;
@@ -99,29 +100,27 @@ impl Task {
 
     async fn copy(&mut self, destination: &Endpoint, backoff: &mut Backoff) -> Ended {
         let opening = Opening {
-            leg: self.report.id(),
+            report: &self.report,
             spec: &self.spec,
             destination,
             seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &*self.brokers,
             reads: &self.shared.reads,
+            place: &self.shared.place,
         };
-        let ends = match unless_changed(&self.wishes, opening.open()).await {
-            Ok(ends) => ends,
+        let opened = match unless_changed(&self.wishes, opening.open()).await {
+            Ok(opened) => opened,
             Err(ended) => return ended,
         };
         let (from, to) = (&self.spec.source.flow, &destination.flow);
         tracing::info!(leg = self.report.id(), %from, %to, "copying");
-        let (report, place) = (&self.report, &self.shared.place);
-        let pace = &mut self.pace;
-        let copying = Copying::new(ends, report, &self.share, place, pace, backoff);
-        copying.run(&mut self.wishes).await
+        self.drive(opened, backoff).await
     }
 
     async fn signal(&mut self, signal: &Arc<SignalSpec>, backoff: &mut Backoff) -> Ended {
         let opening = signal::Opening {
-            leg: self.report.id(),
+            report: &self.report,
             spec: &self.spec,
             signal,
             seen: self.report.source(),
@@ -136,8 +135,18 @@ impl Task {
         };
         let from = &self.spec.source.flow;
         tracing::info!(leg = self.report.id(), %from, "processing");
-        let running = signal::Running::new(opened, &self.report, &self.share, backoff);
-        running.run(&mut self.wishes).await
+        self.drive(opened, backoff).await
+    }
+
+    async fn drive<P: Passage>(&mut self, opened: Opened<P>, backoff: &mut Backoff) -> Ended {
+        let lent = Lent {
+            report: &self.report,
+            share: &self.share,
+            pace: &mut self.pace,
+            backoff,
+            on_gap: self.spec.on_gap,
+        };
+        Drive::new(opened, lent).run(&mut self.wishes).await
     }
 
     /// Whether the trouble may be that a cluster has not told all its members yet.
@@ -193,10 +202,4 @@ async fn unless_changed<T>(
         () = wishes.changed() => Err(Ended::Wish),
         opened = opening => opened.map_err(Ended::Trouble),
     }
-}
-
-/// Waits until the leg shall no longer run, and then as long as it may take to drain.
-pub(crate) async fn overdue(wishes: &Wishes) {
-    wishes.clone().until(|wish| wish != Wish::Run).await;
-    sleep(DRAIN).await;
 }

@@ -2,24 +2,25 @@
 
 use eson_protocol::Record;
 
+use super::batch::Batch;
 use super::dead_letters::DeadLetter;
 use super::outlet::{Outlet, Piece, Refused};
 use super::place;
 use super::proto::Input;
 use super::record::to_stored;
-use super::run::{Batch, Routed, Running, route};
+use super::routing::{Routed, route};
+use super::run::Processing;
 use super::window::{Changes, Pending, State, StoreError, Windows};
 use super::windowed::{self, OUTPUTS, now, sliding};
-use crate::leg::Ended;
 use crate::report::Trouble;
 
-impl Running<'_> {
+impl Processing {
     /// Takes records into their windows, asks the program, keeps what comes of it, writes that.
     pub(super) async fn process_in_windows(
         &mut self,
         windows: &Windows,
         batch: Batch,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Trouble> {
         let mut turn = windows.turn().await.map_err(broken)?;
         let taken = self.take(windows, &mut turn.state, &batch);
         let caught_up = batch.next >= batch.newest;
@@ -29,8 +30,8 @@ impl Running<'_> {
         turn.state.forget(now());
         let crowded_out = turn.state.crowded_out();
         let verdicts = self.ask(taken.inputs).await?;
-        let from = (batch.partition, self.leg.feed.partitions());
-        let mut routed = route(&self.leg.outlets, from, &taken.asked, verdicts);
+        let from = (batch.partition, self.partitions);
+        let mut routed = route(&self.outlets, from, &taken.asked, verdicts);
         routed.failed.extend(taken.failed);
         self.bury(batch.partition, &batch.records, routed.failed)
             .await?;
@@ -81,8 +82,8 @@ impl Running<'_> {
     }
 
     /// Asks the program about the tumbling windows that have ended by now.
-    pub(super) async fn end_windows(&mut self) -> Result<(), Ended> {
-        let Some(windowed) = self.leg.windowed.as_ref().filter(|it| it.is_waiting) else {
+    pub(super) async fn end_windows(&mut self) -> Result<(), Trouble> {
+        let Some(windowed) = self.windowed.as_ref().filter(|it| it.is_waiting) else {
             return Ok(());
         };
         let windows = windowed.windows.clone();
@@ -104,7 +105,7 @@ impl Running<'_> {
         });
         let verdicts = self.ask(inputs.collect()).await?;
         // They were in no partition: each goes by its key.
-        let Routed { written, failed } = route(&self.leg.outlets, (0, 0), &records, verdicts);
+        let Routed { written, failed } = route(&self.outlets, (0, 0), &records, verdicts);
         self.bury(0, &records, failed).await?;
         let changes = self.changes(written);
         let outputs = changes.outputs.clone();
@@ -115,8 +116,8 @@ impl Running<'_> {
     }
 
     /// Writes what the leg before has kept.
-    pub(super) async fn write_backlog(&mut self) -> Result<(), Ended> {
-        let Some(windowed) = &mut self.leg.windowed else {
+    pub(super) async fn write_backlog(&mut self) -> Result<(), Trouble> {
+        let Some(windowed) = &mut self.windowed else {
             return Ok(());
         };
         for (outlet, pending) in std::mem::take(&mut windowed.backlog)
@@ -129,8 +130,8 @@ impl Running<'_> {
     }
 
     /// Lets the file forget what the destinations have.
-    pub(super) async fn forget_delivered(&mut self) -> Result<(), Ended> {
-        let Some(windowed) = &self.leg.windowed else {
+    pub(super) async fn forget_delivered(&mut self) -> Result<(), Trouble> {
+        let Some(windowed) = &self.windowed else {
             return Ok(());
         };
         let delivered = |outlet: &Outlet| {
@@ -138,18 +139,18 @@ impl Running<'_> {
             Some((outlet.flow().to_owned(), *reached))
         };
         let changes = Changes {
-            delivered: self.leg.outlets.iter().filter_map(delivered).collect(),
+            delivered: self.outlets.iter().filter_map(delivered).collect(),
             ..Changes::of(&windowed.name)
         };
         windowed.windows.store.commit(changes).await.map_err(broken)
     }
 
     fn changes(&mut self, written: Vec<Vec<(u32, Record)>>) -> Changes {
-        let Some(windowed) = &mut self.leg.windowed else {
+        let Some(windowed) = &mut self.windowed else {
             return Changes::default();
         };
         Changes {
-            outputs: windowed.numbered(&self.leg.outlets, written),
+            outputs: windowed.numbered(&self.outlets, written),
             ..Changes::of(&windowed.name)
         }
     }
@@ -157,10 +158,10 @@ impl Running<'_> {
     async fn write_outputs(
         &mut self,
         outputs: Vec<(String, u64, Vec<Pending>)>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Trouble> {
         for (flow, first, pending) in outputs {
-            let outlet = self.leg.outlets.iter().position(|it| it.flow() == flow);
-            let (Some(outlet), Some(windowed)) = (outlet, &mut self.leg.windowed) else {
+            let outlet = self.outlets.iter().position(|it| it.flow() == flow);
+            let (Some(outlet), Some(windowed)) = (outlet, &mut self.windowed) else {
                 continue;
             };
             windowed.next[outlet] = first + pending.len() as u64;
@@ -175,7 +176,7 @@ impl Running<'_> {
         &mut self,
         outlet: usize,
         outputs: Vec<(u64, Pending)>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Trouble> {
         let Some((first, _)) = outputs.first() else {
             return Ok(());
         };
@@ -188,8 +189,8 @@ impl Running<'_> {
             records: records.clone(),
         };
         self.dirty = true;
-        let written = self.leg.outlets[outlet].write(piece).await;
-        let refused = written.map_err(|e| Ended::Trouble(Trouble::at_destination(&e)))?;
+        let written = self.outlets[outlet].write(piece).await;
+        let refused = written.map_err(|error| Trouble::at_destination(&error))?;
         let letter = |refused: Refused| {
             let (_, record) = records.iter().find(|(_, it)| it.offset == refused.place)?;
             Some(DeadLetter {
@@ -203,7 +204,7 @@ impl Running<'_> {
     }
 
     fn set_waiting(&mut self, is_waiting: bool) {
-        if let Some(windowed) = &mut self.leg.windowed {
+        if let Some(windowed) = &mut self.windowed {
             windowed.is_waiting = is_waiting;
         }
     }
@@ -225,6 +226,6 @@ fn time(record: &Record) -> i64 {
     }
 }
 
-fn broken(error: StoreError) -> Ended {
-    Ended::Trouble(Trouble::of_windows(&error))
+fn broken(error: StoreError) -> Trouble {
+    Trouble::of_windows(&error)
 }

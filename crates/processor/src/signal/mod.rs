@@ -15,6 +15,7 @@
 //! least far, and the others leave out what they have. A signal with a window has more to remember,
 //! and does that in a file of its own ([`window`]).
 
+mod batch;
 mod dead_letters;
 mod grpc;
 mod in_windows;
@@ -24,6 +25,7 @@ mod outlet;
 mod place;
 mod program;
 pub(crate) mod record;
+mod routing;
 mod run;
 mod spec;
 mod window;
@@ -31,7 +33,6 @@ mod windowed;
 
 pub(crate) use open::Opening;
 pub use program::Programs;
-pub(crate) use run::Running;
 pub use spec::{ProgramSpec, SignalError, SignalSpec};
 pub use window::WindowSpec;
 

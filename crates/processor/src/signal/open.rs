@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use eson_broker::{Broker, QueueDescription, QueueId, ReaderOptions, WriterOptions};
-use eson_protocol::{OnGap, Positions, Start};
+use eson_protocol::{Positions, Start};
 
 use super::dead_letters::DeadLetters;
 use super::outlet::Outlet;
 use super::place;
-use super::program::{Asked, Programs};
+use super::program::Programs;
+use super::run::{Processing, delivery};
 use super::spec::SignalSpec;
 use super::windowed::{Reached, Windowed};
 use crate::brokers::BrokerFactory;
-use crate::leg::{check_identity, progress, store_positions};
-use crate::report::{Progress, Trouble};
+use crate::leg::{Opened, check_identity, progress, store_positions};
+use crate::report::{LegReport, Trouble};
 use crate::source::{Feed, SharedReads};
 use crate::spec::LegSpec;
 
 /// What is needed to open a leg.
 pub(crate) struct Opening<'a> {
-    pub(crate) leg: &'a str,
+    pub(crate) report: &'a Arc<LegReport>,
     pub(crate) spec: &'a LegSpec,
     pub(crate) signal: &'a Arc<SignalSpec>,
     /// The identity that the source had when this leg saw it last.
@@ -31,27 +32,10 @@ pub(crate) struct Opening<'a> {
     pub(crate) programs: &'a Programs,
 }
 
-/// A leg that is ready to run.
-pub(crate) struct Opened {
-    pub(super) feed: Feed,
-    pub(super) program: Asked,
-    pub(super) outlets: Vec<Outlet>,
-    pub(super) on_gap: OnGap,
-    pub(super) windowed: Option<Windowed>,
-    pub(super) dead_letters: DeadLetters,
-    pub(super) flow: String,
-    pub(super) source: QueueId,
-    /// The source positions that every destination has.
-    pub(super) stored: Positions,
-    pub(super) progress: std::collections::BTreeMap<u32, Progress>,
-    /// Held so that other legs find it, with its connections.
-    pub(super) _broker: Arc<dyn Broker>,
-}
-
 impl Opening<'_> {
     /// Opens the writers first: they take over from those that may still be there, and only then
     /// are the places what they stay.
-    pub(crate) async fn open(self) -> Result<Opened, Trouble> {
+    pub(crate) async fn open(self) -> Result<Opened<Processing>, Trouble> {
         let source = &self.spec.source;
         let broker = self.brokers.broker(source).await;
         let broker = broker.map_err(|e| Trouble::at_source(&e))?;
@@ -81,31 +65,41 @@ impl Opening<'_> {
             encoded: false,
             buffer: self.buffer,
         };
-        let feed = Feed::open(
-            self.reads.clone(),
-            broker.clone(),
-            &source.queue,
-            options,
-            &description,
-        );
-        Ok(Opened {
-            feed: feed.await.map_err(|e| Trouble::at_source(&e))?,
+        let reads = self.reads.clone();
+        let feed = Feed::open(reads, broker.clone(), &source.queue, options, &description);
+        let feed = feed.await.map_err(|e| Trouble::at_source(&e))?;
+        let delivery = delivery(&outlets);
+        let mut passage = Processing {
             program: self.programs.open(&self.signal.program),
-            dead_letters: DeadLetters::new(
-                self.signal.dead_letters.clone(),
-                source,
-                self.brokers.clone(),
-                self.share(),
-            ),
             outlets,
-            on_gap: self.spec.on_gap,
             windowed: windowed.map(|(windowed, _)| windowed),
+            dead_letters: self.dead_letters(),
+            report: self.report.clone(),
             flow: source.flow.clone(),
+            partitions: feed.partitions(),
+            read: Positions::new(),
+            dirty: false,
+        };
+        passage.write_backlog().await?;
+        Ok(Opened {
+            feed,
+            passage,
+            buffer: self.buffer,
             progress: progress(&description, &positions),
             source: description.id,
+            delivery,
             stored: positions,
             _broker: broker,
         })
+    }
+
+    fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(
+            self.signal.dead_letters.clone(),
+            &self.spec.source,
+            self.brokers.clone(),
+            self.share(),
+        )
     }
 
     async fn describe(&self, broker: &dyn Broker) -> Result<QueueDescription, Trouble> {
@@ -129,7 +123,7 @@ impl Opening<'_> {
             return Ok(None);
         };
         let windows = self.programs.windows(spec)?;
-        let opened = Windowed::open(windows, self.leg, self.spec.start, source, outlets);
+        let opened = Windowed::open(windows, self.report.id(), self.spec.start, source, outlets);
         let opened = opened.await.map_err(|error| Trouble::of_windows(&error))?;
         Ok(Some(opened))
     }
@@ -138,7 +132,7 @@ impl Opening<'_> {
         let mut outlets = Vec::with_capacity(self.signal.destinations.len());
         for destination in &self.signal.destinations {
             let options = WriterOptions {
-                processor: Some(Outlet::author(self.leg, source)),
+                processor: Some(Outlet::author(self.report.id(), source)),
                 buffer: self.share(),
                 delivery: self.spec.delivery,
                 commit_interval: self.spec.commit_interval,

@@ -8,10 +8,10 @@ use eson_broker::{
 use eson_protocol::{Positions, Record};
 
 use super::place;
-use super::record::size;
 use crate::brokers::BrokerFactory;
 use crate::endpoint::Endpoint;
 use crate::leg::check_identity;
+use crate::measure::record_size;
 use crate::report::Trouble;
 
 /// Records up to this size are taken by every queue.
@@ -144,7 +144,7 @@ impl Outlet {
         let spare = match part
             .records
             .iter()
-            .any(|record| size(record) > SURELY_TAKEN)
+            .any(|record| record_size(record) > SURELY_TAKEN)
         {
             true => part.records.clone(),
             false => Vec::new(),

@@ -1,6 +1,5 @@
 //! Records as programs get and give them.
 
-use bytes::Bytes;
 use eson_protocol as stored;
 
 use super::proto::{Header, Record};
@@ -28,14 +27,4 @@ pub(crate) fn to_stored(record: Record, offset: u64) -> stored::Record {
         value: record.value,
         headers: headers.map(header).collect(),
     }
-}
-
-/// The bytes of a record's parts.
-pub(crate) fn size(record: &stored::Record) -> usize {
-    let length = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
-    let headers = record.headers.iter();
-    let headers: usize = headers
-        .map(|header| header.name.len() + length(&header.value))
-        .sum();
-    length(&record.key) + length(&record.value) + headers
 }

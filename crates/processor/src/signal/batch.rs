@@ -1,0 +1,133 @@
+//! Runs of records that a program is asked for at once.
+
+use eson_broker::{Chunk, Payload};
+use eson_protocol::Record;
+
+use crate::measure::{Measure, record_size};
+use crate::partition::StillEncoded;
+
+/// How many events, and how many bytes of them, a program is asked for at once.
+const COUNT: usize = 256;
+const BYTES: usize = 256 * 1024;
+
+/// Consecutive records of a partition.
+pub(super) struct Batch {
+    pub(super) partition: u32,
+    pub(super) first: u64,
+    /// What to read next.
+    pub(super) next: u64,
+    /// Behind the newest record that there is.
+    pub(super) newest: u64,
+    pub(super) records: Vec<Record>,
+}
+
+impl Batch {
+    pub(super) fn measure(&self) -> Measure {
+        Measure {
+            records: self.records.len() as u64,
+            bytes: self.records.iter().map(record_size).sum(),
+        }
+    }
+
+    /// When its first record was written; none where that does not say.
+    pub(super) fn written_at(&self) -> Option<i64> {
+        let timestamp = self.records.first()?.timestamp;
+        (timestamp >= 0).then_some(timestamp)
+    }
+}
+
+/// A chunk in such runs: at least one, since also a chunk without records says how far the source
+/// is read.
+pub(super) fn batches(chunk: Chunk) -> Result<Vec<Batch>, StillEncoded> {
+    let Payload::Records(records) = chunk.payload else {
+        return Err(StillEncoded);
+    };
+    let mut batches = vec![Batch {
+        partition: chunk.partition,
+        first: chunk.first,
+        next: chunk.next,
+        newest: chunk.high_watermark,
+        records: Vec::new(),
+    }];
+    let mut bytes = 0;
+    for record in records {
+        let more = record_size(&record);
+        let Some(last) = batches.last_mut() else {
+            break;
+        };
+        let fits = last.records.len() < COUNT && bytes + more <= BYTES;
+        if fits || last.records.is_empty() {
+            bytes += more;
+            last.records.push(record);
+            continue;
+        }
+        last.next = record.offset;
+        bytes = more;
+        batches.push(Batch {
+            partition: chunk.partition,
+            first: record.offset,
+            next: chunk.next,
+            newest: chunk.high_watermark,
+            records: vec![record],
+        });
+    }
+    Ok(batches)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn chunk(sizes: &[usize]) -> Chunk {
+        let record = |(offset, size): (u64, &usize)| Record {
+            offset,
+            timestamp: -1,
+            key: None,
+            value: Some(Bytes::from(vec![b'x'; *size])),
+            headers: Vec::new(),
+        };
+        Chunk {
+            partition: 3,
+            first: 40,
+            next: 41 + 2 * sizes.len() as u64,
+            high_watermark: 9_999,
+            payload: Payload::Records((40..).step_by(2).zip(sizes).map(record).collect()),
+        }
+    }
+
+    #[test]
+    fn a_chunk_without_records_is_a_batch_too() {
+        let batches = batches(chunk(&[])).expect("records");
+        let [batch] = &batches[..] else {
+            panic!("one, and not {}", batches.len());
+        };
+        assert_eq!((batch.first, batch.next, batch.records.len()), (40, 41, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_batches_joined_are_the_chunk(
+            sizes in vec(prop_oneof![0..9_usize, 0..BYTES, BYTES..2 * BYTES], 0..700),
+        ) {
+            let whole = chunk(&sizes);
+            let Payload::Records(records) = whole.payload.clone() else {
+                panic!("these are records");
+            };
+            let mut next = whole.first;
+            let mut joined = Vec::new();
+            for batch in batches(whole.clone()).expect("records") {
+                prop_assert_eq!(batch.first, next, "no gap between them");
+                prop_assert!(batch.records.len() <= COUNT);
+                prop_assert!(batch.measure().bytes <= BYTES || batch.records.len() == 1);
+                next = batch.next;
+                joined.extend(batch.records);
+            }
+            prop_assert_eq!(next, whole.next);
+            prop_assert_eq!(joined, records);
+        }
+    }
+}
