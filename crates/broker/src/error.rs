@@ -125,6 +125,15 @@ pub enum BrokerError {
         /// Its size.
         size: usize,
     },
+    /// One event is not what the broker lets into the queue: without key where it is compacted, or
+    /// too old.
+    #[error("queue `{queue}` does not take an event: {cause}")]
+    Refused {
+        /// The queue.
+        queue: String,
+        /// What the broker said.
+        cause: String,
+    },
     /// Another writer of the same processor has taken over.
     #[error("queue `{0}`: another writer has taken over")]
     Fenced(String),
@@ -162,5 +171,11 @@ impl BrokerError {
             self,
             Self::Unreachable { .. } | Self::Storage { .. } | Self::Protocol { .. }
         )
+    }
+
+    /// Whether it is about one event, and others may be taken.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Refused { .. })
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use eson_protocol::{BrokerKind, Delivery, Positions, Start};
+use eson_protocol::{BrokerKind, Delivery, Positions, Record, Start};
 
 use crate::{
-    BrokerError, Chunk, Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec,
+    BrokerError, Chunk, Consumer, Credential, Lease, Payload, QueueDescription, QueueId, QueueSpec,
     QueueUpdate,
 };
 
@@ -220,6 +220,27 @@ pub trait QueueWriter: Send {
     /// The source positions that are stored at the destination: where the reader has to begin.
     fn stored(&self) -> Positions;
 
+    /// Why this record would not be taken, as far as that is known before it is written: what
+    /// [`QueueWriter::write`] would meet. A broker may still refuse others.
+    fn refuses(&self, _record: &Record) -> Option<BrokerError> {
+        None
+    }
+
+    /// The chunk with its records one by one.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unsupported`] for batches of a kind that this writer does not take,
+    /// [`BrokerError::Invalid`] for damaged ones.
+    fn unpack(&self, chunk: Chunk) -> Result<Chunk, BrokerError> {
+        match chunk.payload {
+            Payload::Records(_) => Ok(chunk),
+            Payload::Encoded(_) => Err(BrokerError::Unsupported {
+                kind: "destination's".to_owned(),
+                what: "look into encoded batches".to_owned(),
+            }),
+        }
+    }
+
     /// Hands over a chunk for one partition of the destination, in order. Returns as soon as
     /// there is room for more; a chunk without records only moves the source position.
     ///
@@ -228,8 +249,10 @@ pub trait QueueWriter: Send {
     /// stored, only when every chunk of that source partition handed over before it is.
     ///
     /// # Errors
-    /// What an earlier or this chunk met. After an error other than [`BrokerError::TooLarge`]
-    /// the writer is of no more use: open another one and read again from what it has stored.
+    /// What an earlier or this chunk met. [`BrokerError::TooLarge`] for a record that
+    /// [`QueueWriter::refuses`]: then nothing of this chunk is written, and the writer goes on. After
+    /// any other error it is of no more use: open another one and read again from what it has
+    /// stored.
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError>;
 
     /// Waits until everything handed over is acknowledged and its source positions are stored.

@@ -20,6 +20,17 @@ const HANDED_OVER: usize = 64;
 /// What a part counts for at least, so that small ones are bounded in number too.
 const LEAST_BYTES: u32 = 256;
 
+/// CR and LF.
+const LINE_END: usize = 2;
+
+/// As how many octets one octet of a record is written at most: a control character in a header's
+/// name, as `\u0000`.
+const MOST_OF_OCTET: usize = 6;
+
+/// How much a line has beside what the record says: at most so much for each header, and as much
+/// for the rest.
+const AROUND_HEADER: usize = 256;
+
 /// Writes a flow through its FNAA.
 pub(super) struct FnapWriter {
     flow: Name,
@@ -96,17 +107,23 @@ impl FnapWriter {
 
     /// The lines of a chunk, with the offset behind each.
     fn lines(&self, to: u32, records: &[Record]) -> Result<VecDeque<(String, u64)>, BrokerError> {
-        let line = |record: &Record| {
-            let line = encode(EventFormat::Record, &self.flow, to, record);
-            if line.len() + 2 <= self.limits.event.min(self.limits.write) {
-                return Ok((line, record.offset + 1));
-            }
-            Err(BrokerError::TooLarge {
-                queue: self.flow.to_string(),
-                size: crate::local::size_of(record),
-            })
-        };
+        let line = |record: &Record| Ok((self.line(to, record)?, record.offset + 1));
         records.iter().map(line).collect()
+    }
+
+    fn line(&self, to: u32, record: &Record) -> Result<String, BrokerError> {
+        let line = encode(EventFormat::Record, &self.flow, to, record);
+        if line.len() + LINE_END <= self.longest_line() {
+            return Ok(line);
+        }
+        Err(BrokerError::TooLarge {
+            queue: self.flow.to_string(),
+            size: crate::local::size_of(record),
+        })
+    }
+
+    fn longest_line(&self) -> usize {
+        self.limits.event.min(self.limits.write)
     }
 
     async fn hand_over(&mut self, mut part: Part) -> Result<(), BrokerError> {
@@ -158,6 +175,18 @@ impl QueueWriter for FnapWriter {
 
     fn stored(&self) -> Positions {
         self.stored.clone()
+    }
+
+    fn refuses(&self, record: &Record) -> Option<BrokerError> {
+        let surely_fits = |longest| {
+            let octets = crate::local::size_of(record).checked_mul(MOST_OF_OCTET)?;
+            let around = AROUND_HEADER.checked_mul(record.headers.len() + 1)?;
+            octets.checked_add(around).filter(|all| *all <= longest)
+        };
+        match surely_fits(self.longest_line()) {
+            Some(_) => None,
+            None => self.line(self.partitions, record).err(),
+        }
     }
 
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {

@@ -206,6 +206,28 @@ impl QueueWriter for KafkaWriter {
         lock(&self.shared.stored).clone()
     }
 
+    fn refuses(&self, record: &Record) -> Option<BrokerError> {
+        let fits = records::size_alone(record) <= self.limit;
+        (!fits).then(|| self.pack_large(record).err()).flatten()
+    }
+
+    fn unpack(&self, chunk: Chunk) -> Result<Chunk, BrokerError> {
+        let Payload::Encoded(batches) = chunk.payload else {
+            return Ok(chunk);
+        };
+        let from = i64::try_from(chunk.first).unwrap_or(i64::MAX);
+        let mut bytes = batches.bytes;
+        let mut all = Vec::new();
+        while let Some(batch) = Batch::take(&mut bytes).map_err(|cause| self.damaged(&cause))? {
+            let records = records::decode(&batch, from);
+            all.extend(records.map_err(|cause| self.damaged(&cause))?);
+        }
+        Ok(Chunk {
+            payload: Payload::Records(all),
+            ..chunk
+        })
+    }
+
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {
         if let Some(failure) = self.shared.failure.get() {
             return Err(failure.clone());

@@ -1,10 +1,11 @@
 //! Writing on behalf of a processor: chunks in order, several on their way at once.
 
 use std::collections::VecDeque;
+use std::slice;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use eson_protocol::{Positions, StorePosition};
+use eson_protocol::{Positions, Record, StorePosition};
 
 use super::append::{append_of_session, check_sizes, size};
 use super::committer::{Outcome, Subject};
@@ -118,6 +119,15 @@ impl QueueWriter for LocalWriter {
 
     fn stored(&self) -> Positions {
         self.stored.clone()
+    }
+
+    fn refuses(&self, record: &Record) -> Option<BrokerError> {
+        check_sizes(
+            &self.queue.name,
+            slice::from_ref(record),
+            self.shared.max_event,
+        )
+        .err()
     }
 
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {

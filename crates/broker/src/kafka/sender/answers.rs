@@ -94,6 +94,11 @@ impl Sender {
                     cause: "it has forgotten what it was sent".to_owned(),
                 }))
             }
+            Some(E::InvalidRecord | E::InvalidTimestamp) => {
+                let cause =
+                    message.map_or_else(|| "the broker does not say why".into(), str::to_owned);
+                Err(BrokerError::Refused { queue, cause })
+            }
             // Damaged before it came to us; or else on its way, and another try may pass.
             Some(E::CorruptMessage) if lane.is_damaged(sequence) => Err(BrokerError::Invalid {
                 queue,
