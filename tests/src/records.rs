@@ -78,11 +78,31 @@ pub fn create_topic(client: &ClientConfig, topic: &str, partitions: i32) {
 /// # Panics
 /// When the broker refuses one of them.
 pub fn create_topics(client: &ClientConfig, topics: &[&str], partitions: i32) {
-    let admin: AdminClient<_> = client.create().unwrap();
     let wanted = topics
         .iter()
         .map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)));
-    let wanted: Vec<_> = wanted.collect();
+    create(client, wanted.collect());
+}
+
+/// Creates a topic with settings of its own.
+///
+/// # Panics
+/// When the broker refuses.
+pub fn create_topic_with(
+    client: &ClientConfig,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) {
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let set = settings
+        .iter()
+        .fold(wanted, |topic, (name, value)| topic.set(name, value));
+    create(client, vec![set]);
+}
+
+fn create(client: &ClientConfig, wanted: Vec<NewTopic<'_>>) {
+    let admin: AdminClient<_> = client.create().unwrap();
     let done = wait_for(admin.create_topics(&wanted, &AdminOptions::new())).unwrap();
     for topic in done {
         topic.unwrap_or_else(|(topic, cause)| panic!("{topic}: {cause:?}"));

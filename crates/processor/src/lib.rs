@@ -18,6 +18,7 @@ mod address;
 mod backoff;
 mod brokers;
 mod budget;
+mod dead_letters;
 mod endpoint;
 mod instance;
 mod leg;

@@ -62,6 +62,9 @@ pub struct LegSpec {
     pub commit_interval: Duration,
     /// How fast it may go.
     pub rates: Rates,
+    /// Where copied events go that the destination does not take; none fails the leg instead. A
+    /// signal says it in [`SignalSpec`].
+    pub dead_letters: Option<Arc<Endpoint>>,
 }
 
 /// How fast a leg may go, on average over seconds; 0 is without limit.
@@ -176,6 +179,15 @@ pub enum SpecError {
     /// Each event twice.
     #[error("legs `{0}` and `{1}` would write the same queue")]
     DestinationTwice(String, String),
+    /// The queue of dead letters can't be used.
+    #[error("the queue of dead letters: {0}")]
+    DeadLetters(EndpointError),
+    /// Dead letters among events.
+    #[error("dead letters would go to `{0}`, which this processor reads or writes")]
+    DeadLettersAmongEvents(String),
+    /// Two queues of dead letters.
+    #[error("a signal names the queue of its dead letters in `signal`")]
+    SignalDeadLetters,
     /// What a signal is to do is wrong.
     #[error(transparent)]
     Signal(#[from] SignalError),
@@ -202,6 +214,7 @@ impl TryFrom<proto::Spec> for InstanceSpec {
         let ids = spec.legs.iter().map(|leg| leg.id.clone()).collect();
         let signal = spec.signal.map(|signal| SignalSpec::check(signal, ids));
         let signal = signal.transpose()?.map(Arc::new);
+        let dead_letters = dead_letters(spec.dead_letters, signals)?;
         let sources = sources(spec.sources)?;
         let mut legs = BTreeMap::new();
         let mut read = BTreeSet::new();
@@ -210,6 +223,7 @@ impl TryFrom<proto::Spec> for InstanceSpec {
             let leg = LegSpec {
                 annotate: spec.annotate,
                 fair: spec.fair,
+                dead_letters: dead_letters.clone(),
                 ..leg_spec(leg, &sources, signal.as_ref())?
             };
             if legs.insert(id.clone(), leg).is_some() {
@@ -227,6 +241,7 @@ impl TryFrom<proto::Spec> for InstanceSpec {
             None if collects => check_collected(&legs)?,
             None => check_distributed(&legs)?,
         }
+        check_dead_letters(&legs)?;
         let shares = !(collects || signals);
         Ok(Self {
             id: spec.id,
@@ -311,7 +326,19 @@ fn leg_spec(
         delivery,
         commit_interval,
         rates,
+        dead_letters: None,
     })
+}
+
+fn dead_letters(
+    endpoint: Option<proto::Endpoint>,
+    signals: bool,
+) -> Result<Option<Arc<Endpoint>>, SpecError> {
+    if signals && endpoint.is_some() {
+        return Err(SpecError::SignalDeadLetters);
+    }
+    let endpoint = endpoint.map(Endpoint::try_from).transpose();
+    Ok(endpoint.map_err(SpecError::DeadLetters)?.map(Arc::new))
 }
 
 fn destination(
@@ -340,6 +367,8 @@ impl LegSpec {
             Work::Signal(signal) => (None, Some(signal)),
         };
         let written = signal.into_iter().flat_map(|signal| signal.endpoints());
+        let dead_letters = self.dead_letters.as_deref();
+        let written = written.chain(dead_letters);
         [&*self.source].into_iter().chain(copied).chain(written)
     }
 
@@ -414,6 +443,17 @@ fn check_collected(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
     }
 }
 
+/// Dead letters go to a queue of their own.
+fn check_dead_letters(legs: &BTreeMap<String, LegSpec>) -> Result<(), SpecError> {
+    let is_among = |leg: &LegSpec| {
+        let dead_letters = leg.dead_letters.as_deref()?;
+        let mut events = [&*leg.source].into_iter().chain(leg.destination());
+        let same = events.find(|end| end.is_same_queue(dead_letters))?;
+        Some(SpecError::DeadLettersAmongEvents(same.flow.clone()))
+    };
+    legs.values().find_map(is_among).map_or(Ok(()), Err)
+}
+
 fn two_of_one_queue(
     legs: &BTreeMap<String, LegSpec>,
     end: impl Fn(&LegSpec) -> Option<&Endpoint>,
@@ -479,13 +519,14 @@ mod tests {
             annotate: true,
             fair: true,
             signal: None,
+            dead_letters: None,
         }
     }
 
     #[test]
     fn each_mistake_has_its_own_error() {
         type Change = fn(&mut proto::Spec);
-        let cases: [(Change, &str); 17] = [
+        let cases: [(Change, &str); 19] = [
             (|s| s.id.clear(), "can't be an id"),
             (|s| s.id = "a\nb".into(), "can't be an id"),
             (|s| s.r#type = 0, "PROCESSOR_TYPE_UNSPECIFIED"),
@@ -501,6 +542,14 @@ mod tests {
             (
                 |s| s.legs[1].source = 1,
                 "reads source 1, and there are only 1",
+            ),
+            (
+                |s| s.dead_letters = Some(endpoint("copy-1")),
+                "dead letters would go to `",
+            ),
+            (
+                |s| s.dead_letters = Some(proto::Endpoint::default()),
+                "the queue of dead letters",
             ),
             (|s| s.annotate = true, "only a collector"),
             (|s| s.fair = true, "only a collector"),

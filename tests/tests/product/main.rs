@@ -8,6 +8,7 @@ mod circles;
 mod cli;
 mod contracts;
 mod crowds;
+mod dead_letters;
 mod events;
 mod processors;
 mod proof_of_concept;

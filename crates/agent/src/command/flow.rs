@@ -50,12 +50,8 @@ impl Request<'_> {
         let partitions = (!adopted).then(|| options.partitions.unwrap_or(default));
         let mut quality = Quality::default();
         quality.apply(&options.quality);
+        let owner = self.caller.principal.clone();
         let spec = FlowSpec {
-            name: name.clone(),
-            namespace: namespace.name,
-            owner: self.caller.principal.clone(),
-            broker,
-            queue,
             adopted,
             partitions,
             retention: options.retention,
@@ -64,8 +60,7 @@ impl Request<'_> {
             modes: options.modes.unwrap_or_else(copies_only),
             history: limited(options.history),
             quality,
-            activity: Activity::Running,
-            generation: 1,
+            ..FlowSpec::private(name.clone(), namespace.name, owner, broker, queue)
         };
         check_policy(&spec)?;
         Ok(spec)

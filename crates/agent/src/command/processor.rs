@@ -51,6 +51,7 @@ impl Request<'_> {
                 incarnation: wanted.incarnation.clone(),
                 activity: wanted.activity,
                 generation: wanted.generation,
+                dead_letters: wanted.dead_letters.clone(),
                 ..found.resource.spec.clone()
             };
             !found.deleting && spec == *wanted

@@ -32,7 +32,13 @@ pub(super) fn advice(state: State, error: &Error) -> &'static str {
             "another queue has the name by now; create the processor again if that one is meant"
         }
         (Kind::TooLarge, _) => {
-            "let the destination take larger events (max.message.bytes in Kafka), then RESUME PROCESSOR"
+            "let the destination take larger events (max.message.bytes in Kafka) and RESUME PROCESSOR; or create the flow dlq.NAME of this processor or local flow: such events go there then"
+        }
+        (Kind::Refused, _) => {
+            "let the destination take such events and RESUME PROCESSOR; or create the flow dlq.NAME of this processor or local flow: they go there then"
+        }
+        (Kind::DeadLetter, _) => {
+            "read the flow of dead letters: each event there says why in deadletterreason"
         }
         (Kind::Hanging, _) => {
             "end that transaction at the source: start its producer again, or abort it with kafka-transactions.sh"

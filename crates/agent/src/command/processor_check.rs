@@ -37,6 +37,7 @@ impl Request<'_> {
             annotate: options.annotate.unwrap_or(kind == ProcessorType::Collector),
             fair: options.fair.unwrap_or(false),
             signal: None,
+            dead_letters: None,
             incarnation: crate::secrets::random_token()?,
             activity: Activity::Running,
             generation: 1,
@@ -55,7 +56,10 @@ impl Request<'_> {
             }
             (ProcessorType::Signal, None) => Err(argument("a signal needs program= or grpc=")),
             (_, Some(_)) => Err(argument("program= and grpc= are for type=signal only")),
-            (_, None) => Ok(spec),
+            (_, None) => Ok(ProcessorSpec {
+                dead_letters: self.dead_letters_of_copies(&spec).await?,
+                ..spec
+            }),
         }
     }
 

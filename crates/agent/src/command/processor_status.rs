@@ -2,7 +2,7 @@
 
 use eson_processor::proto::{self, LegStatus, State};
 use eson_protocol::text::format_duration;
-use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply};
+use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply, Status};
 
 use super::lines::{attribute, attributes, entry, optional, words};
 use super::processor_advice::advice;
@@ -35,10 +35,10 @@ impl Request<'_> {
                 lines.push(attribute("tumbling", window.tumbling));
                 lines.extend(optional("by", window.by.as_ref()));
             }
-            lines.push(attribute("dead-letters-to", &signal.dead_letters));
-            let count: u64 = legs.iter().map(|leg| leg.dead_letters).sum();
-            lines.push(attribute("dead-letters", count));
         }
+        let signal = spec.signal.as_ref().map(|signal| &signal.dead_letters);
+        let dead_letters = signal.or(spec.dead_letters.as_ref());
+        lines.extend(self.dead_letter_lines(dead_letters, &legs).await?);
         lines.extend(attributes(super::delivery::words(spec.delivery)));
         let failure = found.resource.status.condition.failure.as_ref();
         lines.extend(optional("failure", failure.map(|failure| &failure.text)));
@@ -54,6 +54,25 @@ impl Request<'_> {
             }
         }
         Ok(Reply::data(lines))
+    }
+
+    /// Where dead letters go, once there is such a flow, and how many have gone there.
+    pub(super) async fn dead_letter_lines(
+        &self,
+        flow: Option<&Name>,
+        legs: &[LegStatus],
+    ) -> Result<Vec<DataLine>, Status> {
+        let Some(flow) = flow else {
+            return Ok(Vec::new());
+        };
+        if self.participant.flows.get(flow.as_str()).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let count: u64 = legs.iter().map(|leg| leg.dead_letters).sum();
+        Ok(vec![
+            attribute("dead-letters-to", flow),
+            attribute("dead-letters", count),
+        ])
     }
 
     pub(super) async fn list_processors(&self) -> Answer {

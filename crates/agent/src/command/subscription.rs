@@ -1,8 +1,9 @@
 //! UNSUBSCRIBE, PAUSE, RESUME, STOP and DESCRIBE SUBSCRIPTION, GET SUBSCRIPTIONS.
 
-use eson_protocol::{DataLine, Name, Reply, Status};
+use eson_protocol::{Name, Reply, Status};
 
 use super::lines::{attribute, attributes, entry, optional};
+use super::processor_status::leg_lines;
 use super::{Answer, Request, wait};
 use crate::resource::{Activity, Subscription};
 use crate::store::{StoreError, Stored};
@@ -74,15 +75,13 @@ impl Request<'_> {
         let failure = status.condition.failure.as_ref();
         let error = failure.map(|failure| &failure.text);
         lines.extend(optional("error", error.or(status.halted.as_ref())));
-        lines.extend(self.leg_lines(&found).await);
+        if let Some(bridge) = self.participant.bridge_status(&spec.local) {
+            let dead_letters = spec.dead_letters();
+            let legs = std::slice::from_ref(&bridge);
+            lines.extend(self.dead_letter_lines(dead_letters.as_ref(), legs).await?);
+            lines.extend(leg_lines(&bridge, self.participant.now()));
+        }
         Ok(Reply::data(lines))
-    }
-
-    async fn leg_lines(&self, found: &Stored<Subscription>) -> Vec<DataLine> {
-        let bridge = self.participant.bridge_status(&found.resource.spec.local);
-        bridge
-            .map(|leg| super::processor_status::leg_lines(&leg, self.participant.now()))
-            .unwrap_or_default()
     }
 
     pub(super) async fn list_subscriptions(&self) -> Answer {

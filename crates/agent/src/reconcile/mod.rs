@@ -6,6 +6,7 @@
 //! the runtime tells of its processor, and when it has asked to be called again.
 
 mod controller;
+mod dead_letters;
 pub(crate) mod fan_out;
 mod flow;
 mod namespace;

@@ -100,7 +100,12 @@ impl ProcessorReconciler {
         wanted: proto::Spec,
     ) -> Result<Option<Outcome>, Failure> {
         let legs: Vec<String> = wanted.legs.iter().map(|leg| leg.id.clone()).collect();
+        let lacks_dead_letters = wanted.dead_letters.is_none();
         self.0.runtime.ensure(SHARD, wanted).await?;
+        if lacks_dead_letters && self.make_dead_letters(spec).await? {
+            // The flow's becoming ready wakes this up again.
+            return Ok(Some(Outcome::Settled));
+        }
         let is_new = processor.status.condition.ready < processor.spec.generation;
         if is_new && self.has_failed_legs(spec) {
             let instance = instance(&spec.name);
@@ -114,11 +119,13 @@ impl ProcessorReconciler {
             return Ok(Wanted::Nothing);
         }
         let flows = self.flows(spec).await?;
+        let dead_letters = spec.dead_letters.as_ref();
         let mut wanted = proto::Spec {
             id: instance(&spec.name),
             r#type: wire_type(spec.kind).into(),
             annotate: spec.annotate,
             fair: spec.fair,
+            dead_letters: self.0.dead_letters(dead_letters, &spec.owner).await?,
             ..Default::default()
         };
         let mut pending = false;
@@ -209,6 +216,17 @@ impl ProcessorReconciler {
                 state: spec.incarnation.clone(),
             }),
         })
+    }
+
+    async fn make_dead_letters(&self, spec: &ProcessorSpec) -> Result<bool, Failure> {
+        let Some(beside) = spec.destinations.first() else {
+            return Ok(false);
+        };
+        let beside = self.0.flows.require(beside.as_str()).await?.resource.spec;
+        let legs = self.0.processor_legs(&spec.name);
+        let name = spec.dead_letters.as_ref();
+        let making = self.0.make_dead_letters(name, &spec.owner, &beside, &legs);
+        making.await
     }
 
     fn has_failed_legs(&self, spec: &ProcessorSpec) -> bool {

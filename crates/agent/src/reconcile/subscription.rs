@@ -8,6 +8,7 @@ use eson_processor::proto;
 use eson_protocol::text::{parse_positions, parse_size, parse_start};
 use eson_protocol::{Code, Mode, Name, Positions, RemoteSubscribe, Right, Start};
 
+use super::dead_letters::wants_dead_letters;
 use super::{Outcome, Reconciler, delivering, on_gap, report, start};
 use crate::authority::{Caller, lost_right};
 use crate::origin;
@@ -256,18 +257,31 @@ impl SubscriptionReconciler {
             on_gap: on_gap(spec.on_gap).into(),
             ..delivering(spec.delivery)
         };
+        let dead_letters = spec.dead_letters();
+        let letters = self
+            .participant
+            .dead_letters(dead_letters.as_ref(), &spec.owner);
         let bridge = proto::Spec {
+            dead_letters: letters.await?,
             id: instance(&spec.local),
             r#type: proto::ProcessorType::Bridge.into(),
             sources: vec![copy.endpoint()],
             legs: vec![leg],
             ..Default::default()
         };
-        Ok(self
-            .participant
-            .runtime
-            .ensure(&self.shard(spec), bridge)
-            .await?)
+        let lacks_dead_letters = bridge.dead_letters.is_none();
+        let runtime = &self.participant.runtime;
+        runtime.ensure(&self.shard(spec), bridge).await?;
+        if lacks_dead_letters {
+            let legs: Vec<_> = self.bridge(spec).into_iter().collect();
+            let name = dead_letters.as_ref();
+            let making = self
+                .participant
+                .make_dead_letters(name, &spec.owner, &local.spec, &legs);
+            // Its becoming ready wakes this up again.
+            making.await?;
+        }
+        Ok(())
     }
 
     /// The first answer waits until the bridge runs.
@@ -278,6 +292,7 @@ impl SubscriptionReconciler {
         }
         match self.bridge(spec).map(|leg| (leg.state(), leg)) {
             Some((proto::State::Running, _)) => Ok(None),
+            Some((proto::State::Failed, leg)) if wants_dead_letters(&leg) => Ok(None),
             Some((proto::State::Failed | proto::State::Retrying, leg)) => {
                 let text = leg.error.map(|error| error.text).unwrap_or_default();
                 Err(Failure::backend(format!("events can't be moved: {text}")))

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Controller;
 use crate::participant::Participant;
-use crate::resource::{Flow, Namespace, Processor, Subscriber, Subscription};
+use crate::resource::{DEAD_LETTERS, Flow, Namespace, Processor, Subscriber, Subscription};
 use crate::store::{Resource, ResourceChange, Resources, Stored};
 
 pub(super) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &CancellationToken) {
@@ -142,6 +142,9 @@ fn relevant(flow: &Stored<Flow>) -> u64 {
 async fn wake_dependents(participant: &Participant, flow: &str) {
     let controllers = &participant.controllers;
     controllers.subscription.poke(flow);
+    if let Some((DEAD_LETTERS, local)) = flow.split_once('.') {
+        controllers.subscription.poke(local);
+    }
     match participant
         .subscribers
         .list_prefix(&format!("{flow} "))
@@ -155,7 +158,8 @@ async fn wake_dependents(participant: &Participant, flow: &str) {
     match participant.processors.list().await {
         Ok(found) => found.iter().for_each(|found| {
             let spec = &found.resource.spec;
-            if spec.flows().any(|name| name.as_str() == flow) {
+            let mut touched = spec.flows().chain(&spec.dead_letters);
+            if touched.any(|name| name.as_str() == flow) {
                 controllers.processor.poke(&found.name);
             }
         }),

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Activity, Condition, Quality, QueueState};
 use crate::store::{Kind, Resource};
 
+/// The first label of flows that take dead letters.
+pub(crate) const DEAD_LETTERS: &str = "dlq";
+
 /// A flow that this FNAA hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flow {
@@ -93,17 +96,22 @@ impl Flow {
     }
 }
 
-#[cfg(test)]
 impl FlowSpec {
-    /// A private flow of alice's at the broker `main`, for tests.
-    pub(crate) fn named(name: &str) -> Self {
-        let name = Name::parse(name).expect("a name");
+    /// A private flow with a queue of its own, and with all else as it is where nobody has said
+    /// anything.
+    pub(crate) fn private(
+        name: Name,
+        namespace: Name,
+        owner: Principal,
+        broker: String,
+        queue: String,
+    ) -> Self {
         Self {
-            namespace: name.parent().expect("a namespace"),
-            queue: name.to_string(),
             name,
-            owner: Principal::parse("alice@example").expect("a principal"),
-            broker: "main".to_owned(),
+            namespace,
+            owner,
+            broker,
+            queue,
             adopted: false,
             partitions: None,
             retention: None,
@@ -115,6 +123,18 @@ impl FlowSpec {
             activity: Activity::Running,
             generation: 1,
         }
+    }
+}
+
+#[cfg(test)]
+impl FlowSpec {
+    /// A private flow of alice's at the broker `main`, for tests.
+    pub(crate) fn named(name: &str) -> Self {
+        let name = Name::parse(name).expect("a name");
+        let namespace = name.parent().expect("a namespace");
+        let owner = Principal::parse("alice@example").expect("a principal");
+        let queue = name.to_string();
+        Self::private(name, namespace, owner, "main".to_owned(), queue)
     }
 }
 

@@ -51,6 +51,10 @@ pub(crate) struct ProcessorSpec {
     /// What a signal does.
     #[serde(default)]
     pub signal: Option<SignalSpec>,
+    /// Of others: the flow of the events that a destination does not take. It is made when the first
+    /// needs it.
+    #[serde(default)]
+    pub dead_letters: Option<Name>,
     /// Names its positions: another incarnation begins anew.
     pub incarnation: String,
     /// Whether it is to run.
@@ -109,18 +113,22 @@ impl ProcessorSpec {
         })
     }
 
-    /// The flows that it writes.
+    /// The flows that it writes, or may write.
     pub(crate) fn written(&self) -> impl Iterator<Item = &Name> {
+        self.needed_to_write().chain(&self.dead_letters)
+    }
+
+    /// The flows without which it does not run.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = &Name> {
+        self.sources.iter().chain(self.needed_to_write())
+    }
+
+    fn needed_to_write(&self) -> impl Iterator<Item = &Name> {
         let dead_letters = self.signal.iter().map(|signal| &signal.dead_letters);
         self.destinations.iter().chain(dead_letters)
     }
 
-    /// The flows that it reads or writes.
-    pub(crate) fn flows(&self) -> impl Iterator<Item = &Name> {
-        self.sources.iter().chain(self.written())
-    }
-
-    /// Whether it reads or writes the flow.
+    /// Whether it needs the flow.
     pub(crate) fn touches(&self, flow: &Name) -> bool {
         self.flows().any(|touched| touched == flow)
     }
@@ -193,6 +201,7 @@ impl ProcessorSpec {
             annotate: false,
             fair: false,
             signal: None,
+            dead_letters: None,
             incarnation: "token".to_owned(),
             activity: Activity::Running,
             generation: 1,

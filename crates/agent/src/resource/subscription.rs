@@ -3,7 +3,7 @@
 use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, FlowSpec};
+use super::{Activity, Condition, DEAD_LETTERS, FlowSpec};
 use crate::birth::Birth;
 use crate::store::{Kind, Resource};
 
@@ -53,6 +53,14 @@ pub(crate) struct SubscriptionSpec {
     pub born: Birth,
     /// Counts changes of this spec.
     pub generation: u64,
+}
+
+impl SubscriptionSpec {
+    /// The flow of the events that the local one does not take: made when the first needs it. None
+    /// where the name would be too long.
+    pub(crate) fn dead_letters(&self) -> Option<Name> {
+        self.local.prefixed(DEAD_LETTERS).ok()
+    }
 }
 
 /// What a subscription does.

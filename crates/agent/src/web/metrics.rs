@@ -123,7 +123,7 @@ struct LegMetric {
     value: fn(&LegStatus) -> u64,
 }
 
-const LEG_METRICS: [LegMetric; 5] = [
+const LEG_METRICS: [LegMetric; 6] = [
     LegMetric {
         name: "fnaad_leg_records_total",
         kind: MetricType::Counter,
@@ -141,6 +141,12 @@ const LEG_METRICS: [LegMetric; 5] = [
         kind: MetricType::Counter,
         help: "Records lost at the source.",
         value: |leg| leg.lost,
+    },
+    LegMetric {
+        name: "fnaad_leg_dead_letters_total",
+        kind: MetricType::Counter,
+        help: "Events that went to the dead-letter flow.",
+        value: |leg| leg.dead_letters,
     },
     LegMetric {
         name: "fnaad_leg_lag_records",

@@ -29,6 +29,8 @@ pub(crate) enum Ended {
     Wish,
     /// The ends have to be opened anew: partitions were added, or the memory share is smaller.
     Reopen,
+    /// The destination has refused something of what it was given: opened anew, the leg looks for it.
+    Refused,
     /// Something went wrong.
     Trouble(Trouble),
 }
@@ -36,6 +38,16 @@ pub(crate) enum Ended {
 impl From<Trouble> for Ended {
     fn from(trouble: Trouble) -> Self {
         Self::Trouble(trouble)
+    }
+}
+
+impl Ended {
+    fn text(&self) -> &str {
+        match self {
+            Self::Wish | Self::Reopen => "",
+            Self::Refused => "the destination refuses an event",
+            Self::Trouble(trouble) => trouble.text(),
+        }
     }
 }
 
@@ -74,8 +86,8 @@ impl<'a, P: Passage> Drive<'a, P> {
         }
     }
 
-    /// Runs until the wish or a trouble ends it.
-    pub(super) async fn run(mut self, wishes: &mut Wishes) -> Ended {
+    /// Runs until the wish or a trouble ends it. Gives back the passage, which is closed.
+    pub(super) async fn run(mut self, wishes: &mut Wishes) -> (Ended, P) {
         let progress = std::mem::take(&mut self.leg.progress);
         let stored = std::mem::take(&mut self.leg.stored);
         let (source, delivery) = (self.leg.source.clone(), self.leg.delivery);
@@ -90,7 +102,7 @@ impl<'a, P: Passage> Drive<'a, P> {
             if let Err(ended) = step {
                 let ended = self.end(ended).await;
                 self.leg.passage.close().await;
-                return ended;
+                return (ended, self.leg.passage);
             }
         }
     }
@@ -228,7 +240,7 @@ impl<'a, P: Passage> Drive<'a, P> {
     async fn end(&mut self, ended: Ended) -> Ended {
         let report = self.lent.report;
         match &ended {
-            Ended::Wish => return ended,
+            Ended::Wish | Ended::Refused => return ended,
             Ended::Trouble(trouble) if !trouble.leaves_destination() => return ended,
             // Told before the destinations take their time.
             Ended::Trouble(trouble) => report.met(trouble.clone()),
@@ -240,8 +252,8 @@ impl<'a, P: Passage> Drive<'a, P> {
         match timeout(DRAIN, self.leg.passage.flush()).await {
             Ok(Ok(())) => self.lent.backoff.reset(),
             // The first trouble is the one to tell; what is not stored is read again.
-            Ok(Err(trouble)) => {
-                let error = trouble.text();
+            Ok(Err(second)) => {
+                let error = second.text();
                 tracing::warn!(leg = report.id(), error, "not all is written");
             }
             Err(_) => tracing::warn!(leg = report.id(), "a destination takes too long"),

@@ -6,6 +6,7 @@ mod drive;
 mod open;
 mod pace;
 mod passage;
+mod refusal;
 mod run;
 
 use std::sync::Arc;
@@ -129,6 +130,7 @@ impl Leg {
             share,
             wishes: Wishes(wish.subscribe()),
             pace: pace::Pace::new(rates.subscribe()),
+            search: refusal::Search::default(),
             report: report.clone(),
         };
         Ok(Self {

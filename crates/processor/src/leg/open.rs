@@ -12,7 +12,9 @@ use eson_protocol::{Positions, Start};
 use super::annotation::Annotation;
 use super::copy::Copying;
 use super::passage::Opened;
+use super::refusal::Search;
 use crate::brokers::BrokerFactory;
+use crate::dead_letters::DeadLetters;
 use crate::endpoint::Endpoint;
 use crate::partition::Mapping;
 use crate::report::{LegReport, Progress, Trouble};
@@ -29,9 +31,11 @@ pub(super) struct Opening<'a> {
     pub(super) seen: Option<QueueId>,
     /// How many bytes the reader, and as many the writer, may hold.
     pub(super) buffer: usize,
-    pub(super) brokers: &'a dyn BrokerFactory,
+    pub(super) brokers: &'a Arc<dyn BrokerFactory>,
     pub(super) reads: &'a Arc<SharedReads>,
     pub(super) place: &'a Option<Arc<Place>>,
+    /// What is looked for since the leg was open before.
+    pub(super) search: &'a Search,
 }
 
 impl Opening<'_> {
@@ -44,22 +48,17 @@ impl Opening<'_> {
         let to = self.destination_broker(&description.id).await?;
         let mut writer = self.open_writer(&*to, &description.id).await?;
         let positions = self.begin(&description, &mut *writer).await?;
-        let mapping = Mapping::between(description.partitions.len() as u32, writer.partitions());
-        let annotation = self
-            .spec
-            .annotate
-            .then(|| Annotation::of(&self.spec.source));
+        let passage = self.copying(writer, to, description.partitions.len() as u32);
         let options = ReaderOptions {
             start: match self.spec.start {
                 // Resolved by now; a partition without position is a new one.
                 Start::Latest => Start::Earliest,
                 other => other,
             },
-            positions,
-            encoded: mapping.keeps_batches() && writer.takes_encoded() && annotation.is_none(),
+            positions: positions.clone(),
+            encoded: passage.takes_encoded(),
             buffer: self.buffer,
         };
-        let stored = options.positions.clone();
         let queue = &self.spec.source.queue;
         let reads = self.reads.clone();
         let feed = Feed::open(reads, from.clone(), queue, options, &description);
@@ -70,22 +69,41 @@ impl Opening<'_> {
         Ok(Opened {
             feed,
             buffer: self.buffer,
-            progress: progress(&description, &stored),
+            progress: progress(&description, &positions),
             source: description.id,
-            delivery: writer.delivery(),
-            stored,
-            passage: Copying {
-                stored: writer.stored(),
-                writer,
-                mapping,
-                annotation,
-                report: self.report.clone(),
-                place: self.place.clone(),
-                dirty: false,
-                _broker: to,
-            },
+            delivery: passage.writer.delivery(),
+            stored: positions,
+            passage,
             _broker: from,
         })
+    }
+
+    fn copying(
+        &self,
+        writer: Box<dyn QueueWriter>,
+        broker: Arc<dyn Broker>,
+        partitions: u32,
+    ) -> Copying {
+        let source = &self.spec.source;
+        let dead_letters = self.spec.dead_letters.as_deref().map(|endpoint| {
+            DeadLetters::new(endpoint.clone(), source, self.brokers.clone(), self.buffer)
+        });
+        let stored = writer.stored();
+        let mut search = self.search.clone();
+        search.settle(&stored);
+        Copying {
+            mapping: Mapping::between(partitions, writer.partitions()),
+            annotation: self.spec.annotate.then(|| Annotation::of(source)),
+            writer,
+            dead_letters,
+            search,
+            report: self.report.clone(),
+            place: self.place.clone(),
+            dirty: false,
+            handed_over: Positions::new(),
+            stored,
+            _broker: broker,
+        }
     }
 
     async fn source_broker(&self) -> Result<Arc<dyn Broker>, Trouble> {

@@ -28,7 +28,7 @@ pub(crate) trait Passage: Send {
 
     /// Waits until every destination has what was handed over, with the positions behind it, and
     /// reports those.
-    fn flush(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn flush(&mut self) -> impl Future<Output = Result<(), Ended>> + Send;
 
     /// Reports what destinations have stored by themselves; false where a flush is needed for that.
     fn track(&mut self) -> bool {

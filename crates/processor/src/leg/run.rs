@@ -12,6 +12,7 @@ use super::drive::{Drive, Ended, Lent};
 use super::open::Opening;
 use super::pace::Pace;
 use super::passage::{Opened, Passage};
+use super::refusal::Search;
 use super::{Shared, Wish, Wishes};
 use crate::backoff::Backoff;
 use crate::brokers::BrokerFactory;
@@ -34,6 +35,8 @@ pub(super) struct Task {
     pub(super) shared: Shared,
     pub(super) wishes: Wishes,
     pub(super) pace: Pace,
+    /// What a destination has refused and is looked for.
+    pub(super) search: Search,
     pub(super) report: Arc<LegReport>,
 }
 
@@ -56,7 +59,7 @@ impl Task {
         let mut mending = Backoff::seldom();
         while self.wait_to_run().await.is_continue() {
             let trouble = match self.attempt(&mut backoff).await {
-                Ended::Wish => continue,
+                Ended::Wish | Ended::Refused => continue,
                 Ended::Reopen => {
                     // Ends that don't agree for longer must not keep the machine busy.
                     self.rest(backoff.next()).await;
@@ -105,9 +108,10 @@ impl Task {
             destination,
             seen: self.report.source(),
             buffer: self.share.bytes(),
-            brokers: &*self.brokers,
+            brokers: &self.brokers,
             reads: &self.shared.reads,
             place: &self.shared.place,
+            search: &self.search,
         };
         let opened = match unless_changed(&self.wishes, opening.open()).await {
             Ok(opened) => opened,
@@ -115,7 +119,9 @@ impl Task {
         };
         let (from, to) = (&self.spec.source.flow, &destination.flow);
         tracing::info!(leg = self.report.id(), %from, %to, "copying");
-        self.drive(opened, backoff).await
+        let (ended, copying) = self.drive(opened, backoff).await;
+        self.search = copying.search;
+        ended
     }
 
     async fn signal(&mut self, signal: &Arc<SignalSpec>, backoff: &mut Backoff) -> Ended {
@@ -135,10 +141,10 @@ impl Task {
         };
         let from = &self.spec.source.flow;
         tracing::info!(leg = self.report.id(), %from, "processing");
-        self.drive(opened, backoff).await
+        self.drive(opened, backoff).await.0
     }
 
-    async fn drive<P: Passage>(&mut self, opened: Opened<P>, backoff: &mut Backoff) -> Ended {
+    async fn drive<P: Passage>(&mut self, opened: Opened<P>, backoff: &mut Backoff) -> (Ended, P) {
         let lent = Lent {
             report: &self.report,
             share: &self.share,

@@ -79,7 +79,10 @@ impl Trouble {
 
     /// An event went to the dead-letter flow.
     pub(crate) fn buried(reason: &str) -> Self {
-        Self::own(format!("an event went to the dead-letter flow: {reason}"))
+        Self {
+            kind: proto::error::Kind::DeadLetter,
+            ..Self::own(format!("an event went to the dead-letter flow: {reason}"))
+        }
     }
 
     /// Whether it is over once records of this partition arrive.
@@ -135,6 +138,7 @@ fn kind(error: &BrokerError) -> proto::error::Kind {
         BrokerError::Replaced { .. } => Kind::Replaced,
         BrokerError::OutOfRange { .. } | BrokerError::Truncated { .. } => Kind::OutOfRange,
         BrokerError::TooLarge { .. } => Kind::TooLarge,
+        BrokerError::Refused { .. } => Kind::Refused,
         BrokerError::Fenced(_) => Kind::Fenced,
         BrokerError::Hanging { .. } => Kind::Hanging,
         _ => Kind::Other,

@@ -3,7 +3,6 @@
 use eson_protocol::Record;
 
 use super::batch::Batch;
-use super::dead_letters::DeadLetter;
 use super::outlet::{Outlet, Piece, Refused};
 use super::place;
 use super::proto::Input;
@@ -12,6 +11,7 @@ use super::routing::{Routed, route};
 use super::run::Processing;
 use super::window::{Changes, Pending, State, StoreError, Windows};
 use super::windowed::{self, OUTPUTS, now, sliding};
+use crate::dead_letters::DeadLetter;
 use crate::report::Trouble;
 
 impl Processing {
@@ -182,25 +182,22 @@ impl Processing {
         };
         let first = *first;
         let stored = |(number, Pending { to, record })| (to, to_stored(record, number));
-        let records: Vec<_> = outputs.into_iter().map(stored).collect();
-        let piece = Piece {
+        let mut piece = Piece {
             partition: OUTPUTS,
             first,
-            records: records.clone(),
+            records: outputs.into_iter().map(stored).collect(),
         };
         self.dirty = true;
-        let written = self.outlets[outlet].write(piece).await;
-        let refused = written.map_err(|error| Trouble::at_destination(&error))?;
-        let letter = |refused: Refused| {
-            let (_, record) = records.iter().find(|(_, it)| it.offset == refused.place)?;
-            Some(DeadLetter {
-                partition: 0,
-                record: record.clone(),
-                reason: refused.reason,
-            })
+        let refused = self.outlets[outlet].set_apart(&mut piece);
+        let letter = |(record, reason)| DeadLetter {
+            partition: 0,
+            record,
+            reason,
         };
-        self.bury_all(refused.into_iter().filter_map(letter).collect())
-            .await
+        self.bury_all(refused.into_iter().map(letter).collect())
+            .await?;
+        let written = self.outlets[outlet].write(piece).await;
+        written.map_err(|error| Trouble::at_destination(&error))
     }
 
     fn set_waiting(&mut self, is_waiting: bool) {

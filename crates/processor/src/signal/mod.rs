@@ -16,7 +16,6 @@
 //! and does that in a file of its own ([`window`]).
 
 mod batch;
-mod dead_letters;
 mod grpc;
 mod in_windows;
 mod jq;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use eson_broker::{Broker, QueueDescription, QueueId, ReaderOptions, WriterOptions};
 use eson_protocol::{Positions, Start};
 
-use super::dead_letters::DeadLetters;
 use super::outlet::Outlet;
 use super::place;
 use super::program::Programs;
@@ -13,6 +12,7 @@ use super::run::{Processing, delivery};
 use super::spec::SignalSpec;
 use super::windowed::{Reached, Windowed};
 use crate::brokers::BrokerFactory;
+use crate::dead_letters::DeadLetters;
 use crate::leg::{Opened, check_identity, progress, store_positions};
 use crate::report::{LegReport, Trouble};
 use crate::source::{Feed, SharedReads};

@@ -11,11 +11,7 @@ use super::place;
 use crate::brokers::BrokerFactory;
 use crate::endpoint::Endpoint;
 use crate::leg::check_identity;
-use crate::measure::record_size;
 use crate::report::Trouble;
-
-/// Records up to this size are taken by every queue.
-const SURELY_TAKEN: usize = 1024;
 
 /// One destination of a leg.
 pub(super) struct Outlet {
@@ -42,9 +38,9 @@ pub(super) struct Piece {
     pub(super) records: Vec<(u32, Record)>,
 }
 
-/// A record that the destination does not take.
+/// An event that fails: the program for it, or a destination refuses what comes of it.
 pub(super) struct Refused {
-    /// Its place.
+    /// The place of one of its outputs.
     pub(super) place: u64,
     /// Why.
     pub(super) reason: String,
@@ -114,70 +110,46 @@ impl Outlet {
         self.places.extend(places);
     }
 
-    /// Writes what the destination does not yet have. Says which records it does not take; those
-    /// are left out.
-    pub(super) async fn write(&mut self, piece: Piece) -> Result<Vec<Refused>, BrokerError> {
-        let known = self.places.get(&piece.partition).copied().unwrap_or(0);
-        let partition = piece.partition;
-        let mut refused = Vec::new();
-        let mut first = piece.first.max(known);
-        for part in parts(piece.records, known) {
-            let Some(last) = part.records.last() else {
-                continue;
-            };
-            let end = last.offset + 1;
-            self.write_part(partition, first, part, &mut refused)
-                .await?;
-            first = end;
-            self.places.insert(partition, end);
-        }
-        Ok(refused)
-    }
-
-    async fn write_part(
-        &mut self,
-        partition: u32,
-        first: u64,
-        part: Part,
-        refused: &mut Vec<Refused>,
-    ) -> Result<(), BrokerError> {
-        let spare = match part
-            .records
-            .iter()
-            .any(|record| record_size(record) > SURELY_TAKEN)
-        {
-            true => part.records.clone(),
-            false => Vec::new(),
+    /// Takes out what the destination does not take, with the reason.
+    pub(super) fn set_apart(&self, piece: &mut Piece) -> Vec<(Record, String)> {
+        let known = self.known(piece.partition);
+        let refusal = |record: &Record| match record.offset < known {
+            true => None,
+            false => self.writer.refuses(record),
         };
-        let whole = chunk(partition, first, part.records);
-        match self.writer.write(part.to, whole).await {
-            Err(BrokerError::TooLarge { .. }) if !spare.is_empty() => {}
-            written => return written,
-        }
-        // Nothing of it was taken: one by one, then.
-        let mut first = first;
-        for record in spare {
-            let place = record.offset;
-            match self
-                .writer
-                .write(part.to, chunk(partition, first, vec![record]))
-                .await
-            {
-                Ok(()) => first = place + 1,
-                Err(error @ BrokerError::TooLarge { .. }) => refused.push(Refused {
-                    place,
-                    reason: format!("{}: {error}", self.endpoint.flow),
-                }),
-                Err(error) => return Err(error),
+        let mut refused = Vec::new();
+        for (to, record) in std::mem::take(&mut piece.records) {
+            match refusal(&record) {
+                None => piece.records.push((to, record)),
+                Some(error) => refused.push((record, format!("{}: {error}", self.flow()))),
             }
         }
+        refused
+    }
+
+    /// Writes what the destination does not yet have.
+    pub(super) async fn write(&mut self, piece: Piece) -> Result<(), BrokerError> {
+        let known = self.known(piece.partition);
+        let partition = piece.partition;
+        let mut first = piece.first.max(known);
+        for part in parts(piece.records, known) {
+            let whole = chunk(partition, first, part.records);
+            first = whole.next;
+            self.writer.write(part.to, whole).await?;
+            self.places.insert(partition, first);
+        }
         Ok(())
+    }
+
+    /// Up to which place the destination has everything of a partition.
+    fn known(&self, partition: u32) -> u64 {
+        self.places.get(&partition).copied().unwrap_or(0)
     }
 
     /// Hands over how far the source was read, where nothing was to be written since.
     pub(super) async fn catch_up(&mut self, read: &Positions) -> Result<(), BrokerError> {
         for (partition, next) in read {
-            let at = self.places.get(partition).copied().unwrap_or(0);
+            let at = self.known(*partition);
             if at >= *next {
                 continue;
             }

@@ -7,7 +7,6 @@ use eson_protocol::{Positions, Record};
 use futures::future::try_join_all;
 
 use super::batch::{Batch, batches};
-use super::dead_letters::{DeadLetter, DeadLetters};
 use super::outlet::{Outlet, Piece, Refused};
 use super::place;
 use super::program::{Asked, Verdict};
@@ -15,6 +14,7 @@ use super::proto::{Event, Input};
 use super::record::from_stored;
 use super::routing::route;
 use super::windowed::Windowed;
+use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::leg::{Ended, Passage};
 use crate::partition::StillEncoded;
 use crate::report::{LegReport, Trouble};
@@ -58,7 +58,7 @@ impl Passage for Processing {
         self.dirty
     }
 
-    async fn flush(&mut self) -> Result<(), Trouble> {
+    async fn flush(&mut self) -> Result<(), Ended> {
         // With windows, the places are numbers of outputs.
         let nothing = Positions::new();
         let read = match self.windowed {
@@ -117,14 +117,19 @@ impl Processing {
         let routed = route(&self.outlets, from, &records, verdicts);
         self.bury(partition, &records, routed.failed).await?;
         for (outlet, records_there) in routed.written.into_iter().enumerate() {
-            let piece = Piece {
+            let mut piece = Piece {
                 partition,
                 first: place::before(first),
                 records: records_there,
             };
+            let refused = self.outlets[outlet].set_apart(&mut piece);
+            let refused = refused.into_iter().map(|(record, reason)| Refused {
+                place: record.offset,
+                reason,
+            });
+            self.bury(partition, &records, refused.collect()).await?;
             let written = self.outlets[outlet].write(piece).await;
-            let refused = written.map_err(|error| Trouble::at_destination(&error))?;
-            self.bury(partition, &records, refused).await?;
+            written.map_err(|error| Trouble::at_destination(&error))?;
         }
         Ok(())
     }

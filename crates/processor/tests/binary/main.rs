@@ -1,5 +1,6 @@
 //! The command `flow-processor`, between topics of a real Kafka.
 
+mod dead_letters;
 mod exactly_once;
 mod ground;
 

@@ -1,14 +1,15 @@
 //! A real broker that fails where a test wants it to.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use eson_broker::{
-    Broker, BrokerError, Chunk, Consumer, Credential, Delivery, Lease, QueueDescription, QueueId,
-    QueueReader, QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+    Broker, BrokerError, Chunk, Consumer, Credential, Delivery, Lease, Payload, QueueDescription,
+    QueueId, QueueReader, QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
 };
-use eson_protocol::{BrokerKind, Positions};
+use eson_protocol::{BrokerKind, Positions, Record};
 use tokio::sync::Notify;
 
 /// What goes wrong. Everything works by default.
@@ -26,6 +27,9 @@ pub(crate) struct Faults {
     pub(crate) read_error: Mutex<Option<BrokerError>>,
     /// What writers meet, once.
     pub(crate) write_error: Mutex<Option<BrokerError>>,
+    /// The offsets in the source of records that writers take, and then say to be refused; nothing
+    /// behind such a record is written.
+    pub(crate) refused: Mutex<BTreeSet<u64>>,
     /// What opening a reader meets, until it is taken away.
     pub(crate) open_error: Mutex<Option<BrokerError>>,
     read_error_set: Notify,
@@ -168,6 +172,7 @@ impl Broker for Faulty {
             queue: queue.to_owned(),
             writer,
             faults,
+            refused: false,
         }))
     }
 }
@@ -201,6 +206,20 @@ struct FaultyWriter {
     queue: String,
     writer: Box<dyn QueueWriter>,
     faults: Arc<Faults>,
+    /// Whether it has something to say of what it took before.
+    refused: bool,
+}
+
+impl FaultyWriter {
+    fn check_taken(&self) -> Result<(), BrokerError> {
+        match self.refused {
+            false => Ok(()),
+            true => Err(BrokerError::Refused {
+                queue: self.queue.clone(),
+                cause: "it is not liked".to_owned(),
+            }),
+        }
+    }
 }
 
 #[async_trait]
@@ -221,8 +240,20 @@ impl QueueWriter for FaultyWriter {
         self.writer.stored()
     }
 
+    fn refuses(&self, record: &Record) -> Option<BrokerError> {
+        self.writer.refuses(record)
+    }
+
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {
         self.faults.check_up()?;
+        self.check_taken()?;
+        let refused = self.faults.refused.lock().expect("no panic").clone();
+        if let Payload::Records(records) = &chunk.payload
+            && records.iter().any(|it| refused.contains(&it.offset))
+        {
+            self.refused = true;
+            return Ok(());
+        }
         take(&self.faults.write_error)?;
         if self.faults.is_stuck(&self.queue) {
             std::future::pending::<()>().await;
@@ -240,6 +271,7 @@ impl QueueWriter for FaultyWriter {
 
     async fn flush(&mut self) -> Result<(), BrokerError> {
         self.faults.check_up()?;
+        self.check_taken()?;
         self.writer.flush().await
     }
 

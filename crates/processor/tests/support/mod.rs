@@ -39,6 +39,8 @@ const THREADS: NonZero<usize> = NonZero::new(2).expect("two");
 
 /// The two participants.
 pub(crate) const ORANGE: &str = "fnaa.orange.example:61000";
+/// How many octets an event at Blue's may have; at Orange's twice as many.
+pub(crate) const BLUE_TAKES: usize = 512 * 1024;
 /// Another address of the same.
 pub(crate) const ORANGE_TOO: &str = "192.0.2.1:61000";
 pub(crate) const BLUE: &str = "fnaa.blue.example:51000";
@@ -56,17 +58,20 @@ impl Ground {
     /// Two participants without queues, and a processor.
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let open = |server: &str| {
+        let open = |server: &str, max_event| {
             let path = directory.path().join(server);
-            let options = LocalOptions::new(path, server.parse().expect("a server"));
+            let options = LocalOptions {
+                max_event,
+                ..LocalOptions::new(path, server.parse().expect("a server"))
+            };
             LocalBroker::open(&options).expect("a broker")
         };
-        let orange = open(ORANGE);
+        let orange = open(ORANGE, 2 * BLUE_TAKES);
         let brokers = LocalBrokers {
             brokers: [
                 (ORANGE, orange.clone()),
                 (ORANGE_TOO, orange),
-                (BLUE, open(BLUE)),
+                (BLUE, open(BLUE, BLUE_TAKES)),
             ]
             .into(),
             faults: Mutex::default(),
