@@ -109,6 +109,18 @@ fn create(client: &ClientConfig, wanted: Vec<NewTopic<'_>>) {
     }
 }
 
+/// Drops what a topic's first partition has before an offset, as retention does.
+///
+/// # Panics
+/// When the broker refuses.
+pub fn delete_before(client: &ClientConfig, topic: &str, offset: i64) {
+    let admin: AdminClient<_> = client.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset))
+        .unwrap();
+    wait_for(admin.delete_records(&list, &AdminOptions::new())).unwrap();
+}
+
 /// The names of all topics but the broker's own.
 ///
 /// # Panics

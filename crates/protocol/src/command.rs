@@ -261,6 +261,8 @@ pub struct RemoteSubscribe {
     pub cursor: Option<Positions>,
     /// By which queue events are delivered.
     pub mode: Option<Mode>,
+    /// What becomes of events that are gone before they were copied.
+    pub on_gap: Option<OnGap>,
     /// How often events shall arrive in the copy, and how soon.
     pub delivery: DeliveryOptions,
     /// Up to where the subscriber has the copy's events, by partition of the copy.

@@ -267,17 +267,18 @@ fn subscribe() {
         from: Some(Start::Timestamp(1_769_860_800_000)),
         mode: Some(Mode::Copy),
         cursor: None,
+        on_gap: Some(OnGap::Stop),
         delivery: DeliveryOptions::default(),
         position: Some(Positions::from([(0, 42), (1, 7)])),
         credential_again: true,
     };
     let remote = Command::SubscribeRemote(flow(), remote);
     assert_is(
-        "SUBSCRIBE a.example id=7 for=alice@b.example from=1769860800000 mode=copy position=0-42,1-7 credential=again",
+        "SUBSCRIBE a.example id=7 for=alice@b.example from=1769860800000 mode=copy on-gap=stop position=0-42,1-7 credential=again",
         &remote,
     );
     assert_reads(
-        "SUBSCRIBE a.example id=7 for=alice@b.example from=2026-01-31T12:00:00Z mode=copy position=1-7,0-42 credential=again",
+        "SUBSCRIBE a.example id=7 for=alice@b.example on-gap=Stop from=2026-01-31T12:00:00Z mode=copy position=1-7,0-42 credential=again",
         &remote,
     );
     let plain = Command::SubscribeRemote(flow(), RemoteSubscribe::default());

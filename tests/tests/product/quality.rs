@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use eson_tests::records::{admin_client, topics};
+use eson_tests::records::{admin_client, delete_before, topics};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, World, until};
 
-use crate::events::{Event, await_numbered, read, write, write_numbered};
+use crate::events::{Event, await_events, await_numbered, read, write, write_numbered};
 use crate::stage::{new_flow, on_all_grounds, world};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -129,6 +129,43 @@ fn subscribing_again_changes_the_delivery(ground: Ground, flow: &str) {
     let changed = ["delivery=exactly-once", "commit-interval=50ms"];
     await_lines(&mut blue, &describe, &changed);
     await_numbered(&mut blue, &local, 0..200);
+}
+
+/// The subscriber's wish holds also where the publisher fills the copy.
+#[test]
+fn a_gap_before_the_copy_is_what_the_subscriber_says() {
+    let world = world(Ground::Servers);
+    let (mut orange, flow) = publish(world.orange(), "gap", "partitions=1");
+    let topic = orange.ok(&format!("DESCRIBE FLOW {flow}"));
+    let topic = topic.attribute("topic").unwrap().to_owned();
+    let lose = |orange: &mut RawFnap, numbers: std::ops::Range<u32>, until: i64| {
+        // A leg that is only paused may have read what comes.
+        orange.ok(&format!("STOP FLOW {flow}"));
+        write_numbered(orange, &flow, numbers);
+        delete_before(&admin_client(&world.kafkas[0]), &topic, until);
+        orange.ok(&format!("RESUME FLOW {flow}"));
+    };
+    let (mut blue, local, _) = subscribe(world.blue(), &flow, "on-gap=stop");
+    let label = label(&mut orange, &flow);
+    let describe = format!("DESCRIBE SUBSCRIPTION {local}");
+    await_lines(&mut blue, &describe, &["granted-on-gap=stop"]);
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut blue, &local, 0..20);
+
+    lose(&mut orange, 20..40, 30);
+    let described = format!("DESCRIBE SUBSCRIBER {flow} {label}");
+    let stopped = ["processor-state=failed", "position=0-20", "lost=0"];
+    await_lines(&mut orange, &described, &stopped);
+    await_numbered(&mut blue, &local, 0..20);
+    blue.ok(&format!("SUBSCRIBE {flow} LOCAL {local} on-gap=earliest"));
+    let left = |end| (0..20).chain(30..end).map(Event::numbered);
+    await_events(&mut blue, &local, &left(40).collect::<Vec<_>>());
+    let told = format!("notice=10 events of {flow} were gone…");
+    await_lines(&mut orange, &described, &["lost=10"]);
+    blue.ok(&format!("STOP SUBSCRIPTION {local}"));
+    blue.ok(&format!("RESUME SUBSCRIPTION {local}"));
+    await_lines(&mut blue, &describe, &["granted-on-gap=earliest", &told]);
+    blue.ok(&format!("UNSUBSCRIBE {local}"));
 }
 
 /// At the first rate it would take ten minutes; how long it takes is not measured here.

@@ -1,6 +1,8 @@
 //! SUBSCRIBE flow: another participant's FNAA subscribes to a flow of ours, or renews.
 
 use eson_broker::Credential;
+use eson_processor::proto::State;
+use eson_processor::proto::error::Kind;
 use eson_protocol::{
     BrokerKind, Code, DataLine, Delivery, Mode, Name, Principal, RemoteSubscribe, Reply, Right,
     Status,
@@ -124,6 +126,7 @@ impl Request<'_> {
             start: begin.start,
             cursor: begin.cursor,
             mode: super::terms::mode(flow, options.mode)?,
+            on_gap: options.on_gap.unwrap_or_default(),
             delivery: options.delivery,
             quality: Quality::default(),
             credential: 1,
@@ -165,6 +168,10 @@ impl Request<'_> {
             for (partition, next) in options.position.iter().flatten() {
                 let held = spec.acknowledged.entry(*partition).or_default();
                 *held = (*held).max(*next);
+            }
+            if let Some(on_gap) = options.on_gap.filter(|wanted| *wanted != spec.on_gap) {
+                spec.on_gap = on_gap;
+                spec.generation += 1;
             }
             handed_over = subscriber.status.condition.ready == 0;
             if [Lease::Lapsed, Lease::Expired].contains(&spec.lease) {
@@ -262,11 +269,37 @@ impl Request<'_> {
                 BrokerKind::Kafka => spec.delivery.delivery,
             };
             let delivery = asked.unwrap_or(Delivery::ExactlyOnce);
+            lines.push(attribute("on-gap", spec.on_gap.as_str()));
             lines.push(attribute("delivery", delivery.as_str()));
         }
         lines.extend(attributes(spec.quality.or(flow.spec.quality).words()));
-        lines.extend(optional(NOTICE, subscriber.status.notice.as_ref()));
+        let notice = subscriber.status.notice.clone();
+        let notice = notice.or_else(|| self.gap_notice(subscriber));
+        lines.extend(optional(NOTICE, notice));
         Ok(lines)
+    }
+
+    /// What the subscriber has to know of events that were gone before they were copied.
+    fn gap_notice(&self, subscriber: &Subscriber) -> Option<String> {
+        let flow = &subscriber.spec.flow;
+        let instance = crate::reconcile::fan_out::instance(flow);
+        let leg = self
+            .participant
+            .leg_status(&instance, &subscriber.leg_id())?;
+        let error = leg.error.as_ref();
+        let stopped = error.filter(|it| it.kind() == Kind::OutOfRange);
+        match stopped.filter(|_| leg.state() == State::Failed) {
+            Some(error) => Some(format!(
+                "events of {flow} were gone before they were copied ({}); on-gap=earliest goes on",
+                error.text
+            )),
+            None => (leg.lost > 0).then(|| {
+                format!(
+                    "{} events of {flow} were gone before they were copied",
+                    leg.lost
+                )
+            }),
+        }
     }
 
     /// Where a copy is, as DESCRIBE FLOW tells it.

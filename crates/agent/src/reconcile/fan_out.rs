@@ -8,7 +8,7 @@ use eson_processor::proto;
 use eson_protocol::Name;
 
 use super::flow::is_ready_for_leg;
-use super::{delivering, start};
+use super::{delivering, on_gap, start};
 use crate::participant::Participant;
 use crate::resource::{Activity, Failure, Flow, Subscriber, limited};
 use crate::store::Stored;
@@ -109,6 +109,7 @@ fn leg(
         id: subscriber.leg_id(),
         destination: Some(participant.copy_endpoint(subscriber)?),
         start: Some(start(spec.start, &spec.cursor)),
+        on_gap: on_gap(spec.on_gap).into(),
         paused: paused || subscriber.status.overlagging,
         events_per_second: limited(quality.events_rate).unwrap_or_default(),
         bytes_per_second: limited(quality.bytes_rate).unwrap_or_default(),

@@ -143,6 +143,7 @@ impl SubscriptionReconciler {
             from: Some(spec.start),
             cursor: (!spec.cursor.is_empty()).then(|| spec.cursor.clone()),
             mode: spec.mode,
+            on_gap: Some(spec.on_gap),
             delivery: spec.delivery,
             position,
             credential_again,

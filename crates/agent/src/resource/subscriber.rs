@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use eson_protocol::{DeliveryOptions, Mode, Name, Positions, Principal, Start};
+use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition, Marks, Quality, QueueState};
@@ -37,6 +37,9 @@ pub(crate) struct SubscriberSpec {
     pub cursor: Positions,
     /// By which queue events are delivered.
     pub mode: Mode,
+    /// What becomes of events that are gone before they were copied.
+    #[serde(default)]
+    pub on_gap: OnGap,
     /// How often events shall arrive in the copy, and how soon.
     #[serde(default)]
     pub delivery: DeliveryOptions,

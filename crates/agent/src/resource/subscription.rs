@@ -119,9 +119,10 @@ impl Terms {
 }
 
 /// What of an answer is a term.
-const GRANTED: [&str; 9] = [
+const GRANTED: [&str; 10] = [
     "mode",
     "from",
+    "on-gap",
     "delivery",
     "events-rate",
     "bytes-rate",

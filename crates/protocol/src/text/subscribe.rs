@@ -38,6 +38,7 @@ fn remote_options(arguments: &mut Arguments<'_>) -> Result<RemoteSubscribe, Comm
         from,
         cursor,
         mode: arguments.parsed("mode", <Mode as Word>::parse)?,
+        on_gap: arguments.parsed("on-gap", OnGap::parse)?,
         delivery: delivery::parse(arguments)?,
         position: arguments.parsed("position", parse_positions)?,
         credential_again: arguments.parsed("credential", parse_again)?.is_some(),
@@ -69,7 +70,8 @@ pub(super) fn remote_line(flow: &Name, options: &RemoteSubscribe) -> Line {
         .option("id", options.id.as_ref())
         .option("for", options.on_behalf_of.as_ref());
     let line = begin(line, "from", options.from, options.cursor.as_ref())
-        .option("mode", options.mode.map(Mode::word));
+        .option("mode", options.mode.map(Mode::word))
+        .option("on-gap", options.on_gap.map(OnGap::word));
     delivery::options(line, options.delivery)
         .option("position", options.position.as_ref().map(format_positions))
         .option("credential", options.credential_again.then_some("again"))

@@ -48,7 +48,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry("GRANT", "GRANT right ON flow-or-namespace TO principal", grant::grant),
     entry("REVOKE", "REVOKE right ON flow-or-namespace FROM principal", grant::revoke),
     entry("GET GRANTS", "GET GRANTS flow-or-namespace", grant::list),
-    entry("SUBSCRIBE", "SUBSCRIBE flow [LOCAL flow] [from=] [mode=] [delivery=] [commit-interval=] [id=] [for=] [position=] [credential=again]", subscribe::parse),
+    entry("SUBSCRIBE", "SUBSCRIBE flow [LOCAL flow] [from=] [mode=] [on-gap=] [delivery=] [commit-interval=] [id=] [for=] [position=] [credential=again]", subscribe::parse),
     entry("UNSUBSCRIBE", "UNSUBSCRIBE flow [id=]", subscription::unsubscribe),
     entry("PAUSE SUBSCRIPTION", "PAUSE SUBSCRIPTION local-flow", subscription::pause),
     entry("RESUME SUBSCRIPTION", "RESUME SUBSCRIPTION local-flow", subscription::resume),

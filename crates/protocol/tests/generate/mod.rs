@@ -153,15 +153,17 @@ fn namespace_options() -> impl Strategy<Value = NamespaceOptions> {
 
 fn remote_subscribe() -> impl Strategy<Value = RemoteSubscribe> {
     let first = (of(text()), of(principal()), of(start()), of(positions()));
-    let how = (of(mode()), delivery());
+    let how = (of(mode()), of(on_gap()), delivery());
     (first, how, of(positions()), any::<bool>()).prop_map(
-        |((id, on_behalf_of, from, cursor), (mode, delivery), position, credential_again)| {
+        |((id, on_behalf_of, from, cursor), how, position, credential_again)| {
+            let (mode, on_gap, delivery) = how;
             RemoteSubscribe {
                 id,
                 on_behalf_of,
                 from,
                 cursor,
                 mode,
+                on_gap,
                 delivery,
                 position,
                 credential_again,
