@@ -206,6 +206,15 @@ fn what_is_no_signal_is_refused(ground: Ground) {
     }
     let good = format!("type=signal from={source} to={destination} program=.");
     session.ok(&format!("CREATE PROCESSOR {name} {good}"));
+    let describe = format!("DESCRIBE PROCESSOR {name}");
+    let before = session.ok(&describe);
+    let worse = format!("UPDATE PROCESSOR {name} program=select( program=.x");
+    let refused = session.refused(&worse, "501 [ARGUMENT]");
+    assert!(refused.status.contains("line 2, column"), "{refused:?}");
+    let after = session.ok(&describe);
+    for key in ["program", "failure", "activity"] {
+        assert_eq!(before.attribute(key), after.attribute(key));
+    }
     let back = format!("type=bridge from=dlq.{name} to={source}");
     let refused = session.refused(
         &format!("CREATE PROCESSOR {name}-back {back}"),

@@ -12,6 +12,9 @@ impl Request<'_> {
         let spec = self.processor_spec(name, options).await?;
         let processors = &self.participant.processors;
         self.check_processor_flows(&spec).await?;
+        if let Some(signal) = &spec.signal {
+            self.check_program(&spec.name, &signal.program).await?;
+        }
         let made = self.ensure_dead_letters(&spec).await?;
         let created = self.store_processor(&spec).await?;
         let settled = wait::settled(processors, &spec.name, 1, |it| &it.status.condition).await;
@@ -67,6 +70,10 @@ impl Request<'_> {
     /// does with its sources, what becomes of gaps, and a signal's program. Legs that are not
     /// concerned go on undisturbed.
     pub(super) async fn update_processor(&self, name: String, options: ProcessorOptions) -> Answer {
+        self.own_processor(&name).await?;
+        if let Some(program) = &options.program {
+            self.check_program(&name, program).await?;
+        }
         let generation = self.store_update(&name, options).await?;
         self.await_processor(name, generation).await
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use eson_protocol::{Code, Name, ProcessorOptions, ProcessorType, Right, Status};
+use eson_protocol::{Code, Name, ProcessorOptions, ProcessorType, Program, Right, Status};
 
 use super::Request;
 use crate::participant::{Hop, Route};
-use crate::resource::{Activity, FlowSpec, ProcessorSpec, SignalSpec, WindowSpec};
+use crate::resource::{Activity, Failure, FlowSpec, ProcessorSpec, SignalSpec, WindowSpec};
 
 /// How many flows a collector or signal may read, and a distributor or signal write.
 const MAX_FLOWS: usize = 256;
@@ -61,6 +61,15 @@ impl Request<'_> {
                 ..spec
             }),
         }
+    }
+
+    /// Whether a program can be read. What a service does shows when there is an event.
+    pub(super) async fn check_program(&self, name: &str, program: &Program) -> Result<(), Status> {
+        let Program::Jq(code) = program else {
+            return Ok(());
+        };
+        let checked = self.participant.runtime.check_program(name, code).await;
+        checked.map_err(|error| Failure::from(error).to_status())
     }
 
     fn check_offered(&self, kind: ProcessorType) -> Result<(), Status> {

@@ -47,6 +47,13 @@ pub(crate) trait Runtime: Send + Sync {
     /// [`RuntimeError::Busy`].
     async fn restart_failed(&self, shard: &str, id: &str) -> Result<(), RuntimeError>;
 
+    /// Whether a text is a program in jq's language; `name` says whose, for the error.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`] with line and column; [`RuntimeError::Busy`] when it could not be
+    /// tried.
+    async fn check_program(&self, name: &str, code: &str) -> Result<(), RuntimeError>;
+
     /// Asks the processor program what it can run, by a process that ends thereupon. What keeps
     /// it from answering is told in the log, and it is asked again whenever a process starts.
     async fn learn_types(&self);

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use eson_processor::SignalError;
 use eson_processor::client::ClientError;
 use eson_processor::proto::{Spec, Status};
+use eson_processor::signal::check_program;
 use eson_protocol::ProcessorType;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -286,6 +288,17 @@ impl Runtime for ChildProcesses {
             Err(ClientError::NotFound(_) | ClientError::Unavailable(_)) => Ok(()),
             result => result.map_err(|error| RuntimeError::of_call(id, &error)),
         }
+    }
+
+    async fn check_program(&self, name: &str, code: &str) -> Result<(), RuntimeError> {
+        let checked = check_program(&self.inner.options.program, code).await;
+        checked.map_err(|error| {
+            let (id, cause) = (name.to_owned(), error.to_string());
+            match error {
+                SignalError::Untried(_) => RuntimeError::Busy { id, cause },
+                _ => RuntimeError::Refused { id, cause },
+            }
+        })
     }
 
     async fn learn_types(&self) {

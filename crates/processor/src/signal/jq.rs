@@ -1,7 +1,7 @@
 //! A program in jq's language, in a process of its own.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,11 +13,29 @@ use tokio::time::timeout;
 
 use super::program::{Program, ProgramError};
 use super::proto::{Input, Outcome, ProcessRequest, ProcessResponse};
-use super::spec::SignalError;
+use super::spec::{MAX_PROGRAM, SignalError};
 use crate::jq::{Compiled, MAX_FRAME, WORKER, frame};
 
 /// How long a process may take to read its program.
 const START: Duration = Duration::from_secs(10);
+
+/// Whether a text is a program in jq's language, as a process of `worker`, which is
+/// `flow-processor`, reads it.
+///
+/// # Errors
+/// [`SignalError::Program`] with line and column, [`SignalError::TooLong`];
+/// [`SignalError::Untried`] when the process can't be run.
+pub async fn check_program(worker: &Path, code: &str) -> Result<(), SignalError> {
+    if code.len() > MAX_PROGRAM {
+        return Err(SignalError::TooLong(code.len()));
+    }
+    let untried = |error: io::Error| SignalError::Untried(error.to_string());
+    let started = Worker::start(worker, code).await;
+    let (_, compiled) = started.map_err(untried)?;
+    compiled
+        .error
+        .map_or(Ok(()), |error| Err(SignalError::Program(error)))
+}
 
 /// A program in jq's language. Its process is started when it is asked, and again after it broke.
 pub(super) struct JqProgram {
@@ -40,19 +58,6 @@ impl JqProgram {
             code,
             worker: None,
         }
-    }
-
-    /// Whether it is a program.
-    ///
-    /// # Errors
-    /// [`SignalError::Program`], [`SignalError::Untried`].
-    pub(super) async fn check(&self) -> Result<(), SignalError> {
-        let untried = |error: io::Error| SignalError::Untried(error.to_string());
-        let worker = Worker::start(&self.executable, &self.code).await;
-        let (_, compiled) = worker.map_err(untried)?;
-        compiled
-            .error
-            .map_or(Ok(()), |error| Err(SignalError::Program(error)))
     }
 
     /// The process, started if need be. It is taken out, so that one that is in the middle of a
@@ -99,7 +104,7 @@ impl Program for JqProgram {
 }
 
 impl Worker {
-    async fn start(executable: &PathBuf, code: &str) -> io::Result<(Self, Compiled)> {
+    async fn start(executable: &Path, code: &str) -> io::Result<(Self, Compiled)> {
         let mut process = Command::new(executable)
             .arg(WORKER)
             .env_clear()

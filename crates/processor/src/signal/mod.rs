@@ -30,6 +30,7 @@ mod spec;
 mod window;
 mod windowed;
 
+pub use jq::check_program;
 pub(crate) use open::Opening;
 pub use program::Programs;
 pub use spec::{ProgramSpec, SignalError, SignalSpec};

@@ -9,7 +9,7 @@ use eson_client::Lookup;
 use tokio::time::{sleep, timeout};
 
 use super::grpc::GrpcProgram;
-use super::jq::JqProgram;
+use super::jq::{JqProgram, check_program};
 use super::proto::{Input, Outcome, Output};
 use super::spec::{ProgramSpec, SignalError, SignalSpec};
 use super::window::{OpenWindows, WindowSpec, Windows};
@@ -107,11 +107,7 @@ impl Programs {
         }
         match &spec.program {
             ProgramSpec::Grpc { .. } => Ok(()),
-            ProgramSpec::Jq(code) => {
-                JqProgram::new(self.worker.clone(), code.clone())
-                    .check()
-                    .await
-            }
+            ProgramSpec::Jq(code) => check_program(&self.worker, code).await,
         }
     }
 

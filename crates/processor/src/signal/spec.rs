@@ -9,7 +9,7 @@ use crate::endpoint::{Endpoint, EndpointError};
 use crate::{proto, spec};
 
 /// The longest program, in bytes.
-const MAX_PROGRAM: usize = 64 * 1024;
+pub(super) const MAX_PROGRAM: usize = 64 * 1024;
 
 /// What a signal does with the events of its sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
