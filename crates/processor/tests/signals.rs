@@ -83,6 +83,25 @@ fn attribute<'a>(record: &'a Record, name: &str) -> &'a str {
 }
 
 #[tokio::test]
+async fn a_signal_is_held_to_its_rates() {
+    let ground = ground(1).await;
+    let client = ground.client().await;
+    let mut spec = signal(".");
+    spec.legs[0].events_per_second = 1;
+    client.create(spec.clone()).await.expect("a signal");
+    produce(&ground, 0..100).await;
+    ground.until_count(BLUE, SMALL, 100).await;
+    produce(&ground, 100..200).await;
+    let held = until(&client, "signal", "leg", |leg| leg.held_back).await;
+    assert!(held.lag > 0 && held.records < 200, "{held:?}");
+    // Another rate holds at once.
+    spec.legs[0].events_per_second = 0;
+    client.update(spec).await.expect("updated");
+    ground.until_count(BLUE, SMALL, 200).await;
+    ground.until_count(BLUE, LARGE, 200).await;
+}
+
+#[tokio::test]
 async fn events_are_filtered_and_sent_where_the_program_says() {
     let ground = ground(3).await;
     let client = ground.client().await;

@@ -16,6 +16,7 @@ const ROUNDS: usize = 12;
 
 on_all_grounds!(
     a_processor_stops_when_its_owner_loses_a_right,
+    a_signal_goes_on_when_a_right_is_given_back,
     a_subscription_stops_when_its_owner_loses_a_right,
     deleting_a_flow_races_updating_a_processor,
 );
@@ -56,6 +57,42 @@ fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
     }
     await_numbered(&mut owner, &two, 0..60);
     await_numbered(&mut owner, &three, 0..60);
+    let described = user.ok(&format!("DESCRIBE PROCESSOR {name}"));
+    assert_eq!(None, described.attribute("failure"), "{described:?}");
+    user.ok(&format!("DELETE PROCESSOR {name}"));
+}
+
+fn a_signal_goes_on_when_a_right_is_given_back(ground: Ground) {
+    let orange = world(ground).orange();
+    let mut owner = orange.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
+    let [from, to] = [(); 2].map(|()| {
+        let flow = new_flow(orange, "lent");
+        owner.ok(&format!("CREATE FLOW {flow}"));
+        flow
+    });
+    let rights = [("read", &from), ("write", &to)];
+    for (right, flow) in rights {
+        owner.ok(&format!("GRANT {right} ON {flow} TO {grantee}"));
+    }
+    let mut user = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    let name = new_flow(orange, "borrowing");
+    user.ok(&format!(
+        "CREATE PROCESSOR {name} type=signal from={from} to={to} program=."
+    ));
+    let mut written = 0;
+    for (right, flow) in rights {
+        write_numbered(&mut owner, &from, written..written + 20);
+        written += 20;
+        await_numbered(&mut owner, &to, 0..written);
+        owner.ok(&format!("REVOKE {right} ON {flow} FROM {grantee}"));
+        await_failed(&mut user, &name, &format!("no {right} right on {flow}"));
+        write_numbered(&mut owner, &from, written..written + 20);
+        await_numbered(&mut owner, &to, 0..written);
+        written += 20;
+        owner.ok(&format!("GRANT {right} ON {flow} TO {grantee}"));
+        await_numbered(&mut owner, &to, 0..written);
+    }
     let described = user.ok(&format!("DESCRIBE PROCESSOR {name}"));
     assert_eq!(None, described.attribute("failure"), "{described:?}");
     user.ok(&format!("DELETE PROCESSOR {name}"));
