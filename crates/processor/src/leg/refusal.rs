@@ -1,6 +1,8 @@
 //! Records that the destination does not take: setting apart those that are known beforehand, and
 //! looking for those of which it tells too late.
 
+use std::collections::BTreeMap;
+
 use eson_broker::{Chunk, Payload};
 use eson_protocol::{Positions, Record};
 
@@ -85,7 +87,8 @@ pub(super) struct Search {
     run: usize,
     /// Why the last run was refused.
     reason: String,
-    found: Option<(u32, u64)>,
+    /// What was refused alone, by partition and offset, with the reason.
+    found: BTreeMap<(u32, u64), String>,
 }
 
 impl Search {
@@ -112,7 +115,7 @@ impl Search {
         if count > 1 {
             self.run = count / 2;
         } else {
-            self.found = Some((partition, first));
+            self.found.insert((partition, first), self.reason.clone());
         }
     }
 
@@ -121,17 +124,26 @@ impl Search {
         self.run = (self.run * 2).min(LONGEST);
         self.until
             .retain(|of, until| *of != partition || *until > next);
+        self.forget_when_over();
     }
 
     /// Leaves out what the destination has stored.
     pub(super) fn settle(&mut self, stored: &Positions) {
         self.until
             .retain(|partition, until| stored.get(partition).is_none_or(|at| at < until));
+        self.forget_when_over();
     }
 
-    /// Why a record is a dead letter, if it is the one that was found.
+    fn forget_when_over(&mut self) {
+        if !self.is_on() {
+            self.found.clear();
+        }
+    }
+
+    /// Why a record is a dead letter, if it is one that was found.
     pub(super) fn reason_for(&self, partition: u32, record: &Record) -> Option<&str> {
-        (self.found == Some((partition, record.offset))).then_some(&self.reason)
+        let reason = self.found.get(&(partition, record.offset));
+        reason.map(String::as_str)
     }
 }
 
@@ -231,6 +243,25 @@ mod tests {
             let expected: Vec<_> = bad.into_iter().filter(|it| *it < 40 + count).collect();
             prop_assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn what_was_found_of_one_partition_is_known_while_another_one_is_looked_through() {
+        let mut search = Search::default();
+        search.refused(&[(0, 10), (1, 20)].into(), "of 0".to_owned());
+        search.narrow(0, 5, 1);
+        search.refused(&Positions::new(), "of 1".to_owned());
+        search.narrow(1, 7, 1);
+        let Payload::Records(mut records) = chunk(1).payload else {
+            panic!("these are records");
+        };
+        let mut reason = |partition, offset| {
+            records[0].offset = offset;
+            search.reason_for(partition, &records[0]).map(str::to_owned)
+        };
+        assert_eq!(reason(0, 5).as_deref(), Some("of 0"));
+        assert_eq!(reason(1, 7).as_deref(), Some("of 1"));
+        assert_eq!(reason(1, 5), None);
     }
 
     #[test]
