@@ -15,8 +15,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".")
         // Payload is passed on, not copied.
         .bytes(".eson.signal")
-        // It holds a password; `proto.rs` implements Debug without it.
-        .skip_debug(["eson.processor.v1.Endpoint"])
+        // They hold passwords; `proto.rs` implements Debug without them.
+        .skip_debug([
+            "eson.processor.v1.Endpoint",
+            "eson.processor.v1.SchemaRegistry",
+        ])
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors)?;
     Ok(())

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use self::cluster::KafkaCluster;
 use crate::ports::free_port;
-use crate::process::{Process, data_dir};
+use crate::process::{Process, cache, data_dir};
 
 /// A cold start on a machine that has much else to do.
 const START: Duration = Duration::from_secs(300);
@@ -212,7 +212,7 @@ fn wait_until_up(process: &mut Process, port: u16) {
 
 /// For a JVM that lives for a test: the cheap compiler alone, since all is over before the other
 /// one pays.
-const BRIEF_LIFE: [&str; 3] = [
+pub(crate) const BRIEF_LIFE: [&str; 3] = [
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
@@ -252,9 +252,5 @@ pub fn jars() -> PathBuf {
 }
 
 fn cached_jars() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").expect("HOME is not set")).join(".cache"),
-        PathBuf::from,
-    );
-    cache.join("eson-test/jars/kafka-4.3.1")
+    cache().join("jars/kafka-4.3.1")
 }

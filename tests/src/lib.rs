@@ -21,6 +21,7 @@ pub mod process;
 pub mod proxy;
 #[cfg(feature = "librdkafka")]
 pub mod records;
+pub mod registry;
 pub mod seed;
 pub mod wait;
 mod watchdog;
@@ -33,6 +34,7 @@ pub use kafka::{Kafka, KafkaCluster};
 pub use participant::Participant;
 pub use process::{Process, data_dir};
 pub use proxy::{Fault, Proxy};
+pub use registry::SchemaRegistry;
 pub use seed::Seed;
 pub use wait::until;
 pub use world::{Ground, World};

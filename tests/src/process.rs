@@ -243,6 +243,15 @@ pub fn data_dir(name: &str) -> PathBuf {
     dir
 }
 
+/// Where `scripts/setup-tests` keeps what it has fetched.
+pub(crate) fn cache() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").expect("HOME is not set")).join(".cache"),
+        PathBuf::from,
+    );
+    cache.join("eson-test")
+}
+
 fn make_root() -> PathBuf {
     let root = tempfile::Builder::new()
         .prefix("eson-test-")

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::config::{BrokerType, Config, NameserverKind, PeerLogin, SecretFile};
+use crate::config::{BrokerType, Config, NameserverKind, PeerLogin, RegistryLogin, SecretFile};
 use crate::participant::Participant;
 use crate::readiness::checks;
 use crate::runtime::RuntimeOptions;
@@ -163,6 +163,10 @@ fn named_files(config: &Config) -> Vec<(String, PathBuf)> {
                 .map(|file| (format!("peers[{index}].tls-ca"), file)),
         );
     }
+    for (index, registry) in config.schema_registries.iter().enumerate() {
+        let file = registry.tls_ca.clone();
+        files.extend(file.map(|file| (format!("schema-registries[{index}].tls-ca"), file)));
+    }
     files
 }
 
@@ -177,6 +181,16 @@ fn named_secrets(config: &Config) -> Vec<(String, &SecretFile)> {
     for (index, peer) in config.peers.iter().enumerate() {
         if let PeerLogin::Plain(login) | PeerLogin::ScramSha256(login) = &peer.login {
             secrets.push((format!("peers[{index}].password-file"), &login.password));
+        }
+    }
+    for (index, registry) in config.schema_registries.iter().enumerate() {
+        let key = format!("schema-registries[{index}]");
+        match &registry.login {
+            RegistryLogin::Nobody => {}
+            RegistryLogin::Basic(login) => {
+                secrets.push((format!("{key}.password-file"), &login.password));
+            }
+            RegistryLogin::Bearer(token) => secrets.push((format!("{key}.token-file"), token)),
         }
     }
     secrets

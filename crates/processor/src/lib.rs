@@ -28,6 +28,7 @@ mod measure;
 mod partition;
 mod processors;
 mod report;
+mod schema_ids;
 mod service;
 mod source;
 mod spec;
@@ -42,6 +43,7 @@ pub use leg::SOURCE_FLOW;
 pub use listen::{ListenError, Listener};
 pub use lookup::{BadNameserver, Nameserver, Stub, lookup};
 pub use processors::{ProcessorError, Processors};
+pub use schema_ids::{OnUnknownSchema, Registries, RegistrySpec, SchemaIdsError, SchemaIdsSpec};
 pub use service::Service;
 pub use signal::{ProgramSpec, Programs, SignalError, SignalSpec, WindowSpec};
 pub use spec::{

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use eson_processor::{
-    Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, Programs, SocketAddress,
-    Stub, Threads, jq, lookup,
+    Brokers, ListenError, Listener, MemoryBudget, Nameserver, Processors, Programs, Registries,
+    SocketAddress, Stub, Threads, jq, lookup,
 };
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Builder;
@@ -114,6 +114,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let orphaned = arguments.exit_with_stdin;
     let listener = Listener::bind(&arguments.listen).await?;
     let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
+    let registries = Registries::new(lookup.clone(), arguments.tls_roots.clone());
     let brokers = Brokers::new(lookup.clone(), arguments.tls_roots)
         .with_request_timeout(Duration::from_secs(arguments.request_timeout));
     let memory = MemoryBudget::new(arguments.memory_limit);
@@ -124,7 +125,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let threads = Threads::start(threads)?;
     let programs = Programs::new(std::env::current_exe()?, lookup);
     let programs = programs.with_state(arguments.state_directory);
-    let processors = Processors::new(Arc::new(brokers), memory, threads, programs);
+    let processors = Processors::new(Arc::new(brokers), memory, threads, programs, registries);
     tracing::info!(address = %arguments.listen, "ready");
 
     // Calls go on being answered while instances drain; watchers are cut off at the end.

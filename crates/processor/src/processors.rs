@@ -14,6 +14,7 @@ use crate::instance::{Created, Instance};
 use crate::leg::Resources;
 use crate::proto;
 use crate::report::{Changes, Inbox, InstanceReport};
+use crate::schema_ids::Registries;
 use crate::signal::Programs;
 use crate::spec::{InstanceSpec, LegSpec, SpecError, Work};
 use crate::threads::Threads;
@@ -59,6 +60,7 @@ impl Processors {
         memory: MemoryBudget,
         threads: Threads,
         programs: Programs,
+        registries: Registries,
     ) -> Arc<Self> {
         let threads = Arc::new(threads);
         let changes = Arc::new(Changes::default());
@@ -70,6 +72,7 @@ impl Processors {
                 brokers,
                 memory,
                 programs,
+                registries,
                 threads,
             },
             closing: AtomicBool::new(false),

@@ -9,6 +9,7 @@ use eson_protocol::{BrokerKind, OnGap, Positions, Start};
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::proto;
+use crate::schema_ids::{SchemaIdsError, SchemaIdsSpec};
 use crate::signal::{SignalError, SignalSpec};
 
 /// The types of processors that this program runs.
@@ -65,6 +66,8 @@ pub struct LegSpec {
     /// Where copied events go that the destination does not take; none fails the leg instead. A
     /// signal says it in [`SignalSpec`].
     pub dead_letters: Option<Arc<Endpoint>>,
+    /// Between which Schema Registries the ids in events are translated, where they are.
+    pub schema_ids: Option<Arc<SchemaIdsSpec>>,
 }
 
 /// How fast a leg may go, on average over seconds; 0 is without limit.
@@ -152,6 +155,17 @@ pub enum SpecError {
     /// A leg without destination.
     #[error("leg `{0}` has no destination")]
     NoDestination(String),
+    /// Ids of schemas can't be translated as asked.
+    #[error("leg `{leg}`: {cause}")]
+    SchemaIds {
+        /// The leg.
+        leg: String,
+        /// What is wrong.
+        cause: SchemaIdsError,
+    },
+    /// A signal's programs read and write what they like.
+    #[error("leg `{0}` is a signal's, and those translate no ids of schemas")]
+    SignalIds(String),
     /// A commit interval that transactions would not survive.
     #[error(
         "leg `{leg}` would commit every {interval:?}, and may wait {MAX_COMMIT_INTERVAL:?} at most"
@@ -292,6 +306,7 @@ fn leg_spec(
     let delivery = delivery(leg.delivery());
     let commit_interval = commit_interval(&leg)?;
     let on_gap = on_gap(leg.on_gap());
+    let schema_ids = schema_ids(&leg, signal.is_some())?;
     let source = usize::try_from(leg.source)
         .ok()
         .and_then(|at| sources.get(at));
@@ -327,6 +342,7 @@ fn leg_spec(
         commit_interval,
         rates,
         dead_letters: None,
+        schema_ids,
     })
 }
 
@@ -339,6 +355,22 @@ fn dead_letters(
     }
     let endpoint = endpoint.map(Endpoint::try_from).transpose();
     Ok(endpoint.map_err(SpecError::DeadLetters)?.map(Arc::new))
+}
+
+fn schema_ids(leg: &proto::Leg, signals: bool) -> Result<Option<Arc<SchemaIdsSpec>>, SpecError> {
+    let Some(ids) = &leg.schema_ids else {
+        return Ok(None);
+    };
+    if signals {
+        return Err(SpecError::SignalIds(leg.id.clone()));
+    }
+    match SchemaIdsSpec::try_from(ids.clone()) {
+        Ok(ids) => Ok(Some(Arc::new(ids))),
+        Err(cause) => Err(SpecError::SchemaIds {
+            leg: leg.id.clone(),
+            cause,
+        }),
+    }
 }
 
 fn destination(
@@ -373,7 +405,7 @@ impl LegSpec {
     }
 
     /// The queue that it copies to; none in a signal.
-    fn destination(&self) -> Option<&Endpoint> {
+    pub(crate) fn destination(&self) -> Option<&Endpoint> {
         match &self.work {
             Work::Copy(destination) => Some(destination),
             Work::Signal(_) => None,
@@ -526,7 +558,7 @@ mod tests {
     #[test]
     fn each_mistake_has_its_own_error() {
         type Change = fn(&mut proto::Spec);
-        let cases: [(Change, &str); 19] = [
+        let cases: [(Change, &str); 20] = [
             (|s| s.id.clear(), "can't be an id"),
             (|s| s.id = "a\nb".into(), "can't be an id"),
             (|s| s.r#type = 0, "PROCESSOR_TYPE_UNSPECIFIED"),
@@ -550,6 +582,10 @@ mod tests {
             (
                 |s| s.dead_letters = Some(proto::Endpoint::default()),
                 "the queue of dead letters",
+            ),
+            (
+                |s| s.legs[1].schema_ids = Some(Default::default()),
+                "leg `1`: schema ids are translated between two registries",
             ),
             (|s| s.annotate = true, "only a collector"),
             (|s| s.fair = true, "only a collector"),

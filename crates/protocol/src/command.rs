@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeliveryOptions, Mode, Name, PayloadAttributes, Positions, Principal, QualityOptions, Server,
+    DeliveryOptions, Mode, Name, PayloadAttributes, Positions, Principal, QualityOptions,
+    RegistryOptions, Server,
 };
 
 /// What a client asks (draft figure 5, `docs/fnap.md`). `Debug` and `Display` show it as a line,
@@ -246,6 +247,8 @@ pub struct SubscribeOptions {
     pub delivery: DeliveryOptions,
     /// What becomes of a gap in what is received.
     pub on_gap: Option<OnGap>,
+    /// Between which Schema Registries the ids in events are translated.
+    pub registry: Box<RegistryOptions>,
 }
 
 /// Options of an FNAA's SUBSCRIBE.
@@ -357,6 +360,8 @@ pub struct ProcessorOptions {
     pub tumbling: Option<bool>,
     /// Where the key of a signal's windows is in an event, as in `.data.customer`.
     pub by: Option<String>,
+    /// Between which Schema Registries the ids in events are translated.
+    pub registry: Box<RegistryOptions>,
 }
 
 /// What a signal asks about each event.

@@ -3,9 +3,9 @@
 use eson_protocol::text::{CommandError, SyntaxError, format_command, parse_command, usage};
 use eson_protocol::{
     Access, Command, ComponentKind, Delivery, DeliveryOptions, EventFormat, FlowOptions, Limit,
-    Mode, Name, NamespaceOptions, OnGap, Overlag, PayloadAttributes, Positions, Principal,
-    ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions, RemoteSubscribe, Right,
-    Start, StorePosition, SubscribeOptions,
+    Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag, PayloadAttributes, Positions,
+    Principal, ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions,
+    RegistryOptions, RemoteSubscribe, Right, Start, StorePosition, SubscribeOptions,
 };
 
 fn name(text: &str) -> Name {
@@ -251,6 +251,7 @@ fn subscribe() {
                 delivery: Some(Delivery::AtLeastOnce),
                 commit_interval: Some(50),
             },
+            registry: Box::default(),
         },
     };
     assert_is(
@@ -464,6 +465,41 @@ fn processors() {
     assert_is("DELETE PROCESSOR p", &Command::DeleteProcessor(p()));
     assert_is("DESCRIBE PROCESSOR p", &Command::DescribeProcessor(p()));
     assert_is("GET PROCESSORS", &Command::GetProcessors);
+}
+
+#[test]
+fn schema_registries() {
+    let registry = RegistryOptions {
+        from: Some("http://a.example:8081/api".to_owned()),
+        to: Some(String::new()),
+        keys: Some(true),
+        on_unknown: Some(OnUnknownSchema::Pass),
+    };
+    let options = ProcessorOptions {
+        registry: Box::new(registry.clone()),
+        ..ProcessorOptions::default()
+    };
+    let words = "registry-from=http://a.example:8081/api registry-to=\"\" registry-keys=true on-unknown-schema=pass";
+    let update = Command::UpdateProcessor("p".to_owned(), options);
+    assert_is(&format!("UPDATE PROCESSOR p {words}"), &update);
+    assert_reads(
+        "UPDATE PROCESSOR p on-unknown-schema=PASS registry-to= registry-keys=True registry-from=http://a.example:8081/api",
+        &update,
+    );
+    let subscribe = Command::SubscribeLocal {
+        remote: flow(),
+        local: name("b.example"),
+        options: SubscribeOptions {
+            registry: Box::new(registry),
+            ..SubscribeOptions::default()
+        },
+    };
+    assert_is(
+        &format!("SUBSCRIBE a.example LOCAL b.example {words}"),
+        &subscribe,
+    );
+    assert!(status("UPDATE PROCESSOR p on-unknown-schema=skip").contains("stop or pass"));
+    assert!(status("SUBSCRIBE a.example registry-to=x").contains("no option `registry-to`"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Values with the id of a schema in a Schema Registry in front.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// How many octets stand in front of the content.
 const HEAD: usize = 5;
@@ -26,6 +26,16 @@ impl Frame {
             id: u32::from_be_bytes(*id),
             content: value.slice(HEAD..),
         })
+    }
+
+    /// The same content behind another id. It is copied: what was read may be shared with others.
+    #[must_use]
+    pub fn with_id(&self, id: u32) -> Bytes {
+        let mut value = BytesMut::with_capacity(HEAD + self.content.len());
+        value.put_u8(0);
+        value.put_u32(id);
+        value.extend_from_slice(&self.content);
+        value.freeze()
     }
 
     /// The message behind the indexes that Protobuf has: their number and each of them as
@@ -60,6 +70,19 @@ mod tests {
             assert_eq!(Frame::parse(&Bytes::from_static(other)), None);
         }
         assert!(Frame::parse(&Bytes::from_static(b"\0\0\0\0\x07")).is_some());
+    }
+
+    #[test]
+    fn another_id_changes_nothing_else() {
+        let value = Bytes::from_static(b"\0\0\0\x01\x02\x04\x02\0abc");
+        let frame = Frame::parse(&value).expect("a frame");
+        assert_eq!(frame.with_id(258), value);
+        let other = frame.with_id(u32::MAX);
+        assert_eq!(&other[..], b"\0\xff\xff\xff\xff\x04\x02\0abc");
+        assert_eq!(
+            Frame::parse(&other).map(|it| it.content),
+            Some(frame.content)
+        );
     }
 
     #[test]

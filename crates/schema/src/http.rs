@@ -1,4 +1,4 @@
-//! Documents from HTTP servers that somebody else may have named.
+//! Asking HTTP servers that somebody else may have named.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -6,24 +6,41 @@ use std::time::Duration;
 use bytes::Bytes;
 use eson_client::{BadTlsName, DialError, Dialer, TlsName, TlsRoots};
 use futures::future::{Either, select};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::header::{ACCEPT, CONNECTION, HOST};
-use hyper::{Request, Response, body::Incoming};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use crate::Url;
+use crate::{Authorization, Url};
 
 /// How long one request may take, from the first packet on.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Fetches from HTTP servers, within the address policy of its dialer. Redirections are not followed: they
+/// Asks HTTP servers, within the address policy of its dialer. Redirections are not followed: they
 /// would lead where nobody has looked.
 #[derive(Clone)]
 pub struct HttpClient {
     dialer: Dialer,
     roots: TlsRoots,
+}
+
+/// What is asked of a server.
+pub(crate) struct Question<'a> {
+    /// As whom, where it wants to know.
+    pub(crate) authorization: Option<&'a Authorization>,
+    /// The media types that the answer may have.
+    pub(crate) accept: &'static str,
+    /// What is posted, with its media type; without it, it is a GET.
+    pub(crate) body: Option<(Bytes, &'static str)>,
+}
+
+/// What a server has answered, whatever it thinks of the question.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
@@ -106,14 +123,44 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError`]; every status but 2xx is [`HttpError::Refused`].
     pub async fn get(&self, url: &Url, limit: usize) -> Result<Bytes, HttpError> {
-        let exchange = timeout(TIMEOUT, self.exchange(url, limit));
+        let question = Question {
+            authorization: None,
+            accept: "*/*",
+            body: None,
+        };
+        let answered = self.ask(url, &question, limit).await?;
+        match answered.status.is_success() {
+            true => Ok(answered.body),
+            false => Err(HttpError::Refused {
+                url: url.to_string(),
+                status: answered.status.as_u16(),
+            }),
+        }
+    }
+
+    /// What a server answers, at most `limit` octets, whatever the status.
+    ///
+    /// # Errors
+    /// [`HttpError`], but for [`HttpError::Refused`].
+    pub(crate) async fn ask(
+        &self,
+        url: &Url,
+        question: &Question<'_>,
+        limit: usize,
+    ) -> Result<Answered, HttpError> {
+        let exchange = timeout(TIMEOUT, self.exchange(url, question, limit));
         exchange
             .await
             .unwrap_or_else(|_| Err(HttpError::Late(url.host().to_owned())))
     }
 
-    async fn exchange(&self, url: &Url, limit: usize) -> Result<Bytes, HttpError> {
-        let request = request(url).map_err(|cause| broken(url, cause))?;
+    async fn exchange(
+        &self,
+        url: &Url,
+        question: &Question<'_>,
+        limit: usize,
+    ) -> Result<Answered, HttpError> {
+        let request = request(url, question).map_err(|cause| broken(url, cause))?;
         let stream = self.dialer.connect(url.host(), url.port()).await?;
         if !url.is_tls() {
             return talk(url, stream, request, limit).await;
@@ -128,21 +175,30 @@ impl HttpClient {
     }
 }
 
-fn request(url: &Url) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
-    Request::get(url.target())
+fn request(url: &Url, question: &Question<'_>) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let request = match question.body {
+        None => Request::get(url.target()),
+        Some((_, media_type)) => Request::post(url.target()).header(CONTENT_TYPE, media_type),
+    };
+    let request = request
         .header(HOST, url.authority())
-        .header(ACCEPT, "*/*")
-        .header(CONNECTION, "close")
-        .body(Empty::new())
+        .header(ACCEPT, question.accept)
+        .header(CONNECTION, "close");
+    let request = match question.authorization {
+        None => request,
+        Some(authorization) => request.header(AUTHORIZATION, authorization.header()?),
+    };
+    let body = question.body.as_ref().map(|(body, _)| body.clone());
+    request.body(Full::new(body.unwrap_or_default()))
 }
 
 /// One request on a connection of its own.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     url: &Url,
     stream: S,
-    request: Request<Empty<Bytes>>,
+    request: Request<Full<Bytes>>,
     limit: usize,
-) -> Result<Bytes, HttpError> {
+) -> Result<Answered, HttpError> {
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|cause| broken(url, cause))?;
     let answer = async {
@@ -156,14 +212,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-async fn read(url: &Url, response: Response<Incoming>, limit: usize) -> Result<Bytes, HttpError> {
+async fn read(
+    url: &Url,
+    response: Response<Incoming>,
+    limit: usize,
+) -> Result<Answered, HttpError> {
     let status = response.status();
-    if !status.is_success() {
-        return Err(HttpError::Refused {
-            url: url.to_string(),
-            status: status.as_u16(),
-        });
-    }
     let body = Limited::new(response.into_body(), limit).collect().await;
     let body = body.map_err(|cause| match cause.is::<LengthLimitError>() {
         true => HttpError::TooLarge {
@@ -172,7 +226,10 @@ async fn read(url: &Url, response: Response<Incoming>, limit: usize) -> Result<B
         },
         false => broken(url, cause),
     })?;
-    Ok(body.to_bytes())
+    Ok(Answered {
+        status,
+        body: body.to_bytes(),
+    })
 }
 
 fn broken(url: &Url, cause: impl std::fmt::Display) -> HttpError {

@@ -3,6 +3,14 @@
 use std::fmt;
 
 use hyper::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What may not stand for itself in a segment: all but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// An `https:` or `http:` URL, its fragment apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +96,25 @@ impl Url {
         &self.target
     }
 
+    /// What is below it: the path with these segments behind, each of them taken as it is, whatever
+    /// characters it has. Query and fragment are left out.
+    #[must_use]
+    pub fn below<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Self {
+        let path = self.target.split('?').next().unwrap_or_default();
+        let mut target = path.trim_end_matches('/').to_owned();
+        for segment in segments {
+            target.push('/');
+            target.extend(utf8_percent_encode(segment, RESERVED));
+        }
+        let scheme = if self.tls { "https" } else { "http" };
+        Self {
+            text: format!("{scheme}://{}{target}", self.authority()),
+            target,
+            fragment: None,
+            ..self.clone()
+        }
+    }
+
     /// What stands behind `#`; none where that is empty.
     #[must_use]
     pub fn fragment(&self) -> Option<&str> {
@@ -126,6 +153,26 @@ mod tests {
         assert_eq!((url.host(), url.port(), url.target()), ("::1", 8081, "/"));
         assert_eq!(url.authority(), "[::1]:8081");
         assert_eq!(Url::parse("http://a.example/x#").unwrap().fragment(), None);
+    }
+
+    #[test]
+    fn what_is_below_it() {
+        let below = |text: &str, segments: &[&str]| {
+            let url = Url::parse(text).expect("a URL");
+            let below = url.below(segments.iter().copied());
+            assert_eq!(Url::parse(&below.to_string()), Ok(below.clone()));
+            below.to_string()
+        };
+        let types = below("https://a.example", &["schemas", "types"]);
+        assert_eq!(types, "https://a.example:443/schemas/types");
+        let subject = below(
+            "http://[::1]:81/apis/?x=1#y",
+            &["subjects", "a/../b é-value"],
+        );
+        assert_eq!(
+            subject,
+            "http://[::1]:81/apis/subjects/a%2F..%2Fb%20%C3%A9-value"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use eson_client::{Dialer, SystemLookup, TlsRoots};
 use eson_protocol::AddressPolicy;
-use eson_schema::{HttpClient, HttpError, Url};
+use eson_schema::{Authorization, HttpClient, HttpError, Registry, RegistryError, Url};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -31,7 +31,16 @@ async fn serve() -> SocketAddr {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().to_string();
+    let authorization = request.headers().get("authorization");
+    let authorization = authorization.map(|value| value.to_str().expect("text"));
     let response = match path.as_str() {
+        "/guarded/schemas/types" if authorization == Some("Bearer token") => {
+            Response::builder().body(b"[\"AVRO\"]".to_vec())
+        }
+        "/guarded/schemas/types" if authorization.is_some() => Response::builder()
+            .status(403)
+            .body(b"{\"error_code\":40301,\"message\":\"not you\"}".to_vec()),
+        "/guarded/schemas/types" => Response::builder().status(401).body(Vec::new()),
         "/thousand" => Response::builder().body(vec![b'a'; 1000]),
         "/moved" => Response::builder()
             .status(302)
@@ -94,4 +103,32 @@ async fn a_server_without_tls_is_no_https_server() {
     let url = Url::parse(&format!("https://{}/thousand", serve().await)).expect("a URL");
     let error = client(AddressPolicy::unrestricted()).get(&url, 1000).await;
     assert!(matches!(error, Err(HttpError::Tls { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_registry_is_asked_with_a_login() {
+    let server = serve().await;
+    let check = async |path: &str, authorization| {
+        let url = Url::parse(&format!("http://{server}{path}")).expect("a URL");
+        let http = client(AddressPolicy::unrestricted());
+        Registry::new(http, url, authorization).check().await
+    };
+    let token = Authorization::Bearer("token".into());
+    check("/guarded/", Some(token)).await.expect("let in");
+    let basic = Authorization::Basic {
+        username: "alice".to_owned(),
+        password: "wonderland".into(),
+    };
+    let denied = check("/guarded", Some(basic)).await.expect_err("not her");
+    assert!(matches!(denied, RegistryError::Denied { .. }), "{denied:?}");
+    let text = denied.to_string();
+    assert!(
+        text.ends_with("does not allow that: not you (40301)"),
+        "{text}"
+    );
+    let refused = check("/guarded", None).await.expect_err("nobody");
+    assert!(matches!(refused, RegistryError::Unauthenticated { .. }));
+    let elsewhere = check("/elsewhere", None).await.expect_err("no registry");
+    assert!(!elsewhere.is_transient());
+    assert!(elsewhere.to_string().contains("answers 404"), "{elsewhere}");
 }

@@ -13,6 +13,7 @@ mod events;
 mod processors;
 mod proof_of_concept;
 mod quality;
+mod registries;
 mod rights;
 mod scenarios;
 mod signals;

@@ -18,6 +18,7 @@ mod processor_advice;
 mod processor_check;
 mod processor_status;
 pub(crate) mod read_flow;
+mod registry;
 mod resolve;
 mod subscribe_local;
 mod subscribe_remote;

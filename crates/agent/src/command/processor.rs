@@ -96,6 +96,7 @@ impl Request<'_> {
             spec.annotate = wanted.annotate;
             spec.fair = wanted.fair;
             spec.signal.clone_from(&wanted.signal);
+            spec.registry.clone_from(&wanted.registry);
             spec.delivery = wanted.delivery;
             spec.generation += 1;
             processor.status.condition.failure = None;
@@ -211,6 +212,7 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
     wanted.delivery = super::delivery::changed(spec.delivery, options.delivery);
+    wanted.registry = super::registry::changed(spec.registry.as_ref(), &options.registry)?;
     match (&mut wanted.signal, options.program) {
         (_, None) => {}
         (Some(signal), Some(program)) => signal.program = program,

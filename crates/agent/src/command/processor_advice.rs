@@ -46,6 +46,19 @@ pub(super) fn advice(state: State, error: &Error) -> &'static str {
         (Kind::Program, _) => {
             "it is tried again by itself; see whether the program's service runs and is reached from here"
         }
+        (Kind::Registry, _) if state == State::Retrying => {
+            "it is tried again by itself; see whether the Schema Registry runs and is reached from here"
+        }
+        (Kind::Registry, Side::Destination) => {
+            "let the registry of registry-to= take it: its rules of compatibility for the subject, or our login in schema-registries; it is tried again by itself"
+        }
+        (Kind::Registry, _) => {
+            "see what the registry of registry-from= lacks, or our login in schema-registries; it is tried again by itself"
+        }
+        (Kind::Content, _) if state == State::Failed => {
+            "correct what writes such events to the source; on-unknown-schema=pass lets those without a known schema pass as they are"
+        }
+        (Kind::Content, _) => "correct what writes such events to the source",
         (Kind::Fenced, _) => "another process moves the same events; end it, then RESUME PROCESSOR",
         (Kind::Unspecified | Kind::Other, _) if state == State::Retrying => {
             "it is tried again by itself; the log of fnaad says more"

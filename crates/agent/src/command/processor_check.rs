@@ -38,6 +38,7 @@ impl Request<'_> {
             fair: options.fair.unwrap_or(false),
             signal: None,
             dead_letters: None,
+            registry: super::registry::changed(None, &options.registry)?,
             incarnation: crate::secrets::random_token()?,
             activity: Activity::Running,
             generation: 1,
@@ -202,6 +203,11 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
     }
     if (spec.annotate || spec.fair) && spec.kind != Collector {
         return Err(argument("annotate= and fair= are for type=collector only"));
+    }
+    if spec.registry.is_some() && spec.kind == Signal {
+        return Err(argument(
+            "registry-to= is for processors that copy, and not for type=signal",
+        ));
     }
     Ok(())
 }

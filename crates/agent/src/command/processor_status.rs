@@ -40,6 +40,9 @@ impl Request<'_> {
         let dead_letters = signal.or(spec.dead_letters.as_ref());
         lines.extend(self.dead_letter_lines(dead_letters, &legs).await?);
         lines.extend(attributes(super::delivery::words(spec.delivery)));
+        if let Some(registry) = &spec.registry {
+            lines.extend(attributes(registry.words()));
+        }
         let failure = found.resource.status.condition.failure.as_ref();
         lines.extend(optional("failure", failure.map(|failure| &failure.text)));
         let now = self.participant.now();
@@ -131,6 +134,7 @@ struct Total {
     bytes: u64,
     lost: u64,
     rate: f64,
+    unknown_schemas: u64,
     /// Of the leg that is furthest behind.
     lag_seconds: Option<u64>,
 }
@@ -143,6 +147,7 @@ impl Total {
             bytes: sum.bytes + leg.bytes,
             lost: sum.lost + leg.lost,
             rate: sum.rate + leg.rate,
+            unknown_schemas: sum.unknown_schemas + leg.unknown_schemas,
             lag_seconds: sum.lag_seconds.max(lag_seconds(leg, now)),
         })
     }
@@ -169,6 +174,8 @@ fn total_lines(processor: &Processor, legs: &[LegStatus], now: u64) -> Vec<DataL
         attribute("rate", format!("{:.1}", total.rate)),
     ];
     lines.extend(optional("lag-seconds", total.lag_seconds));
+    let unknown = total.unknown_schemas;
+    lines.extend((unknown > 0).then(|| attribute("unknown-schemas", unknown)));
     lines
 }
 
@@ -198,6 +205,9 @@ fn leg_line(
     ];
     if status.held_back {
         values.push(("held-back", "by its rate".to_owned()));
+    }
+    if status.unknown_schemas > 0 {
+        values.push(("unknown-schemas", status.unknown_schemas.to_string()));
     }
     if let Some(error) = &status.error {
         values.push(("error", error.text.clone()));
@@ -275,6 +285,8 @@ pub(super) fn leg_lines(leg: &LegStatus, now: u64) -> Vec<DataLine> {
         attribute("rate", format!("{:.1}", leg.rate)),
     ];
     lines.extend(leg.held_back.then(|| attribute("held-back", "by its rate")));
+    let unknown = leg.unknown_schemas;
+    lines.extend((unknown > 0).then(|| attribute("unknown-schemas", unknown)));
     let positions = positions(leg);
     lines.extend(
         positions

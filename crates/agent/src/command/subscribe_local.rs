@@ -1,14 +1,15 @@
 //! SUBSCRIBE remote LOCAL local: a user subscribes a flow of ours to a flow elsewhere.
 
 use eson_protocol::{
-    Access, Code, DataLine, DeliveryOptions, FlowOptions, Name, OnGap, Reply, Right, Status,
-    SubscribeOptions,
+    Access, Code, DataLine, FlowOptions, Name, OnGap, Reply, Right, Status, SubscribeOptions,
 };
 
 use super::lines::attribute;
 use super::{Answer, Request, wait};
 use crate::authority::Caller;
-use crate::resource::{Activity, FlowSpec, Subscription, SubscriptionSpec, SubscriptionStatus};
+use crate::resource::{
+    Activity, FlowSpec, RegistryTerms, Subscription, SubscriptionSpec, SubscriptionStatus,
+};
 use crate::store::{StoreError, Stored};
 
 impl Request<'_> {
@@ -28,7 +29,9 @@ impl Request<'_> {
         let (creates, broker) = self.local_flow(&target).await?;
         self.check_delivery(options.delivery, &target, &broker)?;
         let on_gap = options.on_gap;
+        let registry = self.registry_terms(&target, &options).await?;
         let spec = self.subscription_spec(remote, target, creates, options)?;
+        let spec = SubscriptionSpec { registry, ..spec };
         let subscription = self.ensure_subscription(spec, on_gap).await?;
         Ok(Reply::data(
             self.subscribed_lines(&local, &subscription.resource),
@@ -106,6 +109,17 @@ impl Request<'_> {
         Ok((Some(spec), broker))
     }
 
+    /// What the options say of registries, laid over what a subscription that is there has.
+    async fn registry_terms(
+        &self,
+        local: &Name,
+        options: &SubscribeOptions,
+    ) -> Result<Option<RegistryTerms>, Status> {
+        let found = self.participant.subscriptions.get(local.as_str()).await?;
+        let before = found.and_then(|found| found.resource.spec.registry);
+        super::registry::changed(before.as_ref(), &options.registry)
+    }
+
     fn subscription_spec(
         &self,
         remote: Name,
@@ -124,6 +138,7 @@ impl Request<'_> {
             cursor: options.cursor.unwrap_or_default(),
             mode: options.mode,
             delivery: options.delivery,
+            registry: None,
             activity: Activity::Running,
             born: crate::secrets::birth(self.participant.now())?,
             generation: 1,
@@ -192,26 +207,27 @@ impl Request<'_> {
             let text = format!("{local} is fed in another mode already; UNSUBSCRIBE {local} first");
             return Err(Status::new(Code::Exists, text));
         }
-        self.change_subscription(spec, wanted.delivery, on_gap)
-            .await
+        self.change_subscription(spec, wanted, on_gap).await
     }
 
-    /// Another delivery and another answer to gaps are what may change; gives the generation of
-    /// the spec.
+    /// Another delivery, other registries and another answer to gaps are what may change; gives
+    /// the generation of the spec.
     async fn change_subscription(
         &self,
         spec: &SubscriptionSpec,
-        delivery: DeliveryOptions,
+        wanted: &SubscriptionSpec,
         on_gap: Option<OnGap>,
     ) -> Result<u64, Status> {
-        let delivery = super::delivery::changed(spec.delivery, delivery);
+        let delivery = super::delivery::changed(spec.delivery, wanted.delivery);
         let on_gap = on_gap.unwrap_or(spec.on_gap);
-        if delivery == spec.delivery && on_gap == spec.on_gap {
+        let same = delivery == spec.delivery && on_gap == spec.on_gap;
+        if same && wanted.registry == spec.registry {
             return Ok(spec.generation);
         }
         let change = |it: &mut Subscription| {
             it.spec.delivery = delivery;
             it.spec.on_gap = on_gap;
+            it.spec.registry.clone_from(&wanted.registry);
             it.spec.generation += 1;
             it.status.condition.failure = None;
         };

@@ -69,6 +69,8 @@ impl Request<'_> {
         ];
         lines.extend(optional("copy", status.copy.as_ref()));
         lines.extend(attributes(super::delivery::words(spec.delivery)));
+        let registry = spec.registry.iter();
+        lines.extend(registry.flat_map(|registry| attributes(registry.words())));
         let granted = status.terms.granted.iter();
         lines.extend(granted.map(|(key, value)| attribute(&format!("granted-{key}"), value)));
         lines.extend(optional("notice", status.terms.notice.as_ref()));

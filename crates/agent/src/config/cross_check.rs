@@ -32,6 +32,8 @@ pub(super) fn cross_check(config: &Config, reading: &Reading) {
         None => "*".to_owned(),
     });
     names("peers[].domain", peers.collect());
+    let registries = config.schema_registries.iter().map(|it| &it.url);
+    names("schema-registries[].url", texts(registries));
     names("addresses listened on", listen_addresses(config));
     check_brokers(config, reading);
 }

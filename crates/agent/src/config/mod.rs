@@ -11,6 +11,7 @@ mod participant;
 mod policy;
 mod problem;
 mod reader;
+mod registry;
 mod scalar;
 mod secret_file;
 mod service;
@@ -30,6 +31,7 @@ pub use names::{EmbeddedZone, Nameserver, NameserverKind, Resolver, StubZone};
 pub use participant::{Login, Namespace, Peer, PeerLogin, User};
 pub use policy::{Limits, Subscriptions};
 pub use problem::{ConfigError, Problem};
+pub use registry::{RegistryLogin, SchemaRegistry};
 pub use secret_file::{SecretFile, SecretFileError};
 pub use service::{Log, LogFormat, Processor, Web};
 pub use users_file::{UsersFileError, add_user};
@@ -62,6 +64,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// `peers`: how we meet others.
     pub peers: Vec<Peer>,
+    /// `schema-registries`: how Schema Registries are asked.
+    pub schema_registries: Vec<SchemaRegistry>,
     /// `subscriptions`: what holds for them.
     pub subscriptions: Subscriptions,
     /// `limits`: how much anybody may use.
@@ -179,6 +183,7 @@ fn read(section: &Section<'_>, override_state_dir: Option<&Path>) -> Option<Conf
         users_file: users_file.unwrap_or_else(|| state_dir.join(USERS_FILE)),
         users: section.list("users", |node| participant::user(&node, &domain)),
         peers: section.list("peers", participant::peer),
+        schema_registries: section.list("schema-registries", registry::registry),
         subscriptions: or_default(section.optional("subscriptions", policy::subscriptions)),
         limits: or_default(section.optional("limits", policy::limits)),
         processor: or_default(section.optional("processor", service::processor)),

@@ -7,6 +7,7 @@ mod open;
 mod peers;
 mod processors;
 mod records;
+mod registries;
 mod upstream;
 
 use std::collections::BTreeMap;

@@ -177,6 +177,7 @@ impl ProcessorReconciler {
         if wanted.sources.is_empty() || signals || spec.kind == ProcessorType::Collector {
             wanted.sources.push(self.0.flow_endpoint(source)?);
         }
+        let ids_of = source.spec.payload.schema_registry.as_deref();
         let paused = [spec.activity, source.spec.activity].contains(&Activity::Paused);
         wanted.legs.push(proto::Leg {
             id: spec.leg_id(leg),
@@ -188,6 +189,7 @@ impl ProcessorReconciler {
             start: Some(start(spec.start, &spec.cursor)),
             on_gap: on_gap(spec.on_gap).into(),
             paused,
+            schema_ids: self.0.schema_ids(spec.registry.as_ref(), ids_of)?,
             ..delivering(spec.delivery)
         });
         Ok(())

@@ -256,6 +256,10 @@ impl SubscriptionReconciler {
             events_per_second: rate("events-rate").unwrap_or_default(),
             bytes_per_second: rate("bytes-rate").unwrap_or_default(),
             on_gap: on_gap(spec.on_gap).into(),
+            schema_ids: self.participant.schema_ids(
+                spec.registry.as_ref(),
+                copy.payload.schema_registry.as_deref(),
+            )?,
             ..delivering(spec.delivery)
         };
         let dead_letters = spec.dead_letters();
@@ -414,10 +418,8 @@ impl SubscriptionReconciler {
     /// Whether the bridge failed because the copy or the credential is gone.
     fn source_refuses(&self, spec: &SubscriptionSpec) -> bool {
         self.bridge(spec).is_some_and(|leg| {
-            leg.state() == proto::State::Failed
-                && leg
-                    .error
-                    .is_some_and(|error| error.side() == proto::error::Side::Source)
+            let error = leg.error.as_ref();
+            leg.state() == proto::State::Failed && error.is_some_and(is_of_source)
         })
     }
 
@@ -432,6 +434,12 @@ impl SubscriptionReconciler {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an error is of the copy itself, and neither of what is in it nor of its registry.
+fn is_of_source(error: &proto::Error) -> bool {
+    use proto::error::{Kind, Side};
+    error.side() == Side::Source && !matches!(error.kind(), Kind::Content | Kind::Registry)
 }
 
 /// Where the bridge begins. A copy begins where the subscription does; the flow itself is read from

@@ -136,6 +136,7 @@ fn relevant(flow: &Stored<Flow>) -> u64 {
         status.partitions,
         flow.deleting,
         spec.activity,
+        &spec.payload,
     ))
 }
 

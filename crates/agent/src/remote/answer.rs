@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eson_processor::proto;
-use eson_protocol::{BrokerKind, DataLine, Name, Reply, Server};
+use eson_protocol::{BrokerKind, DataLine, Name, PayloadAttributes, Reply, Server};
 
 use crate::participant::Peer;
 use crate::resource::{Failure, Terms};
@@ -26,6 +26,8 @@ pub(crate) struct Copy {
     pub(crate) origins: Vec<String>,
     /// What the publisher has granted.
     pub(crate) terms: Terms,
+    /// What the remote flow's events are.
+    pub(crate) payload: PayloadAttributes,
     peer: Peer,
 }
 
@@ -82,6 +84,7 @@ impl Copy {
             lease: fields.lease().ok_or_else(|| nonsense("when it expires"))?,
             origins: fields.all("origin").map(str::to_owned).collect(),
             terms: Terms::read(fields.attributes()),
+            payload: PayloadAttributes::read(|key| fields.one(key).map(str::to_owned)),
             peer,
         })
     }

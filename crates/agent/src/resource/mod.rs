@@ -12,6 +12,7 @@ mod namespace;
 mod processor;
 mod quality;
 mod queue;
+mod registry;
 mod schema;
 mod subscriber;
 mod subscription;
@@ -26,6 +27,7 @@ pub(crate) use processor::{
 };
 pub(crate) use quality::{Quality, limited};
 pub(crate) use queue::QueueState;
+pub(crate) use registry::RegistryTerms;
 pub(crate) use schema::SchemaDocument;
 pub(crate) use subscriber::{
     COPY_PREFIX, Label, Lease, Subscriber, SubscriberSpec, SubscriberStatus,

@@ -5,7 +5,7 @@ use eson_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition};
+use super::{Activity, Condition, RegistryTerms};
 use crate::store::{Kind, Resource};
 
 /// A processor that a user runs.
@@ -55,6 +55,9 @@ pub(crate) struct ProcessorSpec {
     /// needs it.
     #[serde(default)]
     pub dead_letters: Option<Name>,
+    /// Between which Schema Registries ids are translated, where they are.
+    #[serde(default)]
+    pub registry: Option<RegistryTerms>,
     /// Names its positions: another incarnation begins anew.
     pub incarnation: String,
     /// Whether it is to run.
@@ -202,6 +205,7 @@ impl ProcessorSpec {
             fair: false,
             signal: None,
             dead_letters: None,
+            registry: None,
             incarnation: "token".to_owned(),
             activity: Activity::Running,
             generation: 1,

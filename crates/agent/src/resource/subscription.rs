@@ -3,7 +3,7 @@
 use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, DEAD_LETTERS, FlowSpec};
+use super::{Activity, Condition, DEAD_LETTERS, FlowSpec, RegistryTerms};
 use crate::birth::Birth;
 use crate::store::{Kind, Resource};
 
@@ -45,6 +45,9 @@ pub(crate) struct SubscriptionSpec {
     /// How often events shall arrive, and how soon.
     #[serde(default)]
     pub delivery: DeliveryOptions,
+    /// Between which Schema Registries ids are translated, where they are.
+    #[serde(default)]
+    pub registry: Option<RegistryTerms>,
     /// Whether events are to move.
     #[serde(default)]
     pub activity: Activity,

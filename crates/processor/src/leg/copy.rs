@@ -13,6 +13,7 @@ use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::measure::{first_timestamp, measure};
 use crate::partition::{Mapping, StillEncoded, split};
 use crate::report::{LegReport, Trouble};
+use crate::schema_ids::SharedTranslation;
 use crate::turns::Place;
 
 /// Copies what is read to one destination.
@@ -21,6 +22,8 @@ pub(super) struct Copying {
     pub(super) mapping: Mapping,
     /// What is written on each record.
     pub(super) annotation: Option<Annotation>,
+    /// Replaces ids of schemas.
+    pub(super) ids: Option<SharedTranslation>,
     /// Where those go that the destination does not take; without it they end the copying.
     pub(super) dead_letters: Option<DeadLetters>,
     pub(super) search: Search,
@@ -47,6 +50,7 @@ impl Passage for Copying {
             Some(annotation) => annotation.put_on(chunk),
             None => chunk,
         };
+        let chunk = self.translated(chunk).await?;
         match self.search.is_on() {
             false => self.hand_over(chunk).await,
             true => self.search_through(chunk).await,
@@ -84,8 +88,23 @@ impl Passage for Copying {
 impl Copying {
     /// Whether record batches may pass as they are.
     pub(super) fn takes_encoded(&self) -> bool {
-        let as_they_are = self.mapping.keeps_batches() && self.annotation.is_none();
-        as_they_are && self.writer.takes_encoded() && !self.search.is_on()
+        let changes = self.annotation.is_some() || self.ids.is_some();
+        !changes
+            && self.mapping.keeps_batches()
+            && self.writer.takes_encoded()
+            && !self.search.is_on()
+    }
+
+    /// The chunk with the ids of the destination's Schema Registry, where they are asked for.
+    async fn translated(&mut self, chunk: Chunk) -> Result<Chunk, Trouble> {
+        let Some(ids) = &self.ids else {
+            return Ok(chunk);
+        };
+        let translated = ids.lock().await.translate(chunk).await?;
+        if let Some(reason) = &translated.reason {
+            self.report.passed_unknown(translated.unknown, reason);
+        }
+        Ok(translated.chunk)
     }
 
     /// Hands a chunk over, but for records that the writer knows the destination not to take.

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::brokers::BrokerFactory;
 use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::report::{InstanceReport, LegReport, State};
+use crate::schema_ids::Registries;
 use crate::signal::Programs;
 use crate::source::SharedReads;
 use crate::spec::{LegSpec, Rates};
@@ -79,6 +80,7 @@ pub(crate) struct Resources {
     pub(crate) brokers: Arc<dyn BrokerFactory>,
     pub(crate) memory: MemoryBudget,
     pub(crate) programs: Programs,
+    pub(crate) registries: Registries,
     pub(crate) threads: Arc<Threads>,
 }
 
@@ -122,6 +124,8 @@ impl Leg {
         let wish = watch::Sender::new(wish);
         let rates = watch::Sender::new(spec.rates);
         let desk = resources.threads.desk();
+        let ids = spec.schema_ids.as_ref().zip(spec.destination());
+        let ids = ids.map(|(ids, to)| resources.registries.translation(ids, &to.queue));
         let task = run::Task {
             spec: spec.clone(),
             shared,
@@ -131,6 +135,7 @@ impl Leg {
             wishes: Wishes(wish.subscribe()),
             pace: pace::Pace::new(rates.subscribe()),
             search: refusal::Search::default(),
+            ids,
             report: report.clone(),
         };
         Ok(Self {

@@ -18,6 +18,7 @@ use crate::dead_letters::DeadLetters;
 use crate::endpoint::Endpoint;
 use crate::partition::Mapping;
 use crate::report::{LegReport, Progress, Trouble};
+use crate::schema_ids::SharedTranslation;
 use crate::source::{Feed, SharedReads};
 use crate::spec::LegSpec;
 use crate::turns::Place;
@@ -36,12 +37,17 @@ pub(super) struct Opening<'a> {
     pub(super) place: &'a Option<Arc<Place>>,
     /// What is looked for since the leg was open before.
     pub(super) search: &'a Search,
+    /// Replaces ids of schemas, where that is asked for.
+    pub(super) ids: &'a Option<SharedTranslation>,
 }
 
 impl Opening<'_> {
     /// Opens the writer first: it takes over from one that may still be there, and only then are
     /// the positions what they stay.
     pub(super) async fn open(self) -> Result<Opened<Copying>, Trouble> {
+        if let Some(ids) = self.ids {
+            ids.lock().await.check().await?;
+        }
         let newcomer = self.reads.gathering.enter();
         let from = self.source_broker().await?;
         let description = self.describe_source(&*from).await?;
@@ -94,6 +100,7 @@ impl Opening<'_> {
         Copying {
             mapping: Mapping::between(partitions, writer.partitions()),
             annotation: self.spec.annotate.then(|| Annotation::of(source)),
+            ids: self.ids.clone(),
             writer,
             dead_letters,
             search,

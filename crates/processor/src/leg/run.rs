@@ -19,6 +19,7 @@ use crate::brokers::BrokerFactory;
 use crate::budget::Share;
 use crate::endpoint::Endpoint;
 use crate::report::{LegReport, State, Trouble};
+use crate::schema_ids::SharedTranslation;
 use crate::signal::{self, Programs, SignalSpec};
 use crate::spec::{LegSpec, Work};
 
@@ -37,6 +38,8 @@ pub(super) struct Task {
     pub(super) pace: Pace,
     /// What a destination has refused and is looked for.
     pub(super) search: Search,
+    /// Replaces ids of schemas, where that is asked for.
+    pub(super) ids: Option<SharedTranslation>,
     pub(super) report: Arc<LegReport>,
 }
 
@@ -112,6 +115,7 @@ impl Task {
             reads: &self.shared.reads,
             place: &self.shared.place,
             search: &self.search,
+            ids: &self.ids,
         };
         let opened = match unless_changed(&self.wishes, opening.open()).await {
             Ok(opened) => opened,

@@ -67,6 +67,7 @@ struct Figures {
     bytes: u64,
     lost: u64,
     dead_letters: u64,
+    unknown_schemas: u64,
     meter: Meter,
     trouble: Option<Trouble>,
     source: Option<QueueId>,
@@ -83,6 +84,7 @@ impl LegReport {
             bytes: 0,
             lost: 0,
             dead_letters: 0,
+            unknown_schemas: 0,
             meter: Meter::new(Instant::now()),
             trouble: None,
             source: None,
@@ -232,6 +234,16 @@ impl LegReport {
         self.tell_now();
     }
 
+    /// Events passed with the ids of schemas that they had, since those are unknown.
+    pub(crate) fn passed_unknown(&self, events: u64, reason: &str) {
+        tracing::warn!(leg = self.id, events, reason, "unknown schemas");
+        let mut figures = self.figures();
+        figures.unknown_schemas += events;
+        figures.trouble = Some(Trouble::passed_unknown(reason));
+        drop(figures);
+        self.tell_soon();
+    }
+
     /// Records are hidden for the time being.
     pub(crate) fn hidden(&self, trouble: Trouble) {
         self.figures().trouble = Some(trouble);
@@ -254,6 +266,7 @@ impl LegReport {
             bytes: figures.bytes,
             lost: figures.lost,
             dead_letters: figures.dead_letters,
+            unknown_schemas: figures.unknown_schemas,
             rate: figures.meter.rate(Instant::now()),
             error: figures.trouble.as_ref().map(Trouble::to_proto),
             source_id: figures

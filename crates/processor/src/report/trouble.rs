@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use eson_broker::BrokerError;
+use eson_schema::{RegistryError, TransferError};
 
 use crate::proto;
 
@@ -69,6 +70,35 @@ impl Trouble {
         }
     }
 
+    /// A Schema Registry does not do what is asked. One that is away is waited for.
+    pub(crate) fn of_registry(error: &TransferError) -> Self {
+        let (side, registry) = match error {
+            TransferError::To(error) => (Side::Destination, Some(error)),
+            TransferError::From(error) => (Side::Source, Some(error)),
+            _ => (Side::Source, None),
+        };
+        Self {
+            side: Some(side),
+            kind: proto::error::Kind::Registry,
+            transient: registry.is_some_and(RegistryError::is_transient),
+            ..Self::own(error.to_string())
+        }
+    }
+
+    /// An event is not what it must be, and the leg stops there.
+    pub(crate) fn of_content(text: String) -> Self {
+        Self {
+            side: Some(Side::Source),
+            kind: proto::error::Kind::Content,
+            ..Self::own(text)
+        }
+    }
+
+    /// An event passed with an id that the destination's readers can't look up.
+    pub(crate) fn passed_unknown(reason: &str) -> Self {
+        Self::of_content(format!("an event passed as it was: {reason}"))
+    }
+
     /// A signal's windows can't be kept.
     pub(crate) fn of_windows(error: &dyn std::error::Error) -> Self {
         Self {
@@ -96,16 +126,17 @@ impl Trouble {
     }
 
     /// Whether a queue, right or user is missing: not there yet, since clusters tell their members
-    /// a moment later, or until somebody gives it back.
+    /// a moment later, or until somebody gives it back. The same goes for what a Schema Registry
+    /// refuses, whose rules somebody may change.
     pub(crate) fn may_be_given_back(&self) -> bool {
-        use proto::error::Kind::{Denied, NotFound, Unauthenticated};
-        matches!(self.kind, Denied | NotFound | Unauthenticated)
+        use proto::error::Kind::{Denied, NotFound, Registry, Unauthenticated};
+        matches!(self.kind, Denied | NotFound | Registry | Unauthenticated)
     }
 
     /// Whether the destination's writer is still of use.
     pub(crate) fn leaves_destination(&self) -> bool {
-        use proto::error::Kind::{Program, TooLarge};
-        self.side == Some(Side::Source) || matches!(self.kind, Program | TooLarge)
+        use proto::error::Kind::{Program, Registry, TooLarge};
+        self.side == Some(Side::Source) || matches!(self.kind, Program | Registry | TooLarge)
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -154,6 +185,26 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_that_is_away_is_waited_for_and_one_that_refuses_is_not() {
+        let refused = |status| RegistryError::Refused {
+            registry: "https://registry.unix.ar".into(),
+            status,
+            said: ": incompatible (409)".into(),
+        };
+        let away = Trouble::of_registry(&TransferError::From(refused(503)));
+        assert!(away.is_transient());
+        let refused = Trouble::of_registry(&TransferError::To(refused(409)));
+        assert!(!refused.is_transient() && refused.may_be_given_back());
+        assert!(refused.leaves_destination());
+        let message = refused.to_proto();
+        assert_eq!(message.side(), proto::error::Side::Destination);
+        assert!(
+            message.text.ends_with("answers 409: incompatible (409)"),
+            "{message:?}"
+        );
+    }
 
     #[test]
     fn only_what_passes_by_itself_is_transient() {

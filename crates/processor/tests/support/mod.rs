@@ -19,7 +19,8 @@ use eson_client::SystemLookup;
 use eson_processor::client::Client;
 use eson_processor::proto::{self, LegStatus, State, Status};
 use eson_processor::{
-    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, Programs, SocketAddress, Threads,
+    BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, Programs, Registries,
+    SocketAddress, Threads,
 };
 use eson_protocol::{BrokerKind, Header, Positions, Record, Start};
 use tempfile::TempDir;
@@ -108,7 +109,8 @@ impl Ground {
             let worker = env!("CARGO_BIN_EXE_flow-processor").into();
             let programs = Programs::new(worker, Arc::new(SystemLookup)).with_state(state);
             let memory = MemoryBudget::new(MEMORY);
-            let processors = Processors::new(brokers, memory, threads, programs);
+            let registries = Registries::new(Arc::new(SystemLookup), None);
+            let processors = Processors::new(brokers, memory, threads, programs, registries);
             tokio::spawn(listener.serve(processors, std::future::pending()));
         };
         // From within another runtime only a task's end can be waited for.

@@ -15,6 +15,7 @@ mod namespace;
 mod processor;
 mod quality;
 mod read;
+mod registry;
 mod reply;
 mod session;
 mod subscribe;

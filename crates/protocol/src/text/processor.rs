@@ -4,6 +4,7 @@ use super::delivery;
 use super::error::{ArgumentError, CommandError, excerpt};
 use super::line::Line;
 use super::read::{begin, parse_begin};
+use super::registry;
 use super::value::{Word, format_duration, parse_duration};
 use super::words::{Arguments, parse_name};
 use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType, Program, Server};
@@ -54,6 +55,7 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         window: arguments.parsed("window", parse_duration)?,
         tumbling: arguments.parsed("tumbling", bool::parse)?,
         by: arguments.text("by")?,
+        registry: Box::new(registry::parse(arguments)?),
     })
 }
 
@@ -104,9 +106,11 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
             .split('\n')
             .fold(line, |line, code| line.option("program", Some(code))),
     };
-    line.option("window", options.window.map(format_duration))
+    let line = line
+        .option("window", options.window.map(format_duration))
         .option("tumbling", options.tumbling)
-        .option("by", options.by.as_ref())
+        .option("by", options.by.as_ref());
+    registry::options(line, &options.registry)
 }
 
 fn joined(flows: &[Name]) -> Option<String> {

@@ -4,6 +4,7 @@ use super::delivery;
 use super::error::{ArgumentError, CommandError};
 use super::line::Line;
 use super::read::{begin, parse_begin};
+use super::registry;
 use super::value::{Word, format_positions, parse_positions};
 use super::words::Arguments;
 use crate::{Command, Mode, Name, OnGap, Principal, RemoteSubscribe, SubscribeOptions};
@@ -26,6 +27,7 @@ pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandErr
             mode: arguments.parsed("mode", <Mode as Word>::parse)?,
             delivery: delivery::parse(arguments)?,
             on_gap: arguments.parsed("on-gap", OnGap::parse)?,
+            registry: Box::new(registry::parse(arguments)?),
         },
     })
 }
@@ -61,7 +63,8 @@ pub(super) fn local_line(remote: &Name, local: &Name, options: &SubscribeOptions
     let line = begin(line, "from", options.from, options.cursor.as_ref())
         .option("mode", options.mode.map(Mode::word))
         .option("on-gap", options.on_gap.map(OnGap::word));
-    delivery::options(line, options.delivery)
+    let line = delivery::options(line, options.delivery);
+    registry::options(line, &options.registry)
 }
 
 pub(super) fn remote_line(flow: &Name, options: &RemoteSubscribe) -> Line {

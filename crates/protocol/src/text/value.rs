@@ -7,7 +7,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::error::ArgumentError;
 use crate::{
-    Access, Delivery, EventFormat, Mode, OnGap, Overlag, Positions, ProcessorType, Right, Start,
+    Access, Delivery, EventFormat, Mode, OnGap, OnUnknownSchema, Overlag, Positions, ProcessorType,
+    Right, Start,
 };
 
 const UNITS: [(&str, u64); 5] = [
@@ -326,6 +327,20 @@ impl Word for OnGap {
     const EXAMPLE: &'static str = "earliest or stop";
     const WORDS: &'static [(&'static str, Self)] =
         &[("earliest", Self::Earliest), ("stop", Self::Stop)];
+}
+
+impl Word for OnUnknownSchema {
+    const WHAT: &'static str = "answer to an unknown schema";
+    const EXAMPLE: &'static str = "stop or pass";
+    const WORDS: &'static [(&'static str, Self)] = &[("stop", Self::Stop), ("pass", Self::Pass)];
+}
+
+impl OnUnknownSchema {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
 }
 
 impl Word for EventFormat {

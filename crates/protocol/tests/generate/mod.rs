@@ -4,9 +4,10 @@
 
 use eson_protocol::{
     Access, Command, ComponentKind, DataLine, Delivery, DeliveryOptions, EventFormat, FlowOptions,
-    Limit, Mode, Name, NamespaceOptions, OnGap, Overlag, PayloadAttributes, Positions, Principal,
-    ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions, Reason, RemoteSubscribe,
-    Reply, Right, Server, Start, Status, StorePosition, SubscribeOptions,
+    Limit, Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag, PayloadAttributes,
+    Positions, Principal, ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions,
+    Reason, RegistryOptions, RemoteSubscribe, Reply, Right, Server, Start, Status, StorePosition,
+    SubscribeOptions,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -218,12 +219,12 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         of(any::<bool>()),
         delivery(),
         of(program()),
-        (of(any::<u64>()), of(any::<bool>()), of(text())),
+        (of(any::<u64>()), of(any::<bool>()), of(text()), registry()),
     )
         .prop_map(
             |(kind, sources, destinations, begin, annotate, fair, delivery, program, window)| {
                 let (start, cursor, on_gap) = begin;
-                let (window, tumbling, by) = window;
+                let (window, tumbling, by, registry) = window;
                 ProcessorOptions {
                     kind: Some(kind),
                     sources,
@@ -238,9 +239,21 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
                     window,
                     tumbling,
                     by,
+                    registry: Box::new(registry),
                 }
             },
         )
+}
+
+fn registry() -> impl Strategy<Value = RegistryOptions> {
+    let on_unknown = select(vec![OnUnknownSchema::Stop, OnUnknownSchema::Pass]);
+    let options = (of(text()), of(text()), of(any::<bool>()), of(on_unknown));
+    options.prop_map(|(from, to, keys, on_unknown)| RegistryOptions {
+        from,
+        to,
+        keys,
+        on_unknown,
+    })
 }
 
 fn program() -> impl Strategy<Value = Program> {
@@ -303,15 +316,17 @@ fn subscription_command() -> impl Strategy<Value = Command> {
         of(mode()),
         of(on_gap()),
         delivery(),
+        registry(),
     );
     let local = (name(), name(), options).prop_map(|(remote, local, options)| {
-        let (from, cursor, mode, on_gap, delivery) = options;
+        let (from, cursor, mode, on_gap, delivery, registry) = options;
         let options = SubscribeOptions {
             from,
             cursor,
             mode,
             on_gap,
             delivery,
+            registry: Box::new(registry),
         };
         Command::SubscribeLocal {
             remote,

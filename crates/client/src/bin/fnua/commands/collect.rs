@@ -5,6 +5,7 @@ use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::on_gap::OnGapArgument;
+use super::registry_options::RegistryArguments;
 use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
@@ -24,6 +25,8 @@ pub(crate) struct Collect {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// Leave the events as they are, without the header ce_sourceflow
     #[arg(long)]
     no_annotation: bool,
@@ -49,6 +52,7 @@ impl Collect {
             cursor,
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            registry: self.registry.options(),
             annotate: self.no_annotation.then_some(false),
             fair: self.fair.then_some(true),
             ..ProcessorOptions::default()

@@ -16,6 +16,7 @@ mod on_gap;
 pub(crate) mod pause;
 mod quality_options;
 pub(crate) mod read;
+mod registry_options;
 pub(crate) mod remove;
 pub(crate) mod replicate;
 pub(crate) mod resolve;

@@ -5,6 +5,7 @@ use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::on_gap::OnGapArgument;
+use super::registry_options::RegistryArguments;
 use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
@@ -24,6 +25,8 @@ pub(crate) struct Replicate {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    registry: RegistryArguments,
     /// Name of the processor [default: SOURCE-to-DESTINATION]
     #[arg(long)]
     name: Option<String>,
@@ -43,6 +46,7 @@ impl Replicate {
             cursor,
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            registry: self.registry.options(),
             ..ProcessorOptions::default()
         };
         Request::about(
@@ -68,6 +72,7 @@ mod tests {
             begin: BeginArguments::at(Start::Latest),
             delivery: DeliveryArguments::default(),
             on_gap: OnGapArgument::default(),
+            registry: RegistryArguments::default(),
             name: None,
         };
         let request = replicate.request();

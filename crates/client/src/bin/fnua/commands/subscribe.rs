@@ -5,6 +5,7 @@ use eson_protocol::{Command, Mode, Name, SubscribeOptions};
 
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::on_gap::OnGapArgument;
+use super::registry_options::RegistryArguments;
 use crate::arguments::flow;
 use crate::failure::Failure;
 use crate::output::Shape;
@@ -28,6 +29,8 @@ pub(crate) struct Subscribe {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    registry: RegistryArguments,
 }
 
 /// How events are delivered.
@@ -62,6 +65,7 @@ impl Subscribe {
             mode: self.mode.map(Mode::from),
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            registry: self.registry.options(),
         };
         Ok(Request::about(
             &local.clone(),
@@ -98,6 +102,7 @@ mod tests {
             mode: None,
             delivery: DeliveryArguments::default(),
             on_gap: OnGapArgument::default(),
+            registry: RegistryArguments::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use super::delivery_options::DeliveryArguments;
 use super::flow_options::FlowArguments;
 use super::on_gap::OnGapArgument;
 use super::quality_options::QualityArguments;
+use super::registry_options::RegistryArguments;
 use super::signal;
 use crate::arguments::flow;
 use crate::failure::Failure;
@@ -56,6 +57,8 @@ pub(crate) enum Update {
         program: Option<String>,
         #[command(flatten)]
         delivery: DeliveryArguments,
+        #[command(flatten)]
+        registry: Box<RegistryArguments>,
     },
     /// Change what one subscriber of a flow may have
     Subscriber {
@@ -93,6 +96,7 @@ impl Update {
                 fair,
                 program,
                 delivery,
+                registry,
             } => {
                 let program = program.as_deref().map(signal::program).transpose()?;
                 let options = ProcessorOptions {
@@ -103,6 +107,7 @@ impl Update {
                     fair,
                     program,
                     delivery: delivery.options(),
+                    registry: registry.options(),
                     ..ProcessorOptions::default()
                 };
                 Request::to_default(
