@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eson_tests::fnap::Answer;
-use eson_tests::{Ground, RawFnap, World};
+use eson_tests::wait::check;
+use eson_tests::{Ground, RawFnap, World, until};
 use serde_json::{Value, json};
 
 use crate::stage::{new_flow, on_all_grounds, world};
@@ -19,6 +21,7 @@ on_all_grounds!(
     a_schema_is_pinned_published_and_outlives_its_server,
     what_makes_no_contract_is_refused,
     framed_values_are_recognised,
+    the_local_flow_says_what_the_publisher_says,
 );
 
 const ORDER: &str = r#"{
@@ -356,4 +359,67 @@ fn framed_values_are_recognised(ground: Ground) {
         refused.contains("id of a schema in its registry"),
         "{refused}"
     );
+}
+
+/// Waits until a flow says just that of its events.
+fn await_said(session: &mut RawFnap, flow: &str, said: &[(&str, &str)]) {
+    until(
+        &format!("{flow} to say it"),
+        Duration::from_secs(60),
+        || {
+            let described = session.ok(&format!("DESCRIBE FLOW {flow}"));
+            let keys = ["content-type", "schema", "schema-digest", "schema-registry"];
+            let found = keys
+                .iter()
+                .filter_map(|key| Some((*key, described.attribute(key)?)));
+            let found: Vec<_> = found.collect();
+            check(found == said, || format!("{found:?}"))
+        },
+    );
+}
+
+fn the_local_flow_says_what_the_publisher_says(ground: Ground) {
+    let short = |text: String| text.replace("subscriptions:", "subscriptions:\n  lease: 2s");
+    let world = World::beside_others(ground, &["telling.example", "told.example"], &short);
+    let (mut orange, mut blue) = (world.orange().login(), world.blue().login());
+    let url = format!("http://{}/order.json", serve(&[("/order.json", ORDER)]));
+    let flow = new_flow(world.orange(), "orders");
+    let local = new_flow(world.blue(), "orders");
+    let digest = digest(&mut orange, &flow, &url);
+    orange.ok(&format!(
+        "CREATE FLOW {flow} access=public content-type=application/json schema={url} schema-digest={digest}"
+    ));
+    blue.ok(&format!("SUBSCRIBE {flow} LOCAL {local}"));
+    let first = [
+        ("content-type", "application/json"),
+        ("schema", &*url),
+        ("schema-digest", &*digest),
+    ];
+    await_said(&mut blue, &local, &first);
+    let zero = event(r#"{"amount":0}"#);
+    let refused = refusal(&mut blue, &local, "cloudevents", &zero);
+    assert!(refused.contains("schema at /amount: "), "{refused}");
+
+    let registry = "https://registry.telling.example";
+    orange.ok(&format!(
+        "UPDATE FLOW {flow} content-type=text/plain schema= schema-registry={registry}"
+    ));
+    let second = [
+        ("content-type", "text/plain"),
+        ("schema-registry", registry),
+    ];
+    await_said(&mut blue, &local, &second);
+
+    // What somebody here has said stays, whatever the publisher says.
+    blue.ok(&format!("UPDATE FLOW {local} content-type=text/html"));
+    orange.ok(&format!("UPDATE FLOW {flow} content-type=text/csv"));
+    blue.ok(&format!("PAUSE SUBSCRIPTION {local}"));
+    let own = [("content-type", "text/html"), ("schema-registry", registry)];
+    await_said(&mut blue, &local, &own);
+    // Until it says again what the publisher says.
+    blue.ok(&format!("UPDATE FLOW {local} content-type=text/csv"));
+    blue.ok(&format!("RESUME SUBSCRIPTION {local}"));
+    orange.ok(&format!("UPDATE FLOW {flow} content-type=text/css"));
+    let last = [("content-type", "text/css"), ("schema-registry", registry)];
+    await_said(&mut blue, &local, &last);
 }

@@ -122,6 +122,9 @@ fn a_subscriber_gets_the_ids_of_its_own_registry() {
         assert_eq!(arrived, expected, "{name}");
         assert_eq!(unframed(&framed(other, content)), (other, content));
         assert_eq!(registry().schema(other), registry().schema(id), "{name}");
+        let described = blue.ok(&format!("DESCRIBE FLOW {local}"));
+        let told = described.attribute("schema-registry");
+        assert_eq!(told, Some(&*format!("{registry_url}/")), "{described:?}");
     }
     assert_eq!(registry().versions("shop.Address"), json!([1]));
 }

@@ -16,6 +16,9 @@ use crate::store::StoreError;
 /// How many contracts are kept ready. Beyond, they are made anew from the store.
 const READY: usize = 256;
 
+/// The most octets of one string of a TXT record (RFC 1035, section 3.3).
+const MAX_STRING: usize = 255;
+
 /// Attributes whose schema has its digest, and the document that was fetched for it.
 pub(crate) struct Pinned {
     /// The attributes.
@@ -185,6 +188,29 @@ impl Participant {
     }
 }
 
+/// What of a stranger's attributes can be said of a flow of ours: each that makes sense and fits
+/// into DNS. A schema is taken with its digest only.
+pub(crate) fn understood(payload: &PayloadAttributes) -> PayloadAttributes {
+    let mut understood = PayloadAttributes::read(|key| {
+        let (_, value) = payload.pairs().find(|(known, _)| *known == key)?;
+        let fits = key.len() + 1 + value.len() <= MAX_STRING;
+        (fits && makes_sense(key, value)).then(|| value.to_owned())
+    });
+    if understood.schema.is_none() || understood.schema_digest.is_none() {
+        understood.schema = None;
+        understood.schema_digest = None;
+    }
+    understood
+}
+
+fn makes_sense(key: &str, value: &str) -> bool {
+    match key {
+        "content-type" => Contract::new(Some(value), None, false).is_ok(),
+        "schema-digest" => value.parse::<Digest>().is_ok(),
+        _ => Url::parse(value).is_ok(),
+    }
+}
+
 fn contract(payload: &PayloadAttributes, document: Option<&[u8]>) -> Result<Contract, Status> {
     let schema = document.map(|document| {
         let url = Url::parse(payload.schema.as_deref().unwrap_or_default());
@@ -207,4 +233,43 @@ fn unreachable_schema(error: &HttpError) -> Status {
         false => Code::Argument,
     };
     Status::new(code, format!("schema: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_stranger_s_attributes_those_are_taken_that_make_sense() {
+        let digest = Digest::of(b"").to_string();
+        let good = PayloadAttributes {
+            content_type: Some("application/json".to_owned()),
+            schema: Some("https://orange.example/order.json".to_owned()),
+            schema_digest: Some(digest),
+            schema_registry: Some("https://registry.orange.example".to_owned()),
+        };
+        assert_eq!(understood(&good), good);
+        let text = |text: &str| Some(text.to_owned());
+        let wrong = PayloadAttributes {
+            content_type: text("json"),
+            schema: text("file:///etc/passwd"),
+            schema_registry: Some(format!(
+                "https://registry.orange.example/{}",
+                "a".repeat(255)
+            )),
+            ..good.clone()
+        };
+        assert_eq!(understood(&wrong), PayloadAttributes::default());
+        let unpinned = PayloadAttributes {
+            schema_digest: text("sha256:1"),
+            ..good
+        };
+        assert_eq!(
+            (
+                understood(&unpinned).schema,
+                understood(&unpinned).schema_digest
+            ),
+            (None, None)
+        );
+    }
 }

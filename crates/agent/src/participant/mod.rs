@@ -22,7 +22,7 @@ use eson_names::{Registrar, Resolver};
 use eson_protocol::{Name, Status};
 
 pub(crate) use brokers::{BrokerEntry, Brokers};
-pub(crate) use contracts::{Contracts, Pinned};
+pub(crate) use contracts::{Contracts, Pinned, understood};
 pub(crate) use open::OpenError;
 pub(crate) use open::PROCESSOR_USER;
 pub(crate) use peers::Peer;

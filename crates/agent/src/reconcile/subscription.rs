@@ -1,5 +1,7 @@
 //! Subscriptions: the remote side's copy, the local flow, the bridge between them, and renewal.
 
+mod payload;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,7 +82,8 @@ impl SubscriptionReconciler {
         let held = self.granted(stored).await?;
         let spec = &stored.resource.spec;
         let circle = self.closes_circle(&stored.resource, &held.copy).await?;
-        self.ensure_local(spec, &held.copy).await?;
+        self.ensure_local(stored, &held.copy).await?;
+        self.follow_payload(stored, &held.copy).await?;
         let Some(local) = self.local_flow(spec).await? else {
             return Ok(Outcome::Settled);
         };
@@ -190,7 +193,12 @@ impl SubscriptionReconciler {
         Ok(denied.then(|| lost_right(&spec.owner, Right::Write, &spec.local)))
     }
 
-    async fn ensure_local(&self, spec: &SubscriptionSpec, copy: &Copy) -> Result<(), Failure> {
+    async fn ensure_local(
+        &self,
+        stored: &Stored<Subscription>,
+        copy: &Copy,
+    ) -> Result<(), Failure> {
+        let spec = &stored.resource.spec;
         let Some(creates) = &spec.creates else {
             return Ok(());
         };
@@ -205,6 +213,8 @@ impl SubscriptionReconciler {
         }
         let mut wanted = creates.as_ref().clone();
         wanted.partitions = Some(copy.partitions);
+        wanted.payload = payload::wanted(spec, copy);
+        self.note_told(stored, &wanted.payload).await?;
         let flow = Flow {
             spec: wanted,
             status: FlowStatus::default(),

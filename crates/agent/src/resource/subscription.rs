@@ -1,6 +1,8 @@
 //! Subscriptions: ours, to others' flows.
 
-use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
+use eson_protocol::{
+    DeliveryOptions, Mode, Name, OnGap, PayloadAttributes, Positions, Principal, Start,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Activity, Condition, DEAD_LETTERS, FlowSpec, RegistryTerms};
@@ -84,6 +86,10 @@ pub(crate) struct SubscriptionStatus {
     /// What the publisher has granted.
     #[serde(default)]
     pub terms: Terms,
+    /// What the local flow may say of its events because the publisher has said it of the remote
+    /// flow: more than one while it changes. Whatever else it says, somebody here has said.
+    #[serde(default)]
+    pub told: Vec<PayloadAttributes>,
     /// Why no events move although they are to: it is the newest of a circle, or its owner may not
     /// write the flow any more.
     #[serde(default)]
