@@ -210,7 +210,7 @@ fn what_is_no_signal_is_refused(ground: Ground) {
     let before = session.ok(&describe);
     let worse = format!("UPDATE PROCESSOR {name} program=select( program=.x");
     let refused = session.refused(&worse, "501 [ARGUMENT]");
-    assert!(refused.status.contains("line 2, column"), "{refused:?}");
+    assert!(refused.status.contains("line 1, column 7"), "{refused:?}");
     let after = session.ok(&describe);
     for key in ["program", "failure", "activity"] {
         assert_eq!(before.attribute(key), after.attribute(key));
