@@ -34,6 +34,7 @@ mod source;
 mod spec;
 mod threads;
 mod turns;
+mod validation;
 
 pub use address::{BadAddress, SocketAddress};
 pub use brokers::{BrokerFactory, Brokers};
@@ -50,3 +51,4 @@ pub use spec::{
     InstanceSpec, LegSpec, MAX_COMMIT_INTERVAL, MAX_ID, MAX_LEGS, Rates, SpecError, TYPES, Work,
 };
 pub use threads::Threads;
+pub use validation::{ContractSpec, ContractSpecError, OnViolation};

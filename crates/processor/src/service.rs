@@ -18,6 +18,9 @@ use crate::proto::{
 use crate::report::Inbox;
 use crate::{InstanceSpec, ProcessorError, Processors, SignalError, SpecError, TYPES};
 
+/// The largest request, in octets: a spec has the schema of each destination.
+const MAX_REQUEST: usize = 64 << 20;
+
 /// The gRPC service over [`Processors`].
 ///
 /// What changes something runs to its end even if the caller goes away meanwhile: a caller that
@@ -37,7 +40,7 @@ impl Service {
     /// The service as tonic's router takes it.
     #[must_use]
     pub fn into_server(self) -> ProcessorServiceServer<Self> {
-        ProcessorServiceServer::new(self)
+        ProcessorServiceServer::new(self).max_decoding_message_size(MAX_REQUEST)
     }
 
     /// Runs `work` apart from the call.

@@ -11,6 +11,7 @@ use crate::endpoint::{Endpoint, EndpointError};
 use crate::proto;
 use crate::schema_ids::{SchemaIdsError, SchemaIdsSpec};
 use crate::signal::{SignalError, SignalSpec};
+use crate::validation::{ContractSpec, ContractSpecError};
 
 /// The types of processors that this program runs.
 pub const TYPES: [proto::ProcessorType; 4] = [
@@ -68,6 +69,8 @@ pub struct LegSpec {
     pub dead_letters: Option<Arc<Endpoint>>,
     /// Between which Schema Registries the ids in events are translated, where they are.
     pub schema_ids: Option<Arc<SchemaIdsSpec>>,
+    /// What the events must be that it writes; anything where there is none.
+    pub contract: Option<Arc<ContractSpec>>,
 }
 
 /// How fast a leg may go, on average over seconds; 0 is without limit.
@@ -163,9 +166,17 @@ pub enum SpecError {
         /// What is wrong.
         cause: SchemaIdsError,
     },
+    /// Events can't be judged as asked.
+    #[error("leg `{leg}`: {cause}")]
+    Contract {
+        /// The leg.
+        leg: String,
+        /// What is wrong.
+        cause: ContractSpecError,
+    },
     /// A signal's programs read and write what they like.
-    #[error("leg `{0}` is a signal's, and those translate no ids of schemas")]
-    SignalIds(String),
+    #[error("leg `{0}` is a signal's, and those translate no ids of schemas and judge no events")]
+    SignalContent(String),
     /// A commit interval that transactions would not survive.
     #[error(
         "leg `{leg}` would commit every {interval:?}, and may wait {MAX_COMMIT_INTERVAL:?} at most"
@@ -306,7 +317,10 @@ fn leg_spec(
     let delivery = delivery(leg.delivery());
     let commit_interval = commit_interval(&leg)?;
     let on_gap = on_gap(leg.on_gap());
-    let schema_ids = schema_ids(&leg, signal.is_some())?;
+    if signal.is_some() && (leg.schema_ids.is_some() || leg.contract.is_some()) {
+        return Err(SpecError::SignalContent(leg.id));
+    }
+    let (schema_ids, contract) = (schema_ids(&leg)?, contract(&leg)?);
     let source = usize::try_from(leg.source)
         .ok()
         .and_then(|at| sources.get(at));
@@ -343,6 +357,7 @@ fn leg_spec(
         rates,
         dead_letters: None,
         schema_ids,
+        contract,
     })
 }
 
@@ -357,20 +372,22 @@ fn dead_letters(
     Ok(endpoint.map_err(SpecError::DeadLetters)?.map(Arc::new))
 }
 
-fn schema_ids(leg: &proto::Leg, signals: bool) -> Result<Option<Arc<SchemaIdsSpec>>, SpecError> {
-    let Some(ids) = &leg.schema_ids else {
-        return Ok(None);
-    };
-    if signals {
-        return Err(SpecError::SignalIds(leg.id.clone()));
-    }
-    match SchemaIdsSpec::try_from(ids.clone()) {
-        Ok(ids) => Ok(Some(Arc::new(ids))),
-        Err(cause) => Err(SpecError::SchemaIds {
-            leg: leg.id.clone(),
-            cause,
-        }),
-    }
+fn schema_ids(leg: &proto::Leg) -> Result<Option<Arc<SchemaIdsSpec>>, SpecError> {
+    let ids = leg.schema_ids.clone().map(SchemaIdsSpec::try_from);
+    let ids = ids.transpose().map_err(|cause| SpecError::SchemaIds {
+        leg: leg.id.clone(),
+        cause,
+    });
+    Ok(ids?.map(Arc::new))
+}
+
+fn contract(leg: &proto::Leg) -> Result<Option<Arc<ContractSpec>>, SpecError> {
+    let contract = leg.contract.clone().map(ContractSpec::try_from);
+    let contract = contract.transpose().map_err(|cause| SpecError::Contract {
+        leg: leg.id.clone(),
+        cause,
+    });
+    Ok(contract?.map(Arc::new))
 }
 
 fn destination(

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use eson_broker::{Chunk, Payload};
+use eson_protocol::Record;
 use eson_schema::{Contract, ContractError, Schema, SchemaError};
 
 use crate::proto;
-use crate::report::Trouble;
 
 /// What the events of a leg must be, ready to judge them.
 #[derive(Clone, Debug)]
@@ -14,6 +14,15 @@ pub struct ContractSpec {
     /// As it was said, for comparison.
     said: proto::Contract,
     contract: Contract,
+}
+
+/// What becomes of an event that is not what it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnViolation {
+    /// The leg stops there.
+    Stop,
+    /// It goes to the dead letters.
+    DeadLetter,
 }
 
 /// Why events can't be judged as asked.
@@ -53,34 +62,38 @@ impl TryFrom<proto::Contract> for ContractSpec {
 }
 
 impl ContractSpec {
-    /// Judges the records of a chunk, which its reader was asked to unpack. The first that does
-    /// not fit stops the leg, with nothing of the chunk written.
-    pub(crate) fn check(&self, chunk: &Chunk) -> Result<(), Trouble> {
-        let Payload::Records(records) = &chunk.payload else {
-            return Ok(());
-        };
-        for record in records {
-            if let Err(violation) = self.contract.check(record) {
-                let (partition, offset) = (chunk.partition, record.offset);
-                let text = format!("partition {partition} offset {offset}: {violation}");
-                return Err(Trouble::of_content(text));
-            }
+    /// What becomes of events that do not fit.
+    pub(crate) fn on_violation(&self) -> OnViolation {
+        match self.said.on_violation() {
+            proto::OnViolation::Unspecified | proto::OnViolation::Stop => OnViolation::Stop,
+            proto::OnViolation::DeadLetter => OnViolation::DeadLetter,
         }
-        Ok(())
+    }
+
+    /// The offsets of those records of a chunk that do not fit, and why. Its reader was asked to
+    /// unpack it.
+    pub(crate) fn violations(&self, chunk: &Chunk) -> Vec<(u64, String)> {
+        let Payload::Records(records) = &chunk.payload else {
+            return Vec::new();
+        };
+        let violation = |record: &Record| {
+            let violation = self.contract.check(record).err()?;
+            Some((record.offset, violation.to_string()))
+        };
+        records.iter().filter_map(violation).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use eson_protocol::Record;
 
     use super::*;
 
     fn spec(content_type: &str, schema: &str) -> Result<ContractSpec, ContractSpecError> {
         ContractSpec::try_from(proto::Contract {
             content_type: content_type.to_owned(),
-            schema: schema.as_bytes().to_vec().into(),
+            schema: schema.as_bytes().to_vec(),
             ..Default::default()
         })
     }
@@ -103,18 +116,29 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_does_not_fit_is_named() {
+    fn those_that_do_not_fit_are_named() {
         let spec = spec("application/json", r#"{"required":["a"]}"#).expect("a contract");
-        assert!(spec.check(&chunk(&[r#"{"a":1}"#])).is_ok());
-        let trouble = spec.check(&chunk(&[r#"{"a":1}"#, "{}", "{"])).expect_err("no a");
-        let text = trouble.text();
-        assert!(text.starts_with("partition 3 offset 1: the content does not fit"), "{text}");
+        assert_eq!(spec.on_violation(), OnViolation::Stop);
+        let violations = spec.violations(&chunk(&[r#"{"a":1}"#, "{}", r#"{"a":2}"#, "{"]));
+        let offsets: Vec<_> = violations.iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(offsets, [1, 3]);
+        let why = &violations[0].1;
+        assert!(
+            why.starts_with("the content does not fit the flow's schema"),
+            "{why}"
+        );
     }
 
     #[test]
     fn what_makes_no_contract_is_refused() {
-        assert!(matches!(spec("json", ""), Err(ContractSpecError::Contract(_))));
-        assert!(matches!(spec("", "schema"), Err(ContractSpecError::Schema(_))));
+        assert!(matches!(
+            spec("json", ""),
+            Err(ContractSpecError::Contract(_))
+        ));
+        assert!(matches!(
+            spec("", "schema"),
+            Err(ContractSpecError::Schema(_))
+        ));
         let (one, other) = (spec("text/plain", ""), spec("text/html", ""));
         assert_eq!(one, spec("text/plain", ""));
         assert_ne!(one, other);

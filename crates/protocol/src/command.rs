@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DeliveryOptions, Mode, Name, PayloadAttributes, Positions, Principal, QualityOptions,
-    RegistryOptions, Server,
+    RegistryOptions, Server, Validate,
 };
 
 /// What a client asks (draft figure 5, `docs/fnap.md`). `Debug` and `Display` show it as a line,
@@ -360,6 +360,8 @@ pub struct ProcessorOptions {
     pub tumbling: Option<bool>,
     /// Where the key of a signal's windows is in an event, as in `.data.customer`.
     pub by: Option<String>,
+    /// Whether what is written is judged.
+    pub validate: Option<Validate>,
     /// Between which Schema Registries the ids in events are translated.
     pub registry: Box<RegistryOptions>,
 }

@@ -21,6 +21,7 @@ mod secret;
 pub mod session;
 pub mod text;
 mod uri;
+mod validate;
 
 pub use address::AddressPolicy;
 pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
@@ -40,3 +41,4 @@ pub use registry::{OnUnknownSchema, RegistryOptions};
 pub use reply::{Code, DataLine, Reason, Reply, Status};
 pub use secret::Secret;
 pub use uri::{FlowUri, UriError};
+pub use validate::Validate;

@@ -28,4 +28,7 @@ pub enum OnUnknownSchema {
     Stop,
     /// It passes as it is, is told of and counted.
     Pass,
+    /// It goes to the flow of dead letters.
+    #[serde(rename = "dead-letter")]
+    DeadLetter,
 }

@@ -5,7 +5,7 @@ use eson_protocol::{
     Access, Command, ComponentKind, Delivery, DeliveryOptions, EventFormat, FlowOptions, Limit,
     Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag, PayloadAttributes, Positions,
     Principal, ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions,
-    RegistryOptions, RemoteSubscribe, Right, Start, StorePosition, SubscribeOptions,
+    RegistryOptions, RemoteSubscribe, Right, Start, StorePosition, SubscribeOptions, Validate,
 };
 
 fn name(text: &str) -> Name {
@@ -476,14 +476,18 @@ fn schema_registries() {
         on_unknown: Some(OnUnknownSchema::Pass),
     };
     let options = ProcessorOptions {
+        validate: Some(Validate::DeadLetter),
         registry: Box::new(registry.clone()),
         ..ProcessorOptions::default()
     };
     let words = "registry-from=http://a.example:8081/api registry-to=\"\" registry-keys=true on-unknown-schema=pass";
     let update = Command::UpdateProcessor("p".to_owned(), options);
-    assert_is(&format!("UPDATE PROCESSOR p {words}"), &update);
+    assert_is(
+        &format!("UPDATE PROCESSOR p validate=dead-letter {words}"),
+        &update,
+    );
     assert_reads(
-        "UPDATE PROCESSOR p on-unknown-schema=PASS registry-to= registry-keys=True registry-from=http://a.example:8081/api",
+        "UPDATE PROCESSOR p on-unknown-schema=PASS validate=Dead-Letter registry-to= registry-keys=True registry-from=http://a.example:8081/api",
         &update,
     );
     let subscribe = Command::SubscribeLocal {
@@ -498,7 +502,9 @@ fn schema_registries() {
         &format!("SUBSCRIBE a.example LOCAL b.example {words}"),
         &subscribe,
     );
-    assert!(status("UPDATE PROCESSOR p on-unknown-schema=skip").contains("stop or pass"));
+    assert!(
+        status("UPDATE PROCESSOR p on-unknown-schema=skip").contains("stop, pass or dead-letter")
+    );
     assert!(status("SUBSCRIBE a.example registry-to=x").contains("no option `registry-to`"));
 }
 

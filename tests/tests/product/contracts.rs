@@ -22,6 +22,7 @@ on_all_grounds!(
     what_makes_no_contract_is_refused,
     framed_values_are_recognised,
     the_local_flow_says_what_the_publisher_says,
+    a_processor_judges_when_it_is_asked_to,
 );
 
 const ORDER: &str = r#"{
@@ -422,4 +423,62 @@ fn the_local_flow_says_what_the_publisher_says(ground: Ground) {
     orange.ok(&format!("UPDATE FLOW {flow} content-type=text/css"));
     let last = [("content-type", "text/css"), ("schema-registry", registry)];
     await_said(&mut blue, &local, &last);
+}
+
+fn a_processor_judges_when_it_is_asked_to(ground: Ground) {
+    let world = world(ground);
+    let mut session = world.orange().login();
+    let url = format!("http://{}/order.json", serve(&[("/order.json", ORDER)]));
+    let (from, to) = (
+        new_flow(world.orange(), "anything"),
+        new_flow(world.orange(), "orders"),
+    );
+    let processor = new_flow(world.orange(), "judging");
+    let digest = digest(&mut session, &to, &url);
+    session.ok(&format!("CREATE FLOW {from}"));
+    session.ok(&format!(
+        "CREATE FLOW {to} content-type=application/json schema={url} schema-digest={digest}"
+    ));
+    session.ok(&format!(
+        "CREATE PROCESSOR {processor} type=bridge from={from} to={to} validate=stop"
+    ));
+    let order = |amount: u32| event(&format!(r#"{{"amount":{amount}}}"#));
+    let await_orders = |session: &mut RawFnap, flow: &str, expected: &[String]| {
+        until(&format!("{expected:?}"), Duration::from_secs(60), || {
+            let found = session.ok(&format!("READ FLOW {flow}")).data;
+            check(found == expected, || format!("{found:?}"))
+        });
+    };
+    taken(&mut session, &from, "cloudevents", &order(1));
+    await_orders(&mut session, &to, &[order(1)]);
+    for amount in [0, 2] {
+        taken(&mut session, &from, "cloudevents", &order(amount));
+    }
+    until("the bridge to stop", Duration::from_secs(60), || {
+        let described = session.ok(&format!("DESCRIBE PROCESSOR {processor}"));
+        let error = described.attribute("processor-error").unwrap_or_default();
+        let stopped = described.attribute("processor-state") == Some("failed");
+        let named = error.contains("offset 1: ") && error.contains("schema at /amount: ");
+        check(stopped && named, || format!("{described:?}"))
+    });
+    await_orders(&mut session, &to, &[order(1)]);
+
+    session.ok(&format!(
+        "UPDATE PROCESSOR {processor} validate=dead-letter"
+    ));
+    await_orders(&mut session, &to, &[order(1), order(2)]);
+    let letters = session.ok(&format!("READ FLOW dlq.{processor}")).data;
+    let letter: Value = serde_json::from_str(&letters[0]).unwrap();
+    assert_eq!((letters.len(), &letter["data"]), (1, &json!({"amount": 0})));
+    let reason = letter["deadletterreason"].as_str().unwrap();
+    assert!(reason.contains("schema at /amount: "), "{reason}");
+
+    // What the destination says by now counts.
+    session.ok(&format!("UPDATE FLOW {to} schema="));
+    let described = session.ok(&format!("DESCRIBE PROCESSOR {processor}"));
+    assert_eq!(described.attribute("validate"), Some("dead-letter"));
+    session.ok(&format!("PAUSE PROCESSOR {processor}"));
+    session.ok(&format!("RESUME PROCESSOR {processor}"));
+    taken(&mut session, &from, "cloudevents", &order(0));
+    await_orders(&mut session, &to, &[order(1), order(2), order(0)]);
 }

@@ -225,16 +225,16 @@ fn a_registry_that_is_away_is_waited_for() {
 }
 
 #[test]
-fn an_unknown_schema_stops_the_bridge_or_passes() {
+fn an_unknown_schema_stops_the_bridge_or_passes_or_is_set_apart() {
     let mut session = world(Ground::Servers).orange().login();
     let bridge = Bridge::create(&mut session, "");
-    let value = registry().register("known", &json_schema());
+    let source = registry().register("known", &json_schema());
     let unknown = sample(None, Some(framed(4_000_000_000, b"{}")));
     let unframed = sample(None, Some(b"{}".to_vec()));
     let known = |value| sample(None, Some(framed(value, b"{}")));
-    bridge.write(&[known(value)]);
+    bridge.write(&[known(source)]);
     bridge.await_written(1);
-    bridge.write(&[unknown.clone(), unframed.clone(), known(value)]);
+    bridge.write(&[unknown.clone(), unframed.clone(), known(source)]);
     bridge.await_state(
         &mut session,
         "failed",
@@ -247,13 +247,26 @@ fn an_unknown_schema_stops_the_bridge_or_passes() {
     ));
     let value = bridge.id("value", 1);
     let arrived = bridge.await_written(4);
-    assert_eq!(arrived, [known(value), unknown, unframed, known(value)]);
+    assert_eq!(
+        arrived,
+        [known(value), unknown.clone(), unframed, known(value)]
+    );
     until("both to be counted", PATIENCE, || {
         let described = session.ok(&format!("DESCRIBE PROCESSOR {}", bridge.name));
         assert_eq!(described.attribute("on-unknown-schema"), Some("pass"));
         let counted = described.attribute("unknown-schemas") == Some("2");
         check(counted, || format!("{described:?}"))
     });
+    session.ok(&format!(
+        "UPDATE PROCESSOR {} on-unknown-schema=dead-letter",
+        bridge.name
+    ));
+    bridge.write(&[unknown, known(source)]);
+    let arrived = bridge.await_written(5);
+    assert_eq!(arrived[4], known(value));
+    let letters = session.ok(&format!("READ FLOW dlq.{}", bridge.name)).data;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert!(letters[0].contains("schema id 4000000000"), "{letters:?}");
 }
 
 #[test]

@@ -97,6 +97,7 @@ impl Request<'_> {
             spec.fair = wanted.fair;
             spec.signal.clone_from(&wanted.signal);
             spec.registry.clone_from(&wanted.registry);
+            spec.validate = wanted.validate;
             spec.delivery = wanted.delivery;
             spec.generation += 1;
             processor.status.condition.failure = None;
@@ -212,6 +213,7 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     wanted.annotate = options.annotate.unwrap_or(spec.annotate);
     wanted.fair = options.fair.unwrap_or(spec.fair);
     wanted.delivery = super::delivery::changed(spec.delivery, options.delivery);
+    wanted.validate = options.validate.unwrap_or(spec.validate);
     wanted.registry = super::registry::changed(spec.registry.as_ref(), &options.registry)?;
     match (&mut wanted.signal, options.program) {
         (_, None) => {}

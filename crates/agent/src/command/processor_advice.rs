@@ -56,7 +56,7 @@ pub(super) fn advice(state: State, error: &Error) -> &'static str {
             "see what the registry of registry-from= lacks, or our login in schema-registries; it is tried again by itself"
         }
         (Kind::Content, _) if state == State::Failed => {
-            "correct what writes such events to the source; on-unknown-schema=pass lets those without a known schema pass as they are"
+            "correct what writes such events to the source; with validate=dead-letter or on-unknown-schema=dead-letter it goes on without them (UPDATE PROCESSOR)"
         }
         (Kind::Content, _) => "correct what writes such events to the source",
         (Kind::Fenced, _) => "another process moves the same events; end it, then RESUME PROCESSOR",

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use eson_protocol::{Code, Name, ProcessorOptions, ProcessorType, Program, Right, Status};
+use eson_protocol::{
+    Code, Name, ProcessorOptions, ProcessorType, Program, Right, Status, Validate,
+};
 
 use super::Request;
 use crate::participant::{Hop, Route};
@@ -38,6 +40,7 @@ impl Request<'_> {
             fair: options.fair.unwrap_or(false),
             signal: None,
             dead_letters: None,
+            validate: options.validate.unwrap_or_default(),
             registry: super::registry::changed(None, &options.registry)?,
             incarnation: crate::secrets::random_token()?,
             activity: Activity::Running,
@@ -204,9 +207,9 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
     if (spec.annotate || spec.fair) && spec.kind != Collector {
         return Err(argument("annotate= and fair= are for type=collector only"));
     }
-    if spec.registry.is_some() && spec.kind == Signal {
+    if (spec.registry.is_some() || spec.validate != Validate::Off) && spec.kind == Signal {
         return Err(argument(
-            "registry-to= is for processors that copy, and not for type=signal",
+            "registry-to= and validate= are for processors that copy, and not for type=signal",
         ));
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use eson_processor::proto::{self, LegStatus, State};
 use eson_protocol::text::format_duration;
-use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply, Status};
+use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply, Status, Validate};
 
 use super::lines::{attribute, attributes, entry, optional, words};
 use super::processor_advice::advice;
@@ -40,6 +40,9 @@ impl Request<'_> {
         let dead_letters = signal.or(spec.dead_letters.as_ref());
         lines.extend(self.dead_letter_lines(dead_letters, &legs).await?);
         lines.extend(attributes(super::delivery::words(spec.delivery)));
+        if spec.validate != Validate::Off {
+            lines.push(attribute("validate", spec.validate.as_str()));
+        }
         if let Some(registry) = &spec.registry {
             lines.extend(attributes(registry.words()));
         }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use eson_client::TlsRoots;
-use eson_protocol::{Code, Name, PayloadAttributes, Status};
+use eson_processor::proto;
+use eson_protocol::{Code, Name, PayloadAttributes, Status, Validate};
 use eson_schema::{Contract, Digest, HttpClient, HttpError, MAX_SCHEMA, Schema, Url};
 
 use super::Participant;
-use crate::resource::{FlowSpec, SchemaDocument};
+use crate::resource::{Failure, FlowSpec, SchemaDocument};
 use crate::store::StoreError;
 
 /// How many contracts are kept ready. Beyond, they are made anew from the store.
@@ -76,6 +77,37 @@ impl Participant {
         let contract = Arc::new(contract(&spec.payload, document.as_deref())?);
         self.contracts.keep(spec, Arc::clone(&contract));
         Ok(contract)
+    }
+
+    /// What a leg judges the events by that it writes to the flow; none where it judges none.
+    ///
+    /// # Errors
+    /// As for [`Participant::contract`].
+    pub(crate) async fn leg_contract(
+        &self,
+        spec: &FlowSpec,
+        validate: Validate,
+    ) -> Result<Option<proto::Contract>, Failure> {
+        let on_violation = match validate {
+            Validate::Off => return Ok(None),
+            Validate::Stop => proto::OnViolation::Stop,
+            Validate::DeadLetter => proto::OnViolation::DeadLetter,
+        };
+        let payload = &spec.payload;
+        if *payload == PayloadAttributes::default() {
+            return Ok(None);
+        }
+        let document = self.stored_schema(spec).await;
+        let document = document.map_err(|status| Failure::from_status(&status))?;
+        let url = payload.schema.as_deref().map(Url::parse);
+        let part = url.and_then(|url| url.ok()?.fragment().map(str::to_owned));
+        Ok(Some(proto::Contract {
+            content_type: payload.content_type.clone().unwrap_or_default(),
+            schema: document.map(Vec::from).unwrap_or_default(),
+            schema_part: part.unwrap_or_default(),
+            framed: payload.schema_registry.is_some(),
+            on_violation: on_violation.into(),
+        }))
     }
 
     /// The attributes with the digest of the schema, which is fetched and kept.

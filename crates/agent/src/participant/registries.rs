@@ -30,6 +30,7 @@ impl Participant {
         let on_unknown = match terms.on_unknown {
             OnUnknownSchema::Stop => proto::OnUnknownSchema::Stop,
             OnUnknownSchema::Pass => proto::OnUnknownSchema::Pass,
+            OnUnknownSchema::DeadLetter => proto::OnUnknownSchema::DeadLetter,
         };
         Ok(Some(proto::SchemaIds {
             from: Some(self.schema_registry(from)?),

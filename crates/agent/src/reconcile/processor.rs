@@ -141,7 +141,8 @@ impl ProcessorReconciler {
             if !is_ready(source) || !is_ready(destination) {
                 pending = true;
             } else if source.spec.activity != Activity::Stopped {
-                self.add_leg(&mut wanted, spec, leg, source, destination)?;
+                self.add_leg(&mut wanted, spec, leg, source, destination)
+                    .await?;
             }
         }
         Ok(match (wanted.legs.is_empty(), pending) {
@@ -165,7 +166,7 @@ impl ProcessorReconciler {
         Ok(flows)
     }
 
-    fn add_leg(
+    async fn add_leg(
         &self,
         wanted: &mut proto::Spec,
         spec: &ProcessorSpec,
@@ -189,6 +190,10 @@ impl ProcessorReconciler {
             start: Some(start(spec.start, &spec.cursor)),
             on_gap: on_gap(spec.on_gap).into(),
             paused,
+            contract: self
+                .0
+                .leg_contract(&destination.spec, spec.validate)
+                .await?,
             schema_ids: self.0.schema_ids(spec.registry.as_ref(), ids_of)?,
             ..delivering(spec.delivery)
         });

@@ -1,7 +1,7 @@
 //! Processors that users run between flows.
 
 use eson_protocol::{
-    DeliveryOptions, Name, OnGap, Positions, Principal, ProcessorType, Program, Start,
+    DeliveryOptions, Name, OnGap, Positions, Principal, ProcessorType, Program, Start, Validate,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub(crate) struct ProcessorSpec {
     /// needs it.
     #[serde(default)]
     pub dead_letters: Option<Name>,
+    /// Whether what it writes is judged.
+    #[serde(default)]
+    pub validate: Validate,
     /// Between which Schema Registries ids are translated, where they are.
     #[serde(default)]
     pub registry: Option<RegistryTerms>,
@@ -205,6 +208,7 @@ impl ProcessorSpec {
             fair: false,
             signal: None,
             dead_letters: None,
+            validate: Validate::Off,
             registry: None,
             incarnation: "token".to_owned(),
             activity: Activity::Running,

@@ -1,5 +1,6 @@
 //! Copying chunk after chunk from a leg's reader to its writer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eson_broker::{Broker, BrokerError, Chunk, Payload, QueueWriter};
@@ -13,8 +14,9 @@ use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::measure::{first_timestamp, measure};
 use crate::partition::{Mapping, StillEncoded, split};
 use crate::report::{LegReport, Trouble};
-use crate::schema_ids::SharedTranslation;
+use crate::schema_ids::{OnUnknownSchema, SharedTranslation, Translated};
 use crate::turns::Place;
+use crate::validation::{ContractSpec, OnViolation};
 
 /// Copies what is read to one destination.
 pub(super) struct Copying {
@@ -24,6 +26,10 @@ pub(super) struct Copying {
     pub(super) annotation: Option<Annotation>,
     /// Replaces ids of schemas.
     pub(super) ids: Option<SharedTranslation>,
+    /// Judges what is written.
+    pub(super) contract: Option<Arc<ContractSpec>>,
+    /// What is not fit to be written of the chunk in hand, by its offset, and why.
+    pub(super) unfit: BTreeMap<u64, String>,
     /// Where those go that the destination does not take; without it they end the copying.
     pub(super) dead_letters: Option<DeadLetters>,
     pub(super) search: Search,
@@ -50,7 +56,9 @@ impl Passage for Copying {
             Some(annotation) => annotation.put_on(chunk),
             None => chunk,
         };
+        self.unfit.clear();
         let chunk = self.translated(chunk).await?;
+        self.judge(&chunk)?;
         match self.search.is_on() {
             false => self.hand_over(chunk).await,
             true => self.search_through(chunk).await,
@@ -88,8 +96,8 @@ impl Passage for Copying {
 impl Copying {
     /// Whether record batches may pass as they are.
     pub(super) fn takes_encoded(&self) -> bool {
-        let changes = self.annotation.is_some() || self.ids.is_some();
-        !changes
+        let looks = self.annotation.is_some() || self.ids.is_some() || self.contract.is_some();
+        !looks
             && self.mapping.keeps_batches()
             && self.writer.takes_encoded()
             && !self.search.is_on()
@@ -100,11 +108,47 @@ impl Copying {
         let Some(ids) = &self.ids else {
             return Ok(chunk);
         };
-        let translated = ids.lock().await.translate(chunk).await?;
-        if let Some(reason) = &translated.reason {
-            self.report.passed_unknown(translated.unknown, reason);
+        let mut ids = ids.lock().await;
+        let Translated { chunk, unknown } = ids.translate(chunk).await?;
+        let on_unknown = ids.on_unknown();
+        drop(ids);
+        match on_unknown {
+            OnUnknownSchema::Stop => self.stop_at(chunk.partition, unknown)?,
+            OnUnknownSchema::DeadLetter => self.set_aside(unknown)?,
+            OnUnknownSchema::Pass => self.report.passed_unknown(chunk.partition, &unknown),
         }
-        Ok(translated.chunk)
+        Ok(chunk)
+    }
+
+    /// Judges a chunk by what its destination's events must be.
+    fn judge(&mut self, chunk: &Chunk) -> Result<(), Trouble> {
+        let Some(contract) = &self.contract else {
+            return Ok(());
+        };
+        let violations = contract.violations(chunk);
+        match contract.on_violation() {
+            OnViolation::Stop => self.stop_at(chunk.partition, violations),
+            OnViolation::DeadLetter => self.set_aside(violations),
+        }
+    }
+
+    fn stop_at(&self, partition: u32, unfit: Vec<(u64, String)>) -> Result<(), Trouble> {
+        match unfit.first() {
+            None => Ok(()),
+            Some((offset, why)) => Err(Trouble::of_content(partition, *offset, why)),
+        }
+    }
+
+    /// Notes what is for the dead letters. Where there is no flow of them yet, one is made for who
+    /// has failed for want of it.
+    fn set_aside(&mut self, unfit: Vec<(u64, String)>) -> Result<(), Trouble> {
+        match unfit.first() {
+            Some((_, why)) if self.dead_letters.is_none() => Err(Trouble::unfit(why)),
+            _ => {
+                self.unfit.extend(unfit);
+                Ok(())
+            }
+        }
     }
 
     /// Hands a chunk over, but for records that the writer knows the destination not to take.
@@ -187,6 +231,9 @@ impl Copying {
     /// Why a record is a dead letter, if it is one.
     fn reason(&self, partition: u32, record: &Record) -> Option<String> {
         self.dead_letters.as_ref()?;
+        if let Some(reason) = self.unfit.get(&record.offset) {
+            return Some(reason.clone());
+        }
         if let Some(reason) = self.search.reason_for(partition, record) {
             return Some(reason.to_owned());
         }

@@ -101,6 +101,8 @@ impl Opening<'_> {
             mapping: Mapping::between(partitions, writer.partitions()),
             annotation: self.spec.annotate.then(|| Annotation::of(source)),
             ids: self.ids.clone(),
+            contract: self.spec.contract.clone(),
+            unfit: BTreeMap::new(),
             writer,
             dead_letters,
             search,

@@ -235,11 +235,15 @@ impl LegReport {
     }
 
     /// Events passed with the ids of schemas that they had, since those are unknown.
-    pub(crate) fn passed_unknown(&self, events: u64, reason: &str) {
-        tracing::warn!(leg = self.id, events, reason, "unknown schemas");
+    pub(crate) fn passed_unknown(&self, partition: u32, unknown: &[(u64, String)]) {
+        let Some((offset, why)) = unknown.first() else {
+            return;
+        };
+        let events = unknown.len();
+        tracing::warn!(leg = self.id, partition, events, why, "unknown schemas");
         let mut figures = self.figures();
-        figures.unknown_schemas += events;
-        figures.trouble = Some(Trouble::passed_unknown(reason));
+        figures.unknown_schemas += events as u64;
+        figures.trouble = Some(Trouble::passed_unknown(partition, *offset, why));
         drop(figures);
         self.tell_soon();
     }

@@ -86,7 +86,8 @@ impl Trouble {
     }
 
     /// An event is not what it must be, and the leg stops there.
-    pub(crate) fn of_content(text: String) -> Self {
+    pub(crate) fn of_content(partition: u32, offset: u64, why: &str) -> Self {
+        let text = format!("partition {partition} offset {offset}: {why}");
         Self {
             side: Some(Side::Source),
             kind: proto::error::Kind::Content,
@@ -94,9 +95,19 @@ impl Trouble {
         }
     }
 
+    /// An event is not what it must be, and there is no flow of dead letters for it yet.
+    pub(crate) fn unfit(why: &str) -> Self {
+        Self {
+            side: Some(Side::Destination),
+            kind: proto::error::Kind::Refused,
+            ..Self::own(why.to_owned())
+        }
+    }
+
     /// An event passed with an id that the destination's readers can't look up.
-    pub(crate) fn passed_unknown(reason: &str) -> Self {
-        Self::of_content(format!("an event passed as it was: {reason}"))
+    pub(crate) fn passed_unknown(partition: u32, offset: u64, why: &str) -> Self {
+        let why = format!("an event passed as it was: {why}");
+        Self::of_content(partition, offset, &why)
     }
 
     /// A signal's windows can't be kept.

@@ -41,6 +41,8 @@ pub enum OnUnknownSchema {
     Stop,
     /// It is written as it is, and counted.
     Pass,
+    /// It goes to the dead letters.
+    DeadLetter,
 }
 
 /// Why ids can't be translated as asked.
@@ -70,6 +72,7 @@ impl TryFrom<proto::SchemaIds> for SchemaIdsSpec {
                 OnUnknownSchema::Stop
             }
             proto::OnUnknownSchema::Pass => OnUnknownSchema::Pass,
+            proto::OnUnknownSchema::DeadLetter => OnUnknownSchema::DeadLetter,
         };
         Ok(Self {
             from: registry("from", ids.from)?,

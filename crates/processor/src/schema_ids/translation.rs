@@ -78,10 +78,8 @@ struct Subject {
 /// A chunk whose ids are those of the destination's registry.
 pub(crate) struct Translated {
     pub(crate) chunk: Chunk,
-    /// How many of its events have passed as they were, since their ids are unknown.
-    pub(crate) unknown: u64,
-    /// Why the first of them has.
-    pub(crate) reason: Option<String>,
+    /// The offsets of events that are as they were, since their ids are unknown, and why.
+    pub(crate) unknown: Vec<(u64, String)>,
 }
 
 impl Translation {
@@ -93,29 +91,23 @@ impl Translation {
         destination.map_err(|error| Trouble::of_registry(&TransferError::To(error)))
     }
 
+    /// What becomes of events whose ids are unknown.
+    pub(crate) fn on_unknown(&self) -> OnUnknownSchema {
+        self.on_unknown
+    }
+
     /// Replaces the ids in a chunk, which its reader was asked to unpack. An error leaves nothing
     /// of it written, so that it can be read again.
     pub(crate) async fn translate(&mut self, mut chunk: Chunk) -> Result<Translated, Trouble> {
-        let mut unknown = 0;
-        let mut reason = None;
+        let mut unknown = Vec::new();
         if let Payload::Records(records) = &mut chunk.payload {
             for record in records {
                 if let Some(why) = self.translate_record(record).await? {
-                    let at = format!("partition {} offset {}", chunk.partition, record.offset);
-                    let why = format!("{at}: {why}");
-                    if self.on_unknown == OnUnknownSchema::Stop {
-                        return Err(Trouble::of_content(why));
-                    }
-                    unknown += 1;
-                    reason.get_or_insert(why);
+                    unknown.push((record.offset, why));
                 }
             }
         }
-        Ok(Translated {
-            chunk,
-            unknown,
-            reason,
-        })
+        Ok(Translated { chunk, unknown })
     }
 
     /// Replaces the ids of a record, or says why that can't be; then it is as it was.

@@ -7,7 +7,7 @@ use super::read::{begin, parse_begin};
 use super::registry;
 use super::value::{Word, format_duration, parse_duration};
 use super::words::{Arguments, parse_name};
-use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType, Program, Server};
+use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType, Program, Server, Validate};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -55,6 +55,7 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         window: arguments.parsed("window", parse_duration)?,
         tumbling: arguments.parsed("tumbling", bool::parse)?,
         by: arguments.text("by")?,
+        validate: arguments.parsed("validate", Validate::parse)?,
         registry: Box::new(registry::parse(arguments)?),
     })
 }
@@ -109,7 +110,8 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
     let line = line
         .option("window", options.window.map(format_duration))
         .option("tumbling", options.tumbling)
-        .option("by", options.by.as_ref());
+        .option("by", options.by.as_ref())
+        .option("validate", options.validate.map(Validate::word));
     registry::options(line, &options.registry)
 }
 

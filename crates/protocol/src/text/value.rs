@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use super::error::ArgumentError;
 use crate::{
     Access, Delivery, EventFormat, Mode, OnGap, OnUnknownSchema, Overlag, Positions, ProcessorType,
-    Right, Start,
+    Right, Start, Validate,
 };
 
 const UNITS: [(&str, u64); 5] = [
@@ -331,11 +331,33 @@ impl Word for OnGap {
 
 impl Word for OnUnknownSchema {
     const WHAT: &'static str = "answer to an unknown schema";
-    const EXAMPLE: &'static str = "stop or pass";
-    const WORDS: &'static [(&'static str, Self)] = &[("stop", Self::Stop), ("pass", Self::Pass)];
+    const EXAMPLE: &'static str = "stop, pass or dead-letter";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("stop", Self::Stop),
+        ("pass", Self::Pass),
+        ("dead-letter", Self::DeadLetter),
+    ];
 }
 
 impl OnUnknownSchema {
+    /// The word used on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl Word for Validate {
+    const WHAT: &'static str = "way to judge events";
+    const EXAMPLE: &'static str = "off, stop or dead-letter";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("off", Self::Off),
+        ("stop", Self::Stop),
+        ("dead-letter", Self::DeadLetter),
+    ];
+}
+
+impl Validate {
     /// The word used on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

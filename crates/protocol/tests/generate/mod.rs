@@ -7,7 +7,7 @@ use eson_protocol::{
     Limit, Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag, PayloadAttributes,
     Positions, Principal, ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions,
     Reason, RegistryOptions, RemoteSubscribe, Reply, Right, Server, Start, Status, StorePosition,
-    SubscribeOptions,
+    SubscribeOptions, Validate,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -219,12 +219,18 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
         of(any::<bool>()),
         delivery(),
         of(program()),
-        (of(any::<u64>()), of(any::<bool>()), of(text()), registry()),
+        (
+            of(any::<u64>()),
+            of(any::<bool>()),
+            of(text()),
+            registry(),
+            of(validate()),
+        ),
     )
         .prop_map(
             |(kind, sources, destinations, begin, annotate, fair, delivery, program, window)| {
                 let (start, cursor, on_gap) = begin;
-                let (window, tumbling, by, registry) = window;
+                let (window, tumbling, by, registry, validate) = window;
                 ProcessorOptions {
                     kind: Some(kind),
                     sources,
@@ -239,14 +245,23 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
                     window,
                     tumbling,
                     by,
+                    validate,
                     registry: Box::new(registry),
                 }
             },
         )
 }
 
+fn validate() -> impl Strategy<Value = Validate> {
+    select(vec![Validate::Off, Validate::Stop, Validate::DeadLetter])
+}
+
 fn registry() -> impl Strategy<Value = RegistryOptions> {
-    let on_unknown = select(vec![OnUnknownSchema::Stop, OnUnknownSchema::Pass]);
+    let on_unknown = select(vec![
+        OnUnknownSchema::Stop,
+        OnUnknownSchema::Pass,
+        OnUnknownSchema::DeadLetter,
+    ]);
     let options = (of(text()), of(text()), of(any::<bool>()), of(on_unknown));
     options.prop_map(|(from, to, keys, on_unknown)| RegistryOptions {
         from,

@@ -6,6 +6,7 @@ use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::on_gap::OnGapArgument;
 use super::registry_options::RegistryArguments;
+use super::validate::ValidateArgument;
 use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
@@ -25,6 +26,8 @@ pub(crate) struct Collect {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    validate: ValidateArgument,
     #[command(flatten)]
     registry: RegistryArguments,
     /// Leave the events as they are, without the header ce_sourceflow
@@ -52,6 +55,7 @@ impl Collect {
             cursor,
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            validate: self.validate.wanted(),
             registry: self.registry.options(),
             annotate: self.no_annotation.then_some(false),
             fair: self.fair.then_some(true),

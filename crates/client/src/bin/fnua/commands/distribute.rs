@@ -6,6 +6,7 @@ use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::on_gap::OnGapArgument;
 use super::registry_options::RegistryArguments;
+use super::validate::ValidateArgument;
 use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
@@ -25,6 +26,8 @@ pub(crate) struct Distribute {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    validate: ValidateArgument,
     #[command(flatten)]
     registry: RegistryArguments,
     /// Name of the processor [default: SOURCE-distributor]
@@ -46,6 +49,7 @@ impl Distribute {
             cursor,
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            validate: self.validate.wanted(),
             registry: self.registry.options(),
             ..ProcessorOptions::default()
         };

@@ -29,5 +29,6 @@ pub(crate) mod subscribe;
 pub(crate) mod top;
 pub(crate) mod unsubscribe;
 pub(crate) mod update;
+mod validate;
 pub(crate) mod whoami;
 pub(crate) mod write;

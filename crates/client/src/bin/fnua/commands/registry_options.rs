@@ -28,6 +28,8 @@ enum Word {
     Stop,
     /// Let it pass as it is
     Pass,
+    /// Write it to the flow of dead letters
+    DeadLetter,
 }
 
 impl RegistryArguments {
@@ -40,6 +42,7 @@ impl RegistryArguments {
             on_unknown: self.on_unknown_schema.map(|word| match word {
                 Word::Stop => OnUnknownSchema::Stop,
                 Word::Pass => OnUnknownSchema::Pass,
+                Word::DeadLetter => OnUnknownSchema::DeadLetter,
             }),
         })
     }

@@ -6,6 +6,7 @@ use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::on_gap::OnGapArgument;
 use super::registry_options::RegistryArguments;
+use super::validate::ValidateArgument;
 use crate::arguments::flow;
 use crate::output::Shape;
 use crate::request::Request;
@@ -25,6 +26,8 @@ pub(crate) struct Replicate {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    validate: ValidateArgument,
     #[command(flatten)]
     registry: RegistryArguments,
     /// Name of the processor [default: SOURCE-to-DESTINATION]
@@ -46,6 +49,7 @@ impl Replicate {
             cursor,
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            validate: self.validate.wanted(),
             registry: self.registry.options(),
             ..ProcessorOptions::default()
         };
@@ -72,6 +76,7 @@ mod tests {
             begin: BeginArguments::at(Start::Latest),
             delivery: DeliveryArguments::default(),
             on_gap: OnGapArgument::default(),
+            validate: ValidateArgument::default(),
             registry: RegistryArguments::default(),
             name: None,
         };

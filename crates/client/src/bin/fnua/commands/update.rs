@@ -9,6 +9,7 @@ use super::on_gap::OnGapArgument;
 use super::quality_options::QualityArguments;
 use super::registry_options::RegistryArguments;
 use super::signal;
+use super::validate::ValidateArgument;
 use crate::arguments::flow;
 use crate::failure::Failure;
 use crate::output::Shape;
@@ -58,6 +59,8 @@ pub(crate) enum Update {
         #[command(flatten)]
         delivery: DeliveryArguments,
         #[command(flatten)]
+        validate: ValidateArgument,
+        #[command(flatten)]
         registry: Box<RegistryArguments>,
     },
     /// Change what one subscriber of a flow may have
@@ -96,6 +99,7 @@ impl Update {
                 fair,
                 program,
                 delivery,
+                validate,
                 registry,
             } => {
                 let program = program.as_deref().map(signal::program).transpose()?;
@@ -107,6 +111,7 @@ impl Update {
                     fair,
                     program,
                     delivery: delivery.options(),
+                    validate: validate.wanted(),
                     registry: registry.options(),
                     ..ProcessorOptions::default()
                 };
