@@ -35,6 +35,19 @@ pub struct Sample {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+/// Bytes that can't be packed, the same ones each time.
+#[must_use]
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// A client's settings for a server that wants SCRAM-SHA-256 without TLS.
 #[must_use]
 pub fn scram_client(server: &str, user: &str, password: &str) -> ClientConfig {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eson_tests::fnap::Answer;
-use eson_tests::records::{admin_client, create_topic_with};
+use eson_tests::records::{admin_client, create_topic_with, noise};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, until};
 
@@ -14,18 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The number of the event that is too large.
 const LARGE: u32 = 7;
-
-/// What can't be packed.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 fn large() -> Event {
     Event::numbered(LARGE).with_value(noise(20_000))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use eson_processor::proto::{Delivery, State};
-use eson_tests::records::{Sample, await_copy, create_topic_with, read_topic};
+use eson_tests::records::{Sample, await_copy, create_topic_with, noise, read_topic};
 
 use super::ground::{
     DEADLINE, FlowProcessor, bridge, librdkafka, produce, source, topic, until_leg,
@@ -38,18 +38,6 @@ const WITHOUT_KEY: Case = Case {
     reason: "does not take an event",
     known: false,
 };
-
-/// What can't be packed.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 fn samples(case: &Case) -> Vec<Sample> {
     let sample = |number: u32| {
