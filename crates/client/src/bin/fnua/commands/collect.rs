@@ -28,8 +28,6 @@ pub(crate) struct Collect {
     on_gap: OnGapArgument,
     #[command(flatten)]
     validate: ValidateArgument,
-    #[command(flatten)]
-    registry: RegistryArguments,
     /// Leave the events as they are, without the header ce_sourceflow
     #[arg(long)]
     no_annotation: bool,
@@ -39,6 +37,8 @@ pub(crate) struct Collect {
     /// Name of the processor [default: DESTINATION-collector]
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    registry: RegistryArguments,
 }
 
 impl Collect {

@@ -28,11 +28,11 @@ pub(crate) struct Replicate {
     on_gap: OnGapArgument,
     #[command(flatten)]
     validate: ValidateArgument,
-    #[command(flatten)]
-    registry: RegistryArguments,
     /// Name of the processor [default: SOURCE-to-DESTINATION]
     #[arg(long)]
     name: Option<String>,
+    #[command(flatten)]
+    registry: RegistryArguments,
 }
 
 impl Replicate {
