@@ -103,6 +103,34 @@ pub(crate) fn hashes(server: &str, topic: &str) -> Vec<String> {
         .collect()
 }
 
+/// The numbered records that a topic's broker says to have appended since then, and when.
+pub(crate) fn appended(server: &str, topic: &str, since: SystemTime) -> Vec<(u32, SystemTime)> {
+    let consumer = watcher(server);
+    let since = since.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let since = Offset::Offset(since.try_into().unwrap());
+    let mut appended = vec![];
+    for partition in 0..PARTITIONS {
+        let mut times = TopicPartitionList::new();
+        times.add_partition_offset(topic, partition, since).unwrap();
+        let begin = consumer.offsets_for_times(times, PATIENCE).unwrap();
+        consumer.assign(&begin).unwrap();
+        // Where records keep coming, a reader never comes to the end.
+        let (_, end) = consumer
+            .fetch_watermarks(topic, partition, PATIENCE)
+            .unwrap();
+        while let Some(message) = next_message(&consumer, topic) {
+            if message.offset() >= end {
+                break;
+            }
+            let key = std::str::from_utf8(message.key().unwrap()).unwrap();
+            let at = message.timestamp().to_millis().unwrap();
+            let at = UNIX_EPOCH + Duration::from_millis(at.try_into().unwrap());
+            appended.push((key.parse().unwrap(), at));
+        }
+    }
+    appended
+}
+
 /// Up to where the partition ends now for a reader of committed records.
 fn hash(consumer: &BaseConsumer, topic: &str, partition: i32) -> String {
     let mut list = TopicPartitionList::new();

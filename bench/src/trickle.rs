@@ -1,12 +1,13 @@
 //! Records that come one by one: what they cost the brokers, and how late they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use eson_tests::Kafka;
-use eson_tests::records::{create_topic, plain_client};
+use eson_tests::records::{create_topic_with, plain_client};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord};
@@ -29,6 +30,8 @@ const WARM_UP_FACTOR: u32 = 4;
 /// How long each copies before it counts itself.
 const SETTLING: Duration = Duration::from_secs(3);
 const STRETCH: Duration = Duration::from_secs(10);
+/// The brokers note when they appended a record, so that nobody has to read meanwhile.
+const APPEND_TIME: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
 /// How often each has its turn; the figures are medians.
 const ROUNDS: usize = 3;
 
@@ -40,13 +43,16 @@ const CONTENDERS: [Contender; 5] = [
     Contender::FranzGo,
 ];
 
-/// What one contender's stretch gave.
+/// What one contender's stretches gave.
 struct Line {
     used: Used,
-    late: Percentiles,
+    /// Between the logs, while nobody reads.
+    written: Percentiles,
+    /// Between a reader of the source and one of the copy.
+    read: Percentiles,
 }
 
-/// Milliseconds between a record's arrival at a reader of the source and at one of the copy.
+/// By how many milliseconds a record is later at the copy than at the source.
 struct Percentiles {
     half: f64,
     most: f64,
@@ -59,7 +65,10 @@ pub(crate) fn measure() {
         STRETCH.as_secs()
     );
     println!(
-        "without readers of the copy; lateness between a reader of the source and one of the copy."
+        "without readers; how much later records are appended to the copy's log than to the source's,"
+    );
+    println!(
+        "and how much later, in a stretch of its own, a reader of the copy has them than one of the source."
     );
     println!(
         "The loops linger for 20 ms. Exactly once commits every 100 ms. Medians of {ROUNDS} rounds."
@@ -92,7 +101,7 @@ fn warm_up(ground: &Ground, there: &[Contender]) {
     let _load = Load::start(ground, topic, WARM_UP_FACTOR * RATE);
     for contender in there {
         let copy = format!("{topic}-{contender:?}");
-        ground.create_copy(&copy);
+        create_copy(ground, &copy);
         let _copier = contender.start(ground, topic, &copy);
         pause(WARM_UP);
     }
@@ -100,14 +109,38 @@ fn warm_up(ground: &Ground, there: &[Contender]) {
 
 fn stretch(ground: &Ground, topic: &str, contender: Contender, round: usize) -> Line {
     let copy = format!("{topic}-{contender:?}-{round}");
-    ground.create_copy(&copy);
+    create_copy(ground, &copy);
     let copier = contender.start(ground, topic, &copy);
     pause(SETTLING);
+    let topics = [(&ground.source, topic), (&ground.destination, &*copy)];
     let meter = Meter::start(copier.id(), ground);
+    let began = SystemTime::now();
     pause(STRETCH);
     let used = meter.read();
-    let late = lateness([(&ground.source, topic), (&ground.destination, &copy)]);
-    Line { used, late }
+    let written = lateness_of_logs(topics, began);
+    let read = lateness(topics);
+    Line {
+        used,
+        written,
+        read,
+    }
+}
+
+/// How much later the records of a stretch were appended to the second topic than to the first, by
+/// the brokers' own account.
+fn lateness_of_logs(topics: [(&Kafka, &str); 2], began: SystemTime) -> Percentiles {
+    // What was appended to the source in the end comes to the copy meanwhile.
+    pause(SETTLING);
+    let appended = topics.map(|(kafka, topic)| topics::appended(&kafka.plaintext(), topic, began));
+    let [source, copy] = appended.map(BTreeMap::from_iter);
+    let end = began + STRETCH;
+    let of_stretch = source.iter().filter(|(_, at)| (began..end).contains(*at));
+    let late = of_stretch.map(|(number, at_source)| {
+        let at_copy: &SystemTime = copy.get(number).expect("every record is copied");
+        // Both clocks are one and the same, but a broker asks it before it has the log's lock.
+        at_copy.duration_since(*at_source).unwrap_or_default()
+    });
+    Percentiles::of(late.collect())
 }
 
 /// How much later records arrive at a reader of the second topic than at one of the first.
@@ -116,6 +149,11 @@ fn lateness(topics: [(&Kafka, &str); 2]) -> Percentiles {
     pause(STRETCH);
     let [earlier, later] = watchers.map(Watcher::stop);
     Percentiles::between(&earlier, &later)
+}
+
+fn create_copy(ground: &Ground, copy: &str) {
+    let client = plain_client(&ground.destination.plaintext());
+    create_topic_with(&client, copy, PARTITIONS, &[APPEND_TIME]);
 }
 
 /// Writes records until it is dropped.
@@ -128,7 +166,7 @@ impl Load {
     /// So many records a second.
     fn start(ground: &Ground, topic: &str, rate: u32) -> Self {
         let mut client = plain_client(&ground.source.plaintext());
-        create_topic(&client, topic, PARTITIONS);
+        create_topic_with(&client, topic, PARTITIONS, &[APPEND_TIME]);
         client
             .set("linger.ms", "0")
             .set("batch.num.messages", "1")
@@ -224,13 +262,17 @@ impl Watcher {
 
 impl Percentiles {
     fn between(source: &[(u32, Instant)], copy: &[(u32, Instant)]) -> Self {
-        let source: std::collections::BTreeMap<_, _> = source.iter().copied().collect();
+        let source: BTreeMap<_, _> = source.iter().copied().collect();
         let late = copy.iter().filter_map(|(number, at_copy)| {
             let at_source = source.get(number)?;
             // Readers are not served in the order of the brokers' work: some are early.
             Some(at_copy.saturating_duration_since(*at_source))
         });
-        let mut late: Vec<_> = late.map(|late| late.as_secs_f64() * 1e3).collect();
+        Self::of(late.collect())
+    }
+
+    fn of(late: Vec<Duration>) -> Self {
+        let mut late: Vec<_> = late.iter().map(|late| late.as_secs_f64() * 1e3).collect();
         late.sort_by(f64::total_cmp);
         assert!(late.len() > 1_000, "only {} records arrived", late.len());
         Self {
@@ -241,19 +283,23 @@ impl Percentiles {
 }
 
 fn print_table(contenders: &[Contender], lines: &[Vec<Line>], nothing: &[Percentiles]) {
-    println!("| | p50 ms | p99 ms | CPU s | source broker's | destination broker's |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| | p50 ms | p99 ms | with readers, p50 ms | p99 ms | CPU s | source broker's | destination broker's |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     let [half, most] = medians(nothing, [|late| late.half, |late| late.most]);
-    println!("| no copy | {half:.2} | {most:.2} | | | |");
+    println!("| no copy | | | {half:.2} | {most:.2} | | | |");
     for (contender, lines) in contenders.iter().zip(lines) {
         let name = contender.name();
-        let [half, most] = medians(lines, [|line| line.late.half, |line| line.late.most]);
-        let [own, source] = medians(
-            lines,
-            [|line| line.used.cpu, |line| line.used.source_broker],
+        let written = medians(lines, [|it| it.written.half, |it| it.written.most]);
+        let read = medians(lines, [|it| it.read.half, |it| it.read.most]);
+        let used = medians(lines, [|it| it.used.cpu, |it| it.used.source_broker]);
+        let [destination] = medians(lines, [|it| it.used.destination_broker]);
+        let ([half, most], [own, source]) = (read, used);
+        println!(
+            "| {name} | {:.0} | {:.0} | {half:.2} | {most:.2} | {own:.2} | {source:.2} | {destination:.2} |",
+            written[0], written[1]
         );
-        let [destination] = medians(lines, [|line| line.used.destination_broker]);
-        println!("| {name} | {half:.2} | {most:.2} | {own:.2} | {source:.2} | {destination:.2} |");
     }
 }
 

@@ -40,13 +40,15 @@ const FETCH_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
 /// How many batches of the largest kind a partition's part of a fetch has room for.
 const FEW_BATCHES: usize = 2;
 
-/// After an answer of fewer bytes than this the next fetch waits for [`GATHER`].
+/// After an answer of fewer bytes than this the next fetch keeps to [`PACE`].
 const LITTLE: usize = 32 << 10;
 
-/// How long records gather at the source where they come one by one. What comes after a rest is
-/// fetched at once: only who asks again and again waits, and the brokers at both ends, for which
-/// the work lies in the request, have less of it.
-const GATHER: Duration = Duration::from_micros(2_500);
+/// How long it is from one fetch to the next where records come one by one, so that they gather at
+/// the source. What comes after a rest is fetched at once: only who asks again and again waits, and
+/// the brokers at both ends, for which the work lies in the request, have less of it. It counts
+/// from fetch to fetch, and not from an answer on: a broker that is slow to answer has let records
+/// gather meanwhile.
+const PACE: Duration = Duration::from_millis(3);
 
 /// The newest version of Fetch whose fields we know to fill.
 pub(crate) const NEWEST_FETCH: i16 = 17;
@@ -103,6 +105,8 @@ struct Leader {
     connection: Option<Arc<Connection>>,
     /// When the fetch that is under way was sent.
     fetching: Option<Instant>,
+    /// When the last fetch was to be sent.
+    paced_at: Option<Instant>,
     /// Whether the last answer was a little.
     trickles: bool,
     /// Since when it has not answered well.
@@ -116,6 +120,7 @@ impl Default for Leader {
         Self {
             connection: None,
             fetching: None,
+            paced_at: None,
             trickles: false,
             failing_since: None,
             backoff: Backoff::default(),
@@ -127,12 +132,15 @@ impl Default for Leader {
 impl Leader {
     /// How long the next fetch waits.
     fn delay(&mut self) -> Duration {
-        let gather = if self.trickles {
-            GATHER
-        } else {
-            Duration::ZERO
+        let now = Instant::now();
+        let due = self.paced_at.map_or(now, |last| last + PACE);
+        let gather = match self.trickles {
+            true => due.saturating_duration_since(now),
+            false => Duration::ZERO,
         };
-        self.backoff.wait().max(gather)
+        let delay = self.backoff.wait().max(gather);
+        self.paced_at = Some(now + delay);
+        delay
     }
 }
 
