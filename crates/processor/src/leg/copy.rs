@@ -8,15 +8,14 @@ use eson_protocol::{Positions, Record};
 
 use super::annotation::Annotation;
 use super::drive::Ended;
+use super::examination::{Examination, Examined};
 use super::passage::Passage;
 use super::refusal::{Piece, Search, set_apart, take_run};
 use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::measure::{first_timestamp, measure};
 use crate::partition::{Mapping, StillEncoded, split};
 use crate::report::{LegReport, Trouble};
-use crate::schema_ids::{OnUnknownSchema, SharedTranslation, Translated};
 use crate::turns::Place;
-use crate::validation::{ContractSpec, OnViolation};
 
 /// Copies what is read to one destination.
 pub(super) struct Copying {
@@ -24,10 +23,7 @@ pub(super) struct Copying {
     pub(super) mapping: Mapping,
     /// What is written on each record.
     pub(super) annotation: Option<Annotation>,
-    /// Replaces ids of schemas.
-    pub(super) ids: Option<SharedTranslation>,
-    /// Judges what is written.
-    pub(super) contract: Option<Arc<ContractSpec>>,
+    pub(super) examination: Examination,
     /// What is not fit to be written of the chunk in hand, by its offset, and why.
     pub(super) unfit: BTreeMap<u64, String>,
     /// Where those go that the destination does not take; without it they end the copying.
@@ -56,13 +52,13 @@ impl Passage for Copying {
             Some(annotation) => annotation.put_on(chunk),
             None => chunk,
         };
-        self.unfit.clear();
-        let chunk = self.translated(chunk).await?;
-        self.judge(&chunk)?;
+        let Examined { chunk, unfit, stop } = self.examination.examine(chunk).await?;
+        self.set_aside(unfit)?;
         match self.search.is_on() {
-            false => self.hand_over(chunk).await,
-            true => self.search_through(chunk).await,
+            false => self.hand_over(chunk).await?,
+            true => self.search_through(chunk).await?,
         }
+        stop.map_or(Ok(()), |trouble| Err(trouble.into()))
     }
 
     fn is_dirty(&self) -> bool {
@@ -96,59 +92,23 @@ impl Passage for Copying {
 impl Copying {
     /// Whether record batches may pass as they are.
     pub(super) fn takes_encoded(&self) -> bool {
-        let looks = self.annotation.is_some() || self.ids.is_some() || self.contract.is_some();
+        let looks = self.annotation.is_some() || !self.examination.is_idle();
         !looks
             && self.mapping.keeps_batches()
             && self.writer.takes_encoded()
             && !self.search.is_on()
     }
 
-    /// The chunk with the ids of the destination's Schema Registry, where they are asked for.
-    async fn translated(&mut self, chunk: Chunk) -> Result<Chunk, Trouble> {
-        let Some(ids) = &self.ids else {
-            return Ok(chunk);
-        };
-        let mut ids = ids.lock().await;
-        let Translated { chunk, unknown } = ids.translate(chunk).await?;
-        let on_unknown = ids.on_unknown();
-        drop(ids);
-        match on_unknown {
-            OnUnknownSchema::Stop => self.stop_at(chunk.partition, unknown)?,
-            OnUnknownSchema::DeadLetter => self.set_aside(unknown)?,
-            OnUnknownSchema::Pass => self.report.passed_unknown(chunk.partition, &unknown),
-        }
-        Ok(chunk)
-    }
-
-    /// Judges a chunk by what its destination's events must be.
-    fn judge(&mut self, chunk: &Chunk) -> Result<(), Trouble> {
-        let Some(contract) = &self.contract else {
-            return Ok(());
-        };
-        let violations = contract.violations(chunk);
-        match contract.on_violation() {
-            OnViolation::Stop => self.stop_at(chunk.partition, violations),
-            OnViolation::DeadLetter => self.set_aside(violations),
-        }
-    }
-
-    fn stop_at(&self, partition: u32, unfit: Vec<(u64, String)>) -> Result<(), Trouble> {
-        match unfit.first() {
-            None => Ok(()),
-            Some((offset, why)) => Err(Trouble::of_content(partition, *offset, why)),
-        }
-    }
-
     /// Notes what is for the dead letters. Where there is no flow of them yet, one is made for who
     /// has failed for want of it.
-    fn set_aside(&mut self, unfit: Vec<(u64, String)>) -> Result<(), Trouble> {
-        match unfit.first() {
-            Some((_, why)) if self.dead_letters.is_none() => Err(Trouble::unfit(why)),
-            _ => {
-                self.unfit.extend(unfit);
-                Ok(())
-            }
+    fn set_aside(&mut self, unfit: BTreeMap<u64, String>) -> Result<(), Trouble> {
+        if self.dead_letters.is_none()
+            && let Some(why) = unfit.values().next()
+        {
+            return Err(Trouble::unfit(why));
         }
+        self.unfit = unfit;
+        Ok(())
     }
 
     /// Hands a chunk over, but for records that the writer knows the destination not to take.
@@ -192,17 +152,19 @@ impl Copying {
 
     /// Writes records to the partitions that they go to.
     async fn distribute(&mut self, chunk: Chunk) -> Result<(), Ended> {
-        let parts = match self.mapping {
-            Mapping::Same => vec![(chunk.partition, chunk)],
-            Mapping::ByKey { partitions } => {
-                split(chunk, partitions).map_err(|StillEncoded| Ended::Reopen)?
-            }
+        let Mapping::ByKey { partitions } = self.mapping else {
+            return self.write_or_give_up(chunk.partition, chunk).await;
         };
+        let parts = split(chunk, partitions).map_err(|StillEncoded| Ended::Reopen)?;
         for (to, part) in parts {
-            let written = self.write(to, part).await;
-            written.map_err(|error| self.give_up(&error))?;
+            self.write_or_give_up(to, part).await?;
         }
         Ok(())
+    }
+
+    async fn write_or_give_up(&mut self, partition: u32, chunk: Chunk) -> Result<(), Ended> {
+        let written = self.write(partition, chunk).await;
+        written.map_err(|error| self.give_up(&error))
     }
 
     async fn write(&mut self, partition: u32, chunk: Chunk) -> Result<(), BrokerError> {

@@ -151,7 +151,8 @@ impl<'a, P: Passage> Drive<'a, P> {
         if self.lent.share.bytes() < self.leg.buffer {
             return Err(Ended::Reopen);
         }
-        let measured = measure(&chunk.payload);
+        let is_limited = self.lent.pace.is_limited();
+        let measured = is_limited.then(|| measure(&chunk.payload));
         let partitions = self.leg.feed.partitions();
         let passed = tokio::select! {
             biased;
@@ -159,7 +160,9 @@ impl<'a, P: Passage> Drive<'a, P> {
             () = overdue(wishes) => Err(self.cut_short()),
         };
         passed?;
-        self.lent.pace.passed(measured);
+        if let Some(measured) = measured {
+            self.lent.pace.passed(measured);
+        }
         self.track(wishes).await
     }
 

@@ -3,6 +3,7 @@
 mod annotation;
 mod copy;
 mod drive;
+mod examination;
 mod open;
 mod pace;
 mod passage;

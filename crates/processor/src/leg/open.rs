@@ -11,6 +11,7 @@ use eson_protocol::{Positions, Start};
 
 use super::annotation::Annotation;
 use super::copy::Copying;
+use super::examination::Examination;
 use super::passage::Opened;
 use super::refusal::Search;
 use crate::brokers::BrokerFactory;
@@ -100,8 +101,11 @@ impl Opening<'_> {
         Copying {
             mapping: Mapping::between(partitions, writer.partitions()),
             annotation: self.spec.annotate.then(|| Annotation::of(source)),
-            ids: self.ids.clone(),
-            contract: self.spec.contract.clone(),
+            examination: Examination {
+                ids: self.ids.clone(),
+                contract: self.spec.contract.clone(),
+                report: self.report.clone(),
+            },
             unfit: BTreeMap::new(),
             writer,
             dead_letters,

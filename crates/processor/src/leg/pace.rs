@@ -51,6 +51,11 @@ impl Pace {
         }
     }
 
+    /// Whether what passes is to be counted.
+    pub(super) fn is_limited(&self) -> bool {
+        *self.rates.borrow() != Rates::default()
+    }
+
     /// Counts what has passed.
     pub(super) fn passed(&mut self, measure: Measure) {
         let rates = *self.rates.borrow();
@@ -59,10 +64,10 @@ impl Pace {
     }
 
     fn wait(&mut self, now: Instant) -> Duration {
-        let rates = *self.rates.borrow();
-        if rates == Rates::default() {
+        if !self.is_limited() {
             return Duration::ZERO;
         }
+        let rates = *self.rates.borrow();
         let events = self.events.wait(now, rates.events);
         events.max(self.bytes.wait(now, rates.bytes))
     }

@@ -7,4 +7,4 @@ mod translation;
 
 pub use spec::{OnUnknownSchema, RegistrySpec, SchemaIdsError, SchemaIdsSpec};
 pub use translation::Registries;
-pub(crate) use translation::{SharedTranslation, Translated};
+pub(crate) use translation::SharedTranslation;

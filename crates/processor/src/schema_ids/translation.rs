@@ -75,13 +75,6 @@ struct Subject {
     ids: Cache,
 }
 
-/// A chunk whose ids are those of the destination's registry.
-pub(crate) struct Translated {
-    pub(crate) chunk: Chunk,
-    /// The offsets of events that are as they were, since their ids are unknown, and why.
-    pub(crate) unknown: Vec<(u64, String)>,
-}
-
 impl Translation {
     /// Whether both registries let us in.
     pub(crate) async fn check(&self) -> Result<(), Trouble> {
@@ -96,18 +89,26 @@ impl Translation {
         self.on_unknown
     }
 
-    /// Replaces the ids in a chunk, which its reader was asked to unpack. An error leaves nothing
-    /// of it written, so that it can be read again.
-    pub(crate) async fn translate(&mut self, mut chunk: Chunk) -> Result<Translated, Trouble> {
+    /// Replaces the ids in a chunk, which its reader was asked to unpack. Gives the offsets of
+    /// events that are as they were, since their ids are unknown, and why: only the first one,
+    /// if the leg stops there. After an error the chunk is to be read again.
+    pub(crate) async fn translate(
+        &mut self,
+        chunk: &mut Chunk,
+    ) -> Result<Vec<(u64, String)>, Trouble> {
         let mut unknown = Vec::new();
-        if let Payload::Records(records) = &mut chunk.payload {
-            for record in records {
-                if let Some(why) = self.translate_record(record).await? {
-                    unknown.push((record.offset, why));
+        let Payload::Records(records) = &mut chunk.payload else {
+            return Ok(unknown);
+        };
+        for record in records {
+            if let Some(why) = self.translate_record(record).await? {
+                unknown.push((record.offset, why));
+                if self.on_unknown == OnUnknownSchema::Stop {
+                    break;
                 }
             }
         }
-        Ok(Translated { chunk, unknown })
+        Ok(unknown)
     }
 
     /// Replaces the ids of a record, or says why that can't be; then it is as it was.
