@@ -7,6 +7,7 @@
 
 mod cut;
 mod gathering;
+mod kept;
 mod patience;
 mod tail;
 

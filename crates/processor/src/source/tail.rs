@@ -6,9 +6,7 @@
 //! the slowest leg is waited for, as long as [`Patience`] lasts. A leg that needs something older
 //! than what is kept has fallen behind.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use eson_broker::{BrokerError, Chunk, QueueReader};
 use eson_protocol::Positions;
@@ -16,11 +14,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use super::cut::{Rest, rest};
-use super::patience::Patience;
-use crate::measure::measure;
-
-/// However many legs there are, no more bytes than this are kept.
-const MOST_KEPT: usize = 32 << 20;
+use super::kept::{Kept, Read};
 
 /// The newest part of a source.
 pub(super) struct Tail {
@@ -30,38 +24,6 @@ pub(super) struct Tail {
     grown: watch::Sender<u64>,
     /// Somebody took a seat, left it, or took what it was waited for.
     moved: Notify,
-}
-
-type Read = Result<Chunk, BrokerError>;
-
-/// What was read, numbered in its order.
-struct Kept {
-    reads: VecDeque<Arc<Read>>,
-    /// The number of the oldest that is kept.
-    first: u64,
-    bytes: usize,
-    /// How many bytes each seat adds to what is kept.
-    share: usize,
-    partitions: u32,
-    spans: BTreeMap<u32, Span>,
-    /// The reader is of no more use.
-    broken: bool,
-    seats: BTreeMap<u64, Seated>,
-    next_seat: u64,
-}
-
-/// A leg at the tail, as seen by the one that reads.
-struct Seated {
-    /// The number of what it looks at next.
-    next: u64,
-    patience: Patience,
-}
-
-/// What is kept of one partition: from `oldest` to before `end`.
-struct Span {
-    oldest: u64,
-    end: u64,
-    high_watermark: u64,
 }
 
 /// A leg's place at a tail.
@@ -88,48 +50,27 @@ impl Tail {
         positions: Positions,
         share: usize,
     ) -> (Arc<Self>, Seat) {
-        let span = |(partition, position)| {
-            let span = Span {
-                oldest: position,
-                end: position,
-                high_watermark: position,
-            };
-            (partition, span)
-        };
-        let kept = Kept {
-            reads: VecDeque::new(),
-            first: 0,
-            bytes: 0,
-            share,
-            partitions: reader.partitions(),
-            spans: positions.into_iter().map(span).collect(),
-            broken: false,
-            seats: BTreeMap::new(),
-            next_seat: 0,
-        };
+        let kept = Kept::new(reader.partitions(), positions, share);
         let tail = Arc::new(Self {
             reader: Mutex::new(reader),
             kept: Lock::new(kept),
             grown: watch::Sender::new(0),
             moved: Notify::new(),
         });
-        let seat = tail.seat_at(&mut tail.kept(), 0);
+        let seat = tail.seat_at_first(&mut tail.kept());
         (tail, seat)
     }
 
     /// A seat for a leg that goes on at `positions`, if everything from there on is kept.
     pub(super) fn seat(self: Arc<Self>, positions: &Positions) -> Option<Seat> {
         let mut kept = self.kept();
-        let first = kept.first;
-        let fits = !kept.broken && kept.has_all_from(positions) && kept.is_not_behind(positions);
-        fits.then(|| self.seat_at(&mut kept, first))
+        let fits = !kept.is_broken() && kept.has_all_from(positions);
+        let fits = fits && kept.is_not_behind(positions);
+        fits.then(|| self.seat_at_first(&mut kept))
     }
 
-    fn seat_at(self: &Arc<Self>, kept: &mut Kept, next: u64) -> Seat {
-        let id = kept.next_seat;
-        kept.next_seat += 1;
-        let patience = Patience::new();
-        kept.seats.insert(id, Seated { next, patience });
+    fn seat_at_first(self: &Arc<Self>, kept: &mut Kept) -> Seat {
+        let (id, next) = kept.seat();
         self.moved.notify_waiters();
         Seat {
             tail: self.clone(),
@@ -141,7 +82,7 @@ impl Tail {
 
     /// Whether the reader has met an error that stays.
     pub(super) fn is_broken(&self) -> bool {
-        self.kept().broken
+        self.kept().is_broken()
     }
 
     /// Reads on behalf of all, as soon as nobody else does. Cancel-safe: between the reader's
@@ -154,8 +95,7 @@ impl Tail {
         self.wait_for_the_slow().await;
         let read = reader.next().await;
         let mut kept = self.kept();
-        kept.partitions = reader.partitions();
-        kept.keep(read);
+        kept.keep(read, reader.partitions());
         let behind_last = kept.behind_last();
         drop(kept);
         self.grown.send_replace(behind_last);
@@ -193,7 +133,7 @@ impl Tail {
 
 impl Seat {
     pub(super) fn partitions(&self) -> u32 {
-        self.tail.kept().partitions
+        self.tail.kept().partitions()
     }
 
     /// The next records for a leg that goes on at `positions`, which it moves on. Cancel-safe.
@@ -216,28 +156,21 @@ impl Seat {
 
     fn look(&mut self, positions: &mut Positions) -> Look {
         let mut kept = self.tail.kept();
-        if self.next < kept.first {
+        if self.next < kept.first() {
             if !kept.has_all_from(positions) {
                 return Look::Found(Next::FellBehind);
             }
-            self.next = kept.first;
+            self.next = kept.first();
         }
-        let index = (self.next - kept.first) as usize;
-        let Some(read) = kept.reads.get(index).cloned() else {
-            let broken = kept.broken;
-            return if broken {
-                Look::Found(Next::FellBehind)
-            } else {
-                Look::AtTheEnd
+        let Some(read) = kept.take(self.id, self.next) else {
+            return match kept.is_broken() {
+                true => Look::Found(Next::FellBehind),
+                false => Look::AtTheEnd,
             };
         };
         self.next += 1;
         if kept.is_full() {
             self.tail.moved.notify_waiters();
-        }
-        if let Some(seated) = kept.seats.get_mut(&self.id) {
-            seated.next = self.next;
-            seated.patience.moved();
         }
         drop(kept);
         // Copied only here, where nobody waits for it.
@@ -250,7 +183,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.tail.kept().seats.remove(&self.id);
+        self.tail.kept().leave(self.id);
         self.tail.moved.notify_waiters();
     }
 }
@@ -301,119 +234,11 @@ fn meet(error: BrokerError, positions: &mut Positions) -> Look {
     Look::Found(Next::Read(Err(error)))
 }
 
-impl Kept {
-    fn behind_last(&self) -> u64 {
-        self.first + self.reads.len() as u64
-    }
-
-    /// Whether nothing that lies behind `positions` is gone.
-    fn has_all_from(&self, positions: &Positions) -> bool {
-        let has = |(partition, span): (&u32, &Span)| {
-            let position = positions.get(partition);
-            position.is_some_and(|position| *position >= span.oldest)
-        };
-        self.spans.iter().all(has)
-    }
-
-    /// Whether a leg at `positions` would not have to wait while the tail reads again what the
-    /// leg has read already; a little of that is normal while records keep coming.
-    fn is_not_behind(&self, positions: &Positions) -> bool {
-        let is_there = |(partition, position): (&u32, &u64)| {
-            let span = self.spans.get(partition);
-            span.is_some_and(|span| *position <= span.end || span.end >= span.high_watermark)
-        };
-        positions.iter().all(is_there)
-    }
-
-    fn limit(&self) -> usize {
-        (self.share * self.seats.len()).clamp(self.share, MOST_KEPT.max(self.share))
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= self.limit()
-    }
-
-    /// Which part of the legs waits for more, that of the one that asks among them.
-    fn waiting_part(&self) -> f64 {
-        let behind_last = self.behind_last();
-        let waiting = self.seats.values().filter(|seat| seat.next == behind_last);
-        waiting.count().max(1) as f64 / self.seats.len().max(1) as f64
-    }
-
-    /// How long those are waited for whom reading on would leave behind, while this `part` waits.
-    fn patience_left(&mut self, part: f64) -> Duration {
-        let left = self.holding_up().map(|held| held.left(part));
-        left.max().unwrap_or_default()
-    }
-
-    /// Those whom reading on would leave behind: nobody, while there is room.
-    fn holding_up(&mut self) -> impl Iterator<Item = &mut Patience> {
-        let (full, first) = (self.is_full(), self.first);
-        let slow = self.seats.values_mut();
-        slow.filter(move |seated| full && seated.next <= first)
-            .map(|seated| &mut seated.patience)
-    }
-
-    fn keep(&mut self, read: Read) {
-        match &read {
-            Ok(chunk) => {
-                let span = self.spans.entry(chunk.partition).or_insert(Span {
-                    oldest: chunk.first,
-                    end: chunk.first,
-                    high_watermark: chunk.high_watermark,
-                });
-                span.end = chunk.next;
-                span.high_watermark = chunk.high_watermark;
-                self.bytes += size(chunk);
-            }
-            Err(BrokerError::OutOfRange {
-                partition,
-                earliest,
-                latest,
-                ..
-            }) => {
-                if let Some(span) = self.spans.get_mut(partition) {
-                    // Lower only where the source was truncated.
-                    span.oldest = span.oldest.min(*earliest);
-                    span.end = *earliest;
-                    span.high_watermark = *latest;
-                }
-            }
-            Err(BrokerError::Truncated { partition, end, .. }) => {
-                if let Some(span) = self.spans.get_mut(partition) {
-                    span.oldest = span.oldest.min(*end);
-                    span.end = *end;
-                }
-            }
-            Err(BrokerError::Hanging { .. }) => {}
-            Err(_) => self.broken = true,
-        }
-        self.reads.push_back(Arc::new(read));
-        while self.bytes > self.limit() && self.reads.len() > 1 {
-            self.drop_oldest();
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        let Some(read) = self.reads.pop_front() else {
-            return;
-        };
-        self.first += 1;
-        if let Ok(chunk) = &*read {
-            self.bytes -= size(chunk);
-            if let Some(span) = self.spans.get_mut(&chunk.partition) {
-                span.oldest = chunk.next;
-            }
-        }
-    }
-}
-
-fn size(chunk: &Chunk) -> usize {
-    measure(&chunk.payload).bytes
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
     use async_trait::async_trait;
     use eson_broker::Payload;
     use eson_protocol::Record;
@@ -518,7 +343,7 @@ mod tests {
         while ahead[&0] < 100 {
             fast.next(&mut ahead).await;
         }
-        assert!(tail.kept().bytes <= 1_000);
+        assert!(tail.kept().bytes() <= 1_000);
         assert_eq!(next(&mut slow, &mut behind), Err("fell behind"));
         assert!(tail.clone().seat(&[(0, 89)].into()).is_none());
         assert!(tail.seat(&[(0, 90)].into()).is_some());
