@@ -239,7 +239,8 @@ impl<'a, P: Passage> Drive<'a, P> {
         Ended::Wish
     }
 
-    /// Whatever ended it, what was read before is worth storing if the destinations still work.
+    /// Whatever ended it, what was read before is worth storing if the destinations still work. That
+    /// they do is no reason to try again soon: the trouble is still there.
     async fn end(&mut self, ended: Ended) -> Ended {
         let report = self.lent.report;
         match &ended {
@@ -253,7 +254,7 @@ impl<'a, P: Passage> Drive<'a, P> {
             return ended;
         }
         match timeout(DRAIN, self.leg.passage.flush()).await {
-            Ok(Ok(())) => self.lent.backoff.reset(),
+            Ok(Ok(())) => {}
             // The first trouble is the one to tell; what is not stored is read again.
             Ok(Err(second)) => {
                 let error = second.text();
@@ -299,4 +300,118 @@ impl Held<'_> {
 async fn overdue(wishes: &Wishes) {
     wishes.clone().until(|wish| wish != Wish::Run).await;
     sleep(DRAIN).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Weak};
+
+    use eson_broker::{
+        Broker, Delivery, LocalBroker, LocalOptions, Payload, QueueSpec, ReaderOptions,
+        WriterOptions,
+    };
+    use eson_protocol::{Positions, Record, Start};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::budget::MemoryBudget;
+    use crate::source::SharedReads;
+    use crate::spec::Rates;
+
+    /// Asks somebody who is away, and has something to store.
+    struct Unanswered {
+        flushed: bool,
+    }
+
+    impl Passage for Unanswered {
+        async fn pass_on(&mut self, _chunk: Chunk, _partitions: u32) -> Result<(), Ended> {
+            Err(Trouble::of_program("it is away".to_owned()).into())
+        }
+
+        fn is_dirty(&self) -> bool {
+            !self.flushed
+        }
+
+        async fn flush(&mut self) -> Result<(), Ended> {
+            self.flushed = true;
+            Ok(())
+        }
+
+        async fn close(&mut self) {}
+    }
+
+    /// A leg whose source has a record.
+    async fn leg(broker: &Arc<dyn Broker>) -> Opened<Unanswered> {
+        let queue = QueueSpec {
+            name: "time".to_owned(),
+            partitions: 1,
+            retention: None,
+            retention_bytes: None,
+        };
+        let source = broker.create_queue(&queue).await.expect("a queue");
+        let writer = broker.open_writer("time", WriterOptions::new(None, 1 << 20));
+        let mut writer = writer.await.expect("a writer");
+        let record = Record {
+            offset: 0,
+            timestamp: 1,
+            key: None,
+            value: Some("now".into()),
+            headers: Vec::new(),
+        };
+        let chunk = Chunk {
+            partition: 0,
+            first: 0,
+            next: 1,
+            high_watermark: 1,
+            payload: Payload::Records(vec![record]),
+        };
+        writer.write(0, chunk).await.expect("room");
+        writer.flush().await.expect("a record");
+        let options = ReaderOptions {
+            start: Start::Earliest,
+            positions: Positions::new(),
+            encoded: false,
+            buffer: 1 << 20,
+        };
+        let described = broker.describe_queue("time").await.expect("the queue");
+        let reads = Arc::new(SharedReads::default());
+        let feed = Feed::open(reads, broker.clone(), "time", options, &described).await;
+        Opened {
+            feed: feed.expect("a reader"),
+            passage: Unanswered { flushed: false },
+            buffer: 0,
+            source,
+            delivery: Delivery::AtLeastOnce,
+            stored: Positions::new(),
+            progress: BTreeMap::new(),
+            _broker: broker.clone(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trouble_that_stays_is_tried_less_and_less_often() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let server = "orange.example:6150".parse().expect("a server");
+        let options = LocalOptions::new(directory.path().join("events"), server);
+        let broker: Arc<dyn Broker> = Arc::new(LocalBroker::open(&options).expect("a broker"));
+        let report = LegReport::new("leg".to_owned(), Weak::new(), State::Starting);
+        let share = MemoryBudget::new(64 << 20).enter().expect("memory");
+        let (_rates, rates) = watch::channel(Rates::default());
+        let (_wish, wishes) = watch::channel(Wish::Run);
+        let mut backoff = Backoff::soon();
+        backoff.next();
+        let lent = Lent {
+            report: &report,
+            share: &share,
+            pace: &mut Pace::new(rates),
+            backoff: &mut backoff,
+            on_gap: OnGap::Stop,
+        };
+        let drive = Drive::new(leg(&broker).await, lent);
+        let (ended, passage) = drive.run(&mut Wishes(wishes)).await;
+        assert_eq!(ended.text(), "it is away");
+        assert!(passage.flushed, "what was read before is stored");
+        assert_eq!(backoff.attempts(), 1, "the trouble is not over");
+    }
 }

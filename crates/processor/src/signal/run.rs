@@ -39,7 +39,6 @@ pub(crate) struct Processing {
 impl Passage for Processing {
     async fn pass_on(&mut self, chunk: Chunk, partitions: u32) -> Result<(), Ended> {
         self.partitions = partitions;
-        self.dirty = true;
         let batches = batches(chunk).map_err(|StillEncoded| {
             let text = "the source sends batches where records were asked for";
             Trouble::own(text.to_owned())
@@ -48,6 +47,7 @@ impl Passage for Processing {
             let (partition, next, newest) = (batch.partition, batch.next, batch.newest);
             let (measure, written_at) = (batch.measure(), batch.written_at());
             self.process(batch).await?;
+            self.dirty = true;
             self.read.insert(partition, place::before(next));
             self.report.copied(partition, newest, measure, written_at);
         }
