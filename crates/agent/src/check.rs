@@ -167,6 +167,8 @@ fn named_files(config: &Config) -> Vec<(String, PathBuf)> {
         let file = registry.tls_ca.clone();
         files.extend(file.map(|file| (format!("schema-registries[{index}].tls-ca"), file)));
     }
+    let programs = config.processor.program_ca.clone();
+    files.extend(programs.map(|file| ("processor.program-ca".to_owned(), file)));
     files
 }
 

@@ -21,6 +21,8 @@ use crate::TlsName;
 #[derive(Clone, Debug, Default)]
 pub struct TlsRoots {
     extra: Option<PathBuf>,
+    /// What the server is offered to speak (ALPN, RFC 7301); nothing where it is empty.
+    protocol: &'static [u8],
     config: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
@@ -63,6 +65,17 @@ impl TlsRoots {
         }
     }
 
+    /// The same, for servers that speak `protocol`, which is told them by its name in ALPN
+    /// (RFC 7301), such as `h2`.
+    #[must_use]
+    pub fn for_protocol(self, protocol: &'static [u8]) -> Self {
+        Self {
+            extra: self.extra,
+            protocol,
+            config: Arc::default(),
+        }
+    }
+
     /// Shakes hands over `stream` with a server that must prove to be `name`.
     ///
     /// # Errors
@@ -84,12 +97,16 @@ impl TlsRoots {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let config = client_config(self.extra.as_deref())?;
+        let mut config = client_config(self.extra.as_deref())?;
+        if !self.protocol.is_empty() {
+            config.alpn_protocols.push(self.protocol.to_vec());
+        }
+        let config = Arc::new(config);
         Ok(self.config.get_or_init(|| config).clone())
     }
 }
 
-fn client_config(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsRootsError> {
+fn client_config(extra: Option<&Path>) -> Result<ClientConfig, TlsRootsError> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let extra = extra.map(certificates).transpose()?.unwrap_or_default();
     let verifier = Verifier::new_with_extra_roots(extra, provider.clone())?;
@@ -98,7 +115,7 @@ fn client_config(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsRootsErro
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsRootsError> {

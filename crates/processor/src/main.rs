@@ -38,7 +38,8 @@ struct Arguments {
     /// How many threads move events; without it, as many as there are processors.
     #[arg(long, value_name = "COUNT")]
     threads: Option<NonZero<usize>>,
-    /// A PEM file with the certificate authorities of brokers; without it, the system's.
+    /// A PEM file with the certificate authorities of brokers, registries and programs; without it,
+    /// the system's.
     #[arg(long, value_name = "FILE")]
     tls_roots: Option<PathBuf>,
     /// For how many seconds a Kafka may leave a request without an answer before its connection is
@@ -115,7 +116,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let listener = Listener::bind(&arguments.listen).await?;
     let lookup = lookup(&arguments.nameserver, &arguments.stub_zone);
     let registries = Registries::new(lookup.clone(), arguments.tls_roots.clone());
-    let brokers = Brokers::new(lookup.clone(), arguments.tls_roots)
+    let brokers = Brokers::new(lookup.clone(), arguments.tls_roots.clone())
         .with_request_timeout(Duration::from_secs(arguments.request_timeout));
     let memory = MemoryBudget::new(arguments.memory_limit);
     let threads = match arguments.threads {
@@ -125,6 +126,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let threads = Threads::start(threads)?;
     let programs = Programs::new(std::env::current_exe()?, lookup);
     let programs = programs.with_state(arguments.state_directory);
+    let programs = programs.with_tls_roots(arguments.tls_roots);
     let processors = Processors::new(Arc::new(brokers), memory, threads, programs, registries);
     tracing::info!(address = %arguments.listen, "ready");
 

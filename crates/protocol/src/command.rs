@@ -374,4 +374,6 @@ pub enum Program {
     Jq(String),
     /// A gRPC service, `eson.signal.v1.ProgramService`.
     Grpc(Server),
+    /// The same over TLS: the server proves to have that name.
+    Grpcs(Server),
 }

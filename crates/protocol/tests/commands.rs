@@ -538,7 +538,9 @@ fn signals() {
         &create(windows),
     );
     assert!(status("UPDATE PROCESSOR p grpc=nowhere").contains("HOST:PORT"));
-    assert!(status("UPDATE PROCESSOR p grpc=a:1 program=.").contains("program"));
+    for two in ["grpc=a:1 program=.", "grpc=a:1 grpcs=a:1"] {
+        assert!(status(&format!("UPDATE PROCESSOR p {two}")).contains("program"));
+    }
 }
 
 #[test]

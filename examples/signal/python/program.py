@@ -6,6 +6,10 @@
     fnua signal orders.flows.orange.example --to large.flows.orange.example \
         small.flows.orange.example --program grpc://127.0.0.1:50051
 
+With the PEM files of a key and its certificates, calls come over TLS (`--program grpcs://...`):
+
+    python program.py 0.0.0.0:50051 key.pem chain.pem
+
 It uses nothing but the published proto/eson/signal/v1/program.proto.
 """
 
@@ -44,7 +48,12 @@ def main():
     options = [("grpc.max_receive_message_length", LARGEST)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=options)
     services.add_ProgramServiceServicer_to_server(Program(), server)
-    server.add_insecure_port(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50051")
+    address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50051"
+    if len(sys.argv) > 3:
+        key_and_chain = tuple(Path(file).read_bytes() for file in sys.argv[2:4])
+        server.add_secure_port(address, grpc.ssl_server_credentials([key_and_chain]))
+    else:
+        server.add_insecure_port(address)
     server.start()
     server.wait_for_termination()
 

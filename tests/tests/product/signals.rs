@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use eson_tests::Certificates;
 use eson_tests::ports::free_port;
 use eson_tests::process::{data_dir, signal};
 use eson_tests::wait::check;
@@ -326,8 +327,12 @@ fn go() -> Command {
 }
 
 fn start(mut program: Command, port: u16) -> Service {
-    let command = program.arg(format!("127.0.0.1:{port}"));
-    Service(command.spawn().expect("run scripts/setup-tests"))
+    program.arg(format!("127.0.0.1:{port}"));
+    run(program)
+}
+
+fn run(mut program: Command) -> Service {
+    Service(program.spawn().expect("run scripts/setup-tests"))
 }
 
 #[test]
@@ -341,8 +346,31 @@ fn a_program_in_go_is_asked_by_grpc() {
 }
 
 fn is_asked_by_grpc(zone: &str, program: fn() -> Command) {
-    let trusting =
-        |text: String| format!("{text}processor: {{ program-networks: [127.0.0.0/8] }}\n");
+    let port = free_port();
+    let start = || start(program(), port);
+    is_asked(zone, &format!("grpc://127.0.0.1:{port}"), "", start);
+}
+
+#[test]
+fn a_program_is_asked_over_tls_once_its_authority_is_trusted() {
+    let port = free_port();
+    let dir = data_dir("program");
+    let certificates = Certificates::make(&dir, &["127.0.0.1"]);
+    let start = || {
+        let mut command = python();
+        command.arg(format!("127.0.0.1:{port}"));
+        command.args([&certificates.key, &certificates.chain]);
+        run(command)
+    };
+    let trusted = format!(", program-ca: {}", certificates.authority.display());
+    let program = format!("grpcs://127.0.0.1:{port}");
+    is_asked("secret.example", &program, &trusted, start);
+}
+
+fn is_asked(zone: &str, program: &str, settings: &str, start: impl Fn() -> Service) {
+    let trusting = |text: String| {
+        format!("{text}processor: {{ program-networks: [127.0.0.0/8]{settings} }}\n")
+    };
     let world = World::beside_others(Ground::Embedded, &[zone], &trusting);
     let orange = world.orange();
     let user = User::of(&world, orange);
@@ -353,11 +381,10 @@ fn is_asked_by_grpc(zone: &str, program: fn() -> Command) {
         session.ok(&format!("CREATE FLOW {flow}"));
     }
     let name = new_flow(orange, "asking");
-    let port = free_port();
     user.write(&source, &orders(0..200));
-    let service = start(program(), port);
+    let service = start();
     user.ok(&format!(
-        "signal {source} --to {large} {small} --program grpc://127.0.0.1:{port} --name {name}"
+        "signal {source} --to {large} {small} --program {program} --name {name}"
     ));
     await_amounts(&mut session, &large, 100..200);
     await_amounts(
@@ -372,6 +399,36 @@ fn is_asked_by_grpc(zone: &str, program: fn() -> Command) {
     drop(service);
     user.write(&source, &orders(200..210));
     await_described(&mut session, &name, &[("processor-state", "retrying")]);
-    let _service = start(program(), port);
+    let _service = start();
     await_amounts(&mut session, &large, 100..210);
+}
+
+#[test]
+fn a_program_is_not_asked_while_nobody_vouches_for_it() {
+    let port = free_port();
+    let dir = data_dir("program");
+    let certificates = Certificates::make(&dir, &["127.0.0.1"]);
+    let mut command = python();
+    command.arg(format!("127.0.0.1:{port}"));
+    command.args([&certificates.key, &certificates.chain]);
+    let _service = run(command);
+    let trusting =
+        |text: String| format!("{text}processor: {{ program-networks: [127.0.0.0/8] }}\n");
+    let world = World::beside_others(Ground::Embedded, &["stranger.example"], &trusting);
+    let orange = world.orange();
+    let user = User::of(&world, orange);
+    let [source, copy] = flows::<2>(orange, "asked");
+    let name = new_flow(orange, "asking");
+    user.write(&source, &orders(0..1));
+    user.ok(&format!(
+        "signal {source} --to {copy} --program grpcs://127.0.0.1:{port} --name {name}"
+    ));
+    let mut session = orange.login();
+    until("the certificate to be refused", PATIENCE, || {
+        let described = session.ok(&format!("DESCRIBE PROCESSOR {name}"));
+        let refused = "does not answer: invalid peer certificate: UnknownIssuer";
+        let is_told = described.data.iter().any(|line| line.contains(refused));
+        check(is_told, || format!("{described:?}"))
+    });
+    assert!(events(&mut session, &copy).is_empty());
 }

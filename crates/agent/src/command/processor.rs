@@ -219,7 +219,7 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
         (_, None) => {}
         (Some(signal), Some(program)) => signal.program = program,
         (None, Some(_)) => {
-            let text = "program= and grpc= are for type=signal only";
+            let text = "program=, grpc= and grpcs= are for type=signal only";
             return Err(Status::new(Code::Argument, text));
         }
     }

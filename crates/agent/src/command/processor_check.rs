@@ -58,8 +58,12 @@ impl Request<'_> {
                     ..spec
                 })
             }
-            (ProcessorType::Signal, None) => Err(argument("a signal needs program= or grpc=")),
-            (_, Some(_)) => Err(argument("program= and grpc= are for type=signal only")),
+            (ProcessorType::Signal, None) => {
+                Err(argument("a signal needs program=, grpc= or grpcs="))
+            }
+            (_, Some(_)) => Err(argument(
+                "program=, grpc= and grpcs= are for type=signal only",
+            )),
             (_, None) => Ok(ProcessorSpec {
                 dead_letters: self.dead_letters_of_copies(&spec).await?,
                 ..spec

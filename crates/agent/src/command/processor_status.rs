@@ -122,6 +122,7 @@ impl Request<'_> {
 fn program_lines(program: &Program) -> Vec<DataLine> {
     match program {
         Program::Grpc(server) => vec![attribute("grpc", server)],
+        Program::Grpcs(server) => vec![attribute("grpcs", server)],
         Program::Jq(code) => {
             let lines = code.split('\n');
             lines.map(|line| attribute("program", line)).collect()

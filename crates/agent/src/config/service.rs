@@ -24,6 +24,9 @@ pub struct Processor {
     /// `program-networks`: the loopback, link-local and private networks where users may have
     /// gRPC programs of signals, as CIDR (none).
     pub program_networks: Vec<IpNet>,
+    /// `program-ca`: the certificates that may sign those of gRPC programs, in PEM; without it,
+    /// the system's.
+    pub program_ca: Option<PathBuf>,
 }
 
 impl Default for Processor {
@@ -34,6 +37,7 @@ impl Default for Processor {
             longest_restart_delay: Duration::from_secs(30),
             stop_time: Duration::from_secs(25),
             program_networks: Vec::new(),
+            program_ca: None,
         }
     }
 }
@@ -87,6 +91,7 @@ pub(super) fn processor(node: Node<'_>) -> Option<Processor> {
             longest_restart_delay: duration("longest-restart-delay", default.longest_restart_delay),
             stop_time: duration("stop-time", default.stop_time),
             program_networks: section.list("program-networks", network),
+            program_ca: section.optional("program-ca", |node| node.file()),
         };
         if processor.restart_delay > processor.longest_restart_delay {
             section.report(

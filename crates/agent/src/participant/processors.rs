@@ -42,6 +42,14 @@ impl Participant {
         networks.map(ToString::to_string).collect()
     }
 
+    /// The file of those who may vouch for programs of signals; empty without one.
+    pub(crate) fn program_ca(&self) -> String {
+        let config = self.config();
+        let file = config.processor.program_ca.as_ref();
+        file.map(|file| file.display().to_string())
+            .unwrap_or_default()
+    }
+
     /// Removes what the windows of a processor's incarnation have kept; nothing may run of it.
     ///
     /// # Errors

@@ -214,7 +214,9 @@ impl ProcessorReconciler {
             program: Some(match &signal.program {
                 Program::Jq(code) => proto::signal::Program::Jq(code.clone()),
                 Program::Grpc(server) => proto::signal::Program::Grpc(server.to_string()),
+                Program::Grpcs(server) => proto::signal::Program::Grpcs(server.to_string()),
             }),
+            tls_ca: self.0.program_ca(),
             trusted_networks: self.0.program_networks(),
             window: signal.window.as_ref().map(|window| proto::Window {
                 length_ms: window.length,

@@ -1,12 +1,13 @@
 //! A program that its user runs as a gRPC service.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::io;
 
 use async_trait::async_trait;
-use eson_client::{Dialer, Lookup};
-use eson_protocol::{AddressPolicy, Server};
+use eson_client::{Dialer, TlsName, TlsRoots};
+use eson_protocol::Server;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
@@ -18,34 +19,43 @@ use super::proto::{Input, Outcome, ProcessRequest};
 /// The largest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// What TLS servers are told that we speak.
+const HTTP_2: &[u8] = b"h2";
+
 /// A program behind an address, under an address policy.
 pub(super) struct GrpcProgram {
     server: Server,
     dialer: Dialer,
+    /// Over TLS, with these authorities.
+    tls: Option<TlsRoots>,
     service: Option<ProgramServiceClient<Channel>>,
 }
 
+/// What a call travels over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl GrpcProgram {
-    pub(super) fn new(server: Server, policy: AddressPolicy, lookup: Arc<dyn Lookup>) -> Self {
+    pub(super) fn new(server: Server, dialer: Dialer, tls: Option<TlsRoots>) -> Self {
         Self {
             server,
-            dialer: Dialer::new(lookup, policy),
+            dialer,
+            tls: tls.map(|roots| roots.for_protocol(HTTP_2)),
             service: None,
         }
     }
 
-    /// The policy is asked at every connect, after the name was looked up.
     async fn connect(&self) -> Result<ProgramServiceClient<Channel>, ProgramError> {
         let unreachable = |error: tonic::transport::Error| self.unreachable(&error);
+        // Whatever it says here, the connector knows how to speak.
         let uri = format!("http://{}", self.server);
         let endpoint = Endpoint::from_shared(uri).map_err(unreachable)?;
-        let (dialer, server) = (self.dialer.clone(), self.server.clone());
+        let (dialer, tls) = (self.dialer.clone(), self.tls.clone());
+        let server = self.server.clone();
         let connector = service_fn(move |_: Uri| {
-            let (dialer, server) = (dialer.clone(), server.clone());
-            async move {
-                let stream = dialer.connect(&server.host, server.port).await;
-                stream.map(TokioIo::new).map_err(std::io::Error::other)
-            }
+            let (dialer, tls, server) = (dialer.clone(), tls.clone(), server.clone());
+            async move { open(&dialer, tls.as_ref(), &server).await.map(TokioIo::new) }
         });
         let channel = endpoint.connect_with_connector(connector).await;
         let service = ProgramServiceClient::new(channel.map_err(unreachable)?);
@@ -62,6 +72,21 @@ impl GrpcProgram {
             self.server
         ))
     }
+}
+
+/// The policy is asked at every connect, after the name was looked up.
+async fn open(
+    dialer: &Dialer,
+    tls: Option<&TlsRoots>,
+    server: &Server,
+) -> io::Result<Box<dyn Stream>> {
+    let stream = dialer.connect(&server.host, server.port).await;
+    let stream = stream.map_err(io::Error::other)?;
+    let Some(roots) = tls else {
+        return Ok(Box::new(stream));
+    };
+    let name = TlsName::parse(&server.host).map_err(io::Error::other)?;
+    Ok(Box::new(roots.handshake(&name, stream).await?))
 }
 
 #[async_trait]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use eson_client::Lookup;
+use eson_client::{Dialer, Lookup, TlsRoots};
 use tokio::time::{sleep, timeout};
 
 use super::grpc::GrpcProgram;
 use super::jq::{JqProgram, check_program};
 use super::proto::{Input, Outcome, Output};
-use super::spec::{ProgramSpec, SignalError, SignalSpec};
+use super::spec::{ProgramSpec, Security, SignalError, SignalSpec};
 use super::window::{OpenWindows, WindowSpec, Windows};
 use crate::backoff::Backoff;
 use crate::report::Trouble;
@@ -60,6 +60,8 @@ pub(super) type Verdict = Result<Vec<Output>, String>;
 pub struct Programs {
     worker: PathBuf,
     lookup: Arc<dyn Lookup>,
+    /// The certificate authorities for those that have none of their own; the system's without it.
+    tls_roots: Option<PathBuf>,
     /// Where windows are kept.
     state: Option<PathBuf>,
     windows: OpenWindows,
@@ -73,6 +75,7 @@ impl Programs {
         Self {
             worker,
             lookup,
+            tls_roots: None,
             state: None,
             windows: OpenWindows::default(),
         }
@@ -83,6 +86,16 @@ impl Programs {
     pub fn with_state(self, directory: Option<PathBuf>) -> Self {
         Self {
             state: directory,
+            ..self
+        }
+    }
+
+    /// The certificate authorities in a PEM file vouch for services, beside the operating
+    /// system's.
+    #[must_use]
+    pub fn with_tls_roots(self, file: Option<PathBuf>) -> Self {
+        Self {
+            tls_roots: file,
             ..self
         }
     }
@@ -115,13 +128,25 @@ impl Programs {
     pub(super) fn open(&self, spec: &ProgramSpec) -> Asked {
         let program: Box<dyn Program> = match spec {
             ProgramSpec::Jq(code) => Box::new(JqProgram::new(self.worker.clone(), code.clone())),
-            ProgramSpec::Grpc { server, policy } => Box::new(GrpcProgram::new(
-                server.clone(),
-                policy.clone(),
-                self.lookup.clone(),
-            )),
+            ProgramSpec::Grpc {
+                server,
+                security,
+                policy,
+            } => {
+                let dialer = Dialer::new(self.lookup.clone(), policy.clone());
+                let tls = self.tls(security);
+                Box::new(GrpcProgram::new(server.clone(), dialer, tls))
+            }
         };
         Asked(program)
+    }
+
+    fn tls(&self, security: &Security) -> Option<TlsRoots> {
+        let Security::Tls { ca } = security else {
+            return None;
+        };
+        let authorities = ca.clone().or_else(|| self.tls_roots.clone());
+        Some(authorities.map_or_else(TlsRoots::system, TlsRoots::with_file))
     }
 }
 

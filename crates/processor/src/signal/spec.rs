@@ -1,6 +1,7 @@
 //! What a signal is to do, checked.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use eson_protocol::{AddressPolicy, Server};
 
@@ -33,8 +34,23 @@ pub enum ProgramSpec {
     Grpc {
         /// Where it is.
         server: Server,
+        /// How it is spoken to.
+        security: Security,
         /// Where it may be.
         policy: AddressPolicy,
+    },
+}
+
+/// How a service is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Everybody on the way can read along.
+    Plaintext,
+    /// Over TLS, to a server that proves its name.
+    Tls {
+        /// A PEM file of authorities that may vouch for it, too; without it, those that the
+        /// processor was started with.
+        ca: Option<PathBuf>,
     },
 }
 
@@ -97,7 +113,7 @@ impl SignalSpec {
         signal: proto::Signal,
         legs: BTreeSet<String>,
     ) -> Result<Self, SignalError> {
-        let program = program(signal.program, &signal.trusted_networks)?;
+        let program = program(signal.program, &signal.trusted_networks, signal.tls_ca)?;
         let destinations = signal.destinations.into_iter().map(endpoint);
         let destinations: Vec<_> = destinations.collect::<Result<_, _>>()?;
         if destinations.is_empty() {
@@ -150,18 +166,32 @@ fn endpoint(endpoint: proto::Endpoint) -> Result<Endpoint, SignalError> {
 fn program(
     program: Option<proto::signal::Program>,
     networks: &[String],
+    tls_ca: String,
 ) -> Result<ProgramSpec, SignalError> {
-    use proto::signal::Program::{Grpc, Jq};
+    use proto::signal::Program::{Grpc, Grpcs, Jq};
     match program {
         None => Err(SignalError::NoProgram),
         Some(Jq(code)) if code.len() > MAX_PROGRAM => Err(SignalError::TooLong(code.len())),
         Some(Jq(code)) => Ok(ProgramSpec::Jq(code)),
-        Some(Grpc(server)) => Ok(ProgramSpec::Grpc {
-            server: server.parse().map_err(|_| SignalError::Server(server))?,
-            policy: crate::endpoint::policy(networks).map_err(|cause| SignalError::Endpoint {
-                flow: "trusted_networks".to_owned(),
-                cause,
-            })?,
-        }),
+        Some(Grpc(server)) => service(server, networks, Security::Plaintext),
+        Some(Grpcs(server)) => {
+            let ca = (!tls_ca.is_empty()).then(|| PathBuf::from(tls_ca));
+            service(server, networks, Security::Tls { ca })
+        }
     }
+}
+
+fn service(
+    server: String,
+    networks: &[String],
+    security: Security,
+) -> Result<ProgramSpec, SignalError> {
+    Ok(ProgramSpec::Grpc {
+        server: server.parse().map_err(|_| SignalError::Server(server))?,
+        security,
+        policy: crate::endpoint::policy(networks).map_err(|cause| SignalError::Endpoint {
+            flow: "trusted_networks".to_owned(),
+            cause,
+        })?,
+    })
 }

@@ -63,11 +63,13 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
 /// Each `program=` is one line of the program.
 fn parse_program(arguments: &mut Arguments<'_>) -> Result<Option<Program>, CommandError> {
     let lines = arguments.options("program");
-    let server = arguments.parsed("grpc", parse_server)?;
-    match (lines.is_empty(), server) {
-        (true, server) => Ok(server.map(Program::Grpc)),
-        (false, None) => Ok(Some(Program::Jq(lines.join("\n")))),
-        (false, Some(_)) => Err(ArgumentError::Repeated("program").into()),
+    let jq = (!lines.is_empty()).then(|| Program::Jq(lines.join("\n")));
+    let grpc = arguments.parsed("grpc", parse_server)?.map(Program::Grpc);
+    let grpcs = arguments.parsed("grpcs", parse_server)?.map(Program::Grpcs);
+    let mut programs = [jq, grpc, grpcs].into_iter().flatten();
+    match (programs.next(), programs.next()) {
+        (program, None) => Ok(program),
+        (_, Some(_)) => Err(ArgumentError::Repeated("program").into()),
     }
 }
 
@@ -103,6 +105,7 @@ pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line 
     let line = match &options.program {
         None => line,
         Some(Program::Grpc(server)) => line.option("grpc", Some(server)),
+        Some(Program::Grpcs(server)) => line.option("grpcs", Some(server)),
         Some(Program::Jq(code)) => code
             .split('\n')
             .fold(line, |line, code| line.option("program", Some(code))),

@@ -279,6 +279,7 @@ fn program() -> impl Strategy<Value = Program> {
     prop_oneof![
         vec(text(), 1..4).prop_map(|lines| Program::Jq(lines.join("\n"))),
         any::<u16>().prop_map(move |port| Program::Grpc(server(port))),
+        any::<u16>().prop_map(move |port| Program::Grpcs(server(port))),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! `fnua signal`
 
 use clap::Args;
-use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Program, Start};
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Program, Server, Start};
 
 use crate::arguments::{duration, flow, start};
 use crate::failure::Failure;
@@ -17,7 +17,8 @@ pub(crate) struct Signal {
     /// The flows to write
     #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
     to: Vec<Name>,
-    /// A file with a program in jq's language (- is standard input), or grpc://HOST:PORT
+    /// A file with a program in jq's language (- is standard input), or grpcs://HOST:PORT (with TLS)
+    /// or grpc://HOST:PORT
     #[arg(long, value_name = "FILE|URL")]
     program: String,
     /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
@@ -90,9 +91,13 @@ fn default_name(flow: &Name) -> String {
 /// # Errors
 /// When it can't be read.
 pub(crate) fn program(place: &str) -> Result<Program, Failure> {
-    if let Some(server) = place.strip_prefix("grpc://") {
-        let server = server.trim_end_matches('/').parse();
-        return server.map(Program::Grpc).map_err(Failure::usage);
+    let services: [(&str, fn(Server) -> Program); 2] =
+        [("grpc://", Program::Grpc), ("grpcs://", Program::Grpcs)];
+    for (scheme, service) in services {
+        if let Some(server) = place.strip_prefix(scheme) {
+            let server = server.trim_end_matches('/').parse();
+            return server.map(service).map_err(Failure::usage);
+        }
     }
     let text = match place {
         "-" => std::io::read_to_string(std::io::stdin()),
@@ -125,9 +130,11 @@ mod tests {
 
     #[test]
     fn a_program_is_a_service_or_a_file() {
-        let server = "program.example:1".parse().expect("a server");
+        let server: Server = "program.example:1".parse().expect("a server");
         let grpc = program("grpc://program.example:1").expect("a service");
-        assert_eq!(grpc, Program::Grpc(server));
+        assert_eq!(grpc, Program::Grpc(server.clone()));
+        let grpcs = program("grpcs://program.example:1/").expect("a service");
+        assert_eq!(grpcs, Program::Grpcs(server));
         program("grpc://nowhere").expect_err("no port");
         program("/nowhere.jq").expect_err("no file");
     }

@@ -53,7 +53,8 @@ pub(crate) enum Update {
         /// Whether a collector gives its sources equal shares of the destination
         #[arg(long, value_name = "TRUE|FALSE")]
         fair: Option<bool>,
-        /// The program of a signal from now on: a file in jq's language, or grpc://HOST:PORT
+        /// The program of a signal from now on: a file in jq's language, or grpcs://HOST:PORT
+        /// or grpc://HOST:PORT
         #[arg(long, value_name = "FILE|URL")]
         program: Option<String>,
         #[command(flatten)]
