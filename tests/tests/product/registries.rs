@@ -257,6 +257,13 @@ fn an_unknown_schema_stops_the_bridge_or_passes_or_is_set_apart() {
         let counted = described.attribute("unknown-schemas") == Some("2");
         check(counted, || format!("{described:?}"))
     });
+    let metrics = world(Ground::Servers).orange().web("/metrics").unwrap().1;
+    let mut of_bridge = metrics.lines().filter(|line| line.contains(&bridge.name));
+    let unknown_schemas = of_bridge.find(|line| line.contains("leg_unknown_schemas_total"));
+    assert!(
+        unknown_schemas.is_some_and(|line| line.ends_with(" 2")),
+        "{metrics}"
+    );
     session.ok(&format!(
         "UPDATE PROCESSOR {} on-unknown-schema=dead-letter",
         bridge.name

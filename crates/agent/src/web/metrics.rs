@@ -123,7 +123,7 @@ struct LegMetric {
     value: fn(&LegStatus) -> u64,
 }
 
-const LEG_METRICS: [LegMetric; 6] = [
+const LEG_METRICS: [LegMetric; 7] = [
     LegMetric {
         name: "fnaad_leg_records_total",
         kind: MetricType::Counter,
@@ -147,6 +147,12 @@ const LEG_METRICS: [LegMetric; 6] = [
         kind: MetricType::Counter,
         help: "Events that went to the dead-letter flow.",
         value: |leg| leg.dead_letters,
+    },
+    LegMetric {
+        name: "fnaad_leg_unknown_schemas_total",
+        kind: MetricType::Counter,
+        help: "Events that passed with a schema id that is unknown.",
+        value: |leg| leg.unknown_schemas,
     },
     LegMetric {
         name: "fnaad_leg_lag_records",
