@@ -2,9 +2,12 @@
 
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
-use eson_tests::records::{create_topic, plain_client};
+use eson_tests::records::{create_topic_with, delete_topic, plain_client};
 
 use crate::topics::PARTITIONS;
+
+/// Files of a topic that is deleted don't stay for a minute.
+const GONE_AT_ONCE: (&str, &str) = ("file.delete.delay.ms", "0");
 
 /// Where flows come from and where they go.
 pub(crate) struct Ground {
@@ -22,10 +25,12 @@ impl Ground {
 
     /// Creates a topic for a copy.
     pub(crate) fn create_copy(&self, copy: &str) {
-        create_topic(
-            &plain_client(&self.destination.plaintext()),
-            copy,
-            PARTITIONS,
-        );
+        let client = plain_client(&self.destination.plaintext());
+        create_topic_with(&client, copy, PARTITIONS, &[GONE_AT_ONCE]);
+    }
+
+    /// Deletes a copy, so that its disk has room for others and nothing of it to write any more.
+    pub(crate) fn delete_copy(&self, copy: &str) {
+        delete_topic(&plain_client(&self.destination.plaintext()), copy);
     }
 }

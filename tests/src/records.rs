@@ -122,6 +122,18 @@ fn create(client: &ClientConfig, wanted: Vec<NewTopic<'_>>) {
     }
 }
 
+/// Deletes a topic.
+///
+/// # Panics
+/// When the broker refuses.
+pub fn delete_topic(client: &ClientConfig, topic: &str) {
+    let admin: AdminClient<_> = client.create().unwrap();
+    let done = wait_for(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    for topic in done {
+        topic.unwrap_or_else(|(topic, cause)| panic!("{topic}: {cause:?}"));
+    }
+}
+
 /// Drops what a topic's first partition has before an offset, as retention does.
 ///
 /// # Panics
