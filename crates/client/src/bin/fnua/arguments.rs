@@ -45,6 +45,7 @@ pub(crate) struct Arguments {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Configuration file [default: ./.flow.yml, then ~/.flow.yml]
     #[arg(long, global = true, value_name = "FILE")]
