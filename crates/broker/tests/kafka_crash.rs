@@ -11,7 +11,7 @@ use eson_protocol::Positions;
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
 use eson_tests::records::{Sample, await_copy, plain_client, produce};
-use support::{config, created, end_of, from_earliest, on_behalf, samples, soon};
+use support::{at_rest, config, created, end_of, from_earliest, on_behalf, samples, soon};
 use tokio::task::spawn_blocking;
 
 const PARTITIONS: i32 = 4;
@@ -65,8 +65,8 @@ async fn a_killed_broker_costs_nothing() {
     );
 }
 
-/// The log has grown again when the reader comes back, or not: what it has read is gone, which it
-/// says, and goes on where the log is another one.
+/// The log has grown again when the reader, which was at rest, comes back, or not: what it has read is
+/// gone, which it says, and goes on where the log is another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_was_cut_off_is_noticed() {
     let mut kafka = Kafka::start("broker-loss", Authorization::Open);
@@ -79,6 +79,7 @@ async fn a_log_that_was_cut_off_is_noticed() {
     while read < u64::from(FEW.unsigned_abs()) {
         read = soon(reader.next()).await.expect("a chunk").next;
     }
+    at_rest(&broker, 1).await;
     kafka.kill9();
     kafka.lose_half(&queue, 0);
     kafka = restarted(kafka).await;

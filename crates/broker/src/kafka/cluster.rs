@@ -1,6 +1,7 @@
 //! What a cluster is made of: its brokers, who leads which partition, and connections to them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use super::config::KafkaConfig;
 use super::connection::Connection;
 use super::transport::TlsClient;
+use super::watcher::{Partition, Place, Rest, Watcher};
 use crate::{BrokerError, QueueId};
 
 /// The first version of Metadata that has topic ids (KIP-516).
@@ -30,6 +32,7 @@ const BOOTSTRAP: Duration = Duration::from_secs(10);
 pub(crate) struct Cluster {
     config: KafkaConfig,
     tls: Option<TlsClient>,
+    requests: Arc<AtomicU64>,
     state: Mutex<State>,
 }
 
@@ -39,6 +42,7 @@ struct State {
     controller: Option<BrokerId>,
     shared: HashMap<BrokerId, Arc<Connection>>,
     bootstrap: Option<Arc<Connection>>,
+    watchers: HashMap<BrokerId, Watcher>,
 }
 
 /// A topic, as last seen.
@@ -108,12 +112,24 @@ impl Cluster {
         Ok(Self {
             config,
             tls,
+            requests: Arc::default(),
             state: Mutex::default(),
         })
     }
 
     pub(crate) fn config(&self) -> &KafkaConfig {
         &self.config
+    }
+
+    /// How many requests have been sent, to all brokers.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many readers rest, counted at each leader.
+    pub(crate) fn resting(&self) -> usize {
+        let state = self.state();
+        state.watchers.values().map(Watcher::resting).sum()
     }
 
     /// A connection to any broker, for short requests.
@@ -155,6 +171,19 @@ impl Cluster {
     pub(crate) async fn dedicated(&self, id: BrokerId) -> Result<Connection, BrokerError> {
         let server = self.server(&self.state(), id)?;
         self.open(&server).await
+    }
+
+    /// Lets the leader's watcher watch partitions for a reader that has come to rest.
+    pub(crate) fn rest(
+        self: &Arc<Self>,
+        leader: BrokerId,
+        places: Vec<(Partition, Place)>,
+    ) -> Rest {
+        let mut state = self.state();
+        state.watchers.retain(|_, watcher| !watcher.has_ended());
+        let watcher = state.watchers.entry(leader);
+        let watcher = watcher.or_insert_with(|| Watcher::start(self, leader));
+        watcher.rest(places)
     }
 
     /// Never held while anything is waited for: whoever waits for it may not be looked after by
@@ -281,7 +310,8 @@ impl Cluster {
     }
 
     async fn open(&self, server: &Server) -> Result<Connection, BrokerError> {
-        Connection::open(&self.config, self.tls.as_ref(), server).await
+        let requests = self.requests.clone();
+        Connection::open(&self.config, self.tls.as_ref(), server, requests).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct Connection {
     versions: HashMap<i16, VersionRange>,
     transaction_version: i16,
     next_correlation: AtomicI32,
+    /// Counts the requests of all connections to the cluster.
+    requests: Arc<AtomicU64>,
     outgoing: mpsc::Sender<Outgoing>,
     failure: Arc<Failure>,
     tasks: [AbortHandle; 2],
@@ -76,14 +78,15 @@ pub(crate) struct PendingResponse {
 }
 
 impl Connection {
-    /// Connects to `server`, asks what it can do and logs in.
+    /// Connects to `server`, asks what it can do and logs in. What is sent is counted in `requests`.
     pub(crate) async fn open(
         config: &KafkaConfig,
         tls: Option<&TlsClient>,
         server: &Server,
+        requests: Arc<AtomicU64>,
     ) -> Result<Self, BrokerError> {
         let transport = transport::open(config, tls, server).await?;
-        let mut connection = Self::start(config, server, transport);
+        let mut connection = Self::start(config, server, transport, requests);
         let abilities = connection.negotiate().await?;
         connection.transaction_version = transaction_version(&abilities);
         connection.versions = versions(&abilities);
@@ -93,7 +96,12 @@ impl Connection {
         Ok(connection)
     }
 
-    fn start(config: &KafkaConfig, server: &Server, transport: Transport) -> Self {
+    fn start(
+        config: &KafkaConfig,
+        server: &Server,
+        transport: Transport,
+        requests: Arc<AtomicU64>,
+    ) -> Self {
         let failure = Arc::new(Failure::default());
         let (outgoing, tasks) = match transport {
             Transport::Plaintext(stream) => spawn(stream.into_split(), &failure),
@@ -110,6 +118,7 @@ impl Connection {
             versions: HashMap::new(),
             transaction_version: 0,
             next_correlation: AtomicI32::new(0),
+            requests,
             outgoing,
             failure,
             tasks,
@@ -228,6 +237,7 @@ impl Connection {
         mut frames: Frames,
     ) -> Result<(Outgoing, PendingResponse), BrokerError> {
         let correlation = self.next_correlation.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let header = self.header::<R>(version, correlation, frames.len())?;
         frames.push_front(header);
         let (reply, receiver) = oneshot::channel();

@@ -3,6 +3,8 @@
 
 mod epochs;
 mod fetch;
+mod notices;
+mod resting;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,10 +24,11 @@ use tokio::time::{Instant, sleep_until};
 
 use self::epochs::Epochs;
 use self::fetch::{Fetch, Outcome};
+use self::resting::Calm;
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use super::fetched::{Extent, Fetched};
-use super::hanging::{self, Watch};
+use super::hanging::Watch;
 use super::offsets::{self, READ_COMMITTED};
 use super::topics;
 use crate::backoff::Backoff;
@@ -54,14 +57,14 @@ const PACE: Duration = Duration::from_millis(3);
 pub(crate) const NEWEST_FETCH: i16 = 17;
 
 /// From this version on topics are named by id (KIP-516).
-const FETCH_BY_ID: i16 = 13;
+pub(crate) const FETCH_BY_ID: i16 = 13;
 
 /// How long a topic must be missing until it is believed to be gone: a broker that is starting
 /// does not know all of them yet.
 const MISSING: Duration = Duration::from_secs(3);
 
 /// How long a leader may be late until the metadata are asked whether it still is one.
-const STUCK: Duration = Duration::from_secs(5);
+pub(crate) const STUCK: Duration = Duration::from_secs(5);
 
 /// What a fetcher tells its reader.
 #[derive(Debug)]
@@ -85,6 +88,8 @@ pub(crate) struct Fetcher {
     events: mpsc::Sender<Event>,
     leaders: HashMap<BrokerId, Leader>,
     fetches: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// The leaders of which only the watcher asks; they are woken.
+    rests: FuturesUnordered<BoxFuture<'static, BrokerId>>,
     refresh_at: Instant,
     looked: Instant,
     /// How long a leader may be silent until the metadata are asked whether it still is one.
@@ -107,6 +112,7 @@ struct Leader {
     fetching: Option<Instant>,
     /// When the last fetch was to be sent.
     paced_at: Option<Instant>,
+    calm: Calm,
     /// Whether the last answer was a little.
     trickles: bool,
     /// Since when it has not answered well.
@@ -121,6 +127,7 @@ impl Default for Leader {
             connection: None,
             fetching: None,
             paced_at: None,
+            calm: Calm::default(),
             trickles: false,
             failing_since: None,
             backoff: Backoff::default(),
@@ -130,6 +137,11 @@ impl Default for Leader {
 }
 
 impl Leader {
+    /// Whether something is awaited that it or its watcher will say.
+    fn is_awaited(&self) -> bool {
+        self.fetching.is_some() || matches!(self.calm, Calm::Resting)
+    }
+
     /// How long the next fetch waits.
     fn delay(&mut self) -> Duration {
         let now = Instant::now();
@@ -168,6 +180,7 @@ impl Fetcher {
             events,
             leaders: HashMap::new(),
             fetches: FuturesUnordered::new(),
+            rests: FuturesUnordered::new(),
             refreshes: Backoff::default(),
             missing_since: None,
             leaderless_since: None,
@@ -198,6 +211,7 @@ impl Fetcher {
                 () = self.events.closed() => return Ok(()),
                 () = sleep_until(self.look_at()) => self.refresh().await?,
                 Some(outcome) = self.fetches.next() => self.take(outcome).await?,
+                Some(leader) = self.rests.next() => self.wake(leader),
             }
         }
     }
@@ -228,6 +242,9 @@ impl Fetcher {
         self.missing_since = None;
         topics::same(&queue, &self.topic.queue_id(), &found)?;
         self.follow_growth(&found).await?;
+        if self.topic != found {
+            self.wake_all();
+        }
         self.topic = found;
         if self.topic.is_ready() {
             self.leaderless_since = None;
@@ -283,10 +300,10 @@ impl Fetcher {
         let share = self.buffer / (RESPONSES * by_leader.len().max(1));
         let share = share.clamp(*FETCH_BYTES.start(), *FETCH_BYTES.end());
         for (id, mut cursors) in by_leader {
-            let fetching = |leader: &Leader| leader.fetching.is_some();
-            if self.leaders.get(&id).is_some_and(fetching) {
+            if self.leaders.get(&id).is_some_and(Leader::is_awaited) {
                 continue;
             }
+            self.hand_over(id, &cursors);
             self.turn = self.turn.wrapping_add(1);
             let first = self.turn % cursors.len();
             cursors.rotate_left(first);
@@ -333,6 +350,7 @@ impl Fetcher {
     async fn take(&mut self, outcome: Outcome) -> Result<(), BrokerError> {
         let leader = self.leaders.entry(outcome.leader).or_default();
         leader.fetching = None;
+        let calm = std::mem::take(&mut leader.calm);
         // Until all of it is known to be good.
         leader.backoff.failed();
         leader.failing_since.get_or_insert_with(Instant::now);
@@ -342,6 +360,7 @@ impl Fetcher {
         let subject = answer.connection.subject(&queue);
         leader.trickles = (1..LITTLE).contains(&size(&answer.response));
         self.check(answer.response.error_code, &answer.connection)?;
+        let quiet = self.is_quiet(&answer.connection, &answer.response);
         let mut out_of_range = HashSet::new();
         let mut trouble = None;
         for topic in answer.response.responses {
@@ -369,6 +388,7 @@ impl Fetcher {
                 let leader = self.leaders.entry(outcome.leader).or_default();
                 leader.backoff.succeeded();
                 leader.failing_since = None;
+                self.settle(outcome.leader, calm, quiet);
                 Ok(())
             }
         }
@@ -408,66 +428,6 @@ impl Fetcher {
         *cursor = extent.next.max(*cursor);
         // Nobody there any more: the loop will see that.
         let _ = self.events.send(Event::Fetched(fetched)).await;
-    }
-
-    /// Tells that what was read is no longer in the log, and goes on where that parts from it.
-    async fn look_for_truncation(&mut self, data: &PartitionData) {
-        let partition = data.partition_index.cast_unsigned();
-        let parted = self.epochs.parted(partition, &data.diverging_epoch);
-        let (Some(end), Some(cursor)) = (parted, self.cursors.get_mut(&partition)) else {
-            return;
-        };
-        let read = std::mem::replace(cursor, end.min(*cursor));
-        let truncated = BrokerError::Truncated {
-            queue: self.topic.name.0.to_string(),
-            partition,
-            read,
-            end: *cursor,
-        };
-        // Nobody there any more: the loop will see that.
-        let _ = self.events.send(Event::Notice(truncated)).await;
-    }
-
-    /// Tells of a transaction that nobody seems to end.
-    async fn look_for_hanging(&mut self, data: &PartitionData, connection: &Connection) {
-        let partition = data.partition_index.cast_unsigned();
-        let cursor = self.cursors.get(&partition).copied().unwrap_or_default();
-        let patience = self.cluster.config().hanging_after;
-        let stuck = self.watch.look(data, cursor, patience, Instant::now());
-        if let Some(waited) = stuck {
-            let hanging = hanging::describe(connection, &self.topic, data, waited).await;
-            // Nobody there any more: the loop will see that.
-            let _ = self.events.send(Event::Notice(hanging)).await;
-        }
-    }
-
-    /// Tells what is gone and goes on at the earliest record.
-    async fn skip_gap(&mut self, partition: u32) -> Result<(), BrokerError> {
-        let one = || std::iter::once(partition);
-        let earliest = offsets::resolve(&self.cluster, &self.topic, one(), Start::Earliest).await?;
-        let latest = offsets::resolve(&self.cluster, &self.topic, one(), Start::Latest).await?;
-        let (Some(&earliest), Some(&latest), Some(cursor)) = (
-            earliest.get(&partition),
-            latest.get(&partition),
-            self.cursors.get_mut(&partition),
-        ) else {
-            return Ok(());
-        };
-        // It may also be that the leader knows nothing of the epoch that we have read.
-        self.epochs.forget(partition);
-        if (earliest..=latest).contains(cursor) {
-            return Ok(());
-        }
-        let wanted = std::mem::replace(cursor, earliest);
-        let gap = BrokerError::OutOfRange {
-            queue: self.topic.name.0.to_string(),
-            partition,
-            wanted,
-            earliest,
-            latest,
-        };
-        let _ = self.events.send(Event::Notice(gap)).await;
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 //!  KafkaBroker ─ topics, access, consumers, offsets      short requests, shared connections
 //!      │
 //!      ├─ KafkaReader ◄─ Fetcher ◄─ one connection per leader, one long poll on each
+//!      │                    └─ Watcher: one long poll per leader for all readers at rest
 //!      └─ KafkaWriter ─► Sender  ─► one connection per leader, up to five requests on each
 //!                           ├─ PositionStore: how far the source has been copied
 //!                           └─ Transaction, Coordinator: both at once, or neither
@@ -42,6 +43,7 @@ mod tickets;
 mod topics;
 mod transaction;
 mod transport;
+mod watcher;
 mod writer;
 
 use std::sync::Arc;
@@ -82,6 +84,21 @@ impl KafkaBroker {
         Ok(Self {
             cluster: Arc::new(Cluster::new(config)?),
         })
+    }
+
+    /// How many requests have been sent to the cluster so far, for whatever purpose: what its
+    /// brokers' work grows with.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.cluster.requests()
+    }
+
+    /// How many readers have come to rest, counted once for each broker that leads partitions of
+    /// theirs: nothing has come for a few fetches, and all that rest at a broker wait for the
+    /// answer to one request.
+    #[must_use]
+    pub fn resting(&self) -> usize {
+        self.cluster.resting()
     }
 }
 

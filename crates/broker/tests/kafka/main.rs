@@ -3,6 +3,7 @@
 mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod resting;
 mod security;
 mod sources;
 mod support;

@@ -143,6 +143,18 @@ fn reached(positions: &Positions, end: &Positions) -> bool {
         .all(|(partition, end)| positions.get(partition).is_some_and(|at| at >= end))
 }
 
+/// Waits until so many readers have come to rest.
+pub(crate) async fn at_rest(broker: &KafkaBroker, readers: usize) {
+    soon(until(|| broker.resting() == readers)).await;
+}
+
+/// Looks until it holds.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Waits for what must come.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     let deadline = Duration::from_secs(120);
