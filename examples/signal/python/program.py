@@ -49,9 +49,9 @@ def main():
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=options)
     services.add_ProgramServiceServicer_to_server(Program(), server)
     address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50051"
-    if len(sys.argv) > 3:
-        key_and_chain = tuple(Path(file).read_bytes() for file in sys.argv[2:4])
-        server.add_secure_port(address, grpc.ssl_server_credentials([key_and_chain]))
+    if len(sys.argv) > 2:
+        key, chain = (Path(file).read_bytes() for file in sys.argv[2:])
+        server.add_secure_port(address, grpc.ssl_server_credentials([(key, chain)]))
     else:
         server.add_insecure_port(address)
     server.start()
