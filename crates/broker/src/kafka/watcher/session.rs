@@ -136,42 +136,41 @@ fn partition(topic: Uuid, data: &PartitionData) -> Partition {
     Partition { topic, index }
 }
 
-/// Ordered partitions as a request names them.
+/// Partitions as a request names them.
 fn topics<'a>(places: impl Iterator<Item = (&'a Partition, &'a Place)>) -> Vec<FetchTopic> {
-    let mut topics: Vec<FetchTopic> = vec![];
-    for (partition, place) in places {
+    let asked = places.map(|(partition, place)| {
         let asked = FetchPartition::default()
             .with_partition(partition.index.cast_signed())
             .with_fetch_offset(place.offset.cast_signed())
             .with_last_fetched_epoch(place.epoch)
             .with_partition_max_bytes(A_BYTE);
-        match topics.last_mut() {
-            Some(last) if last.topic_id == partition.topic => last.partitions.push(asked),
-            _ => topics.push(
-                FetchTopic::default()
-                    .with_topic_id(partition.topic)
-                    .with_partitions(vec![asked]),
-            ),
-        }
-    }
-    topics
+        (partition.topic, asked)
+    });
+    let topic = |(id, partitions)| {
+        FetchTopic::default()
+            .with_topic_id(id)
+            .with_partitions(partitions)
+    };
+    by_topic(asked).map(topic).collect()
 }
 
-/// Ordered partitions as a request takes leave of them.
+/// Partitions as a request takes leave of them.
 fn forget<'a>(partitions: impl Iterator<Item = &'a Partition>) -> Vec<ForgottenTopic> {
-    let mut topics: Vec<ForgottenTopic> = vec![];
-    for partition in partitions {
-        let index = partition.index.cast_signed();
-        match topics.last_mut() {
-            Some(last) if last.topic_id == partition.topic => last.partitions.push(index),
-            _ => topics.push(
-                ForgottenTopic::default()
-                    .with_topic_id(partition.topic)
-                    .with_partitions(vec![index]),
-            ),
-        }
+    let indexes = partitions.map(|partition| (partition.topic, partition.index.cast_signed()));
+    let topic = |(id, indexes)| {
+        ForgottenTopic::default()
+            .with_topic_id(id)
+            .with_partitions(indexes)
+    };
+    by_topic(indexes).map(topic).collect()
+}
+
+fn by_topic<T>(parts: impl Iterator<Item = (Uuid, T)>) -> impl Iterator<Item = (Uuid, Vec<T>)> {
+    let mut topics: BTreeMap<Uuid, Vec<T>> = BTreeMap::new();
+    for (topic, part) in parts {
+        topics.entry(topic).or_default().push(part);
     }
-    topics
+    topics.into_iter()
 }
 
 #[cfg(test)]
