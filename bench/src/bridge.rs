@@ -122,7 +122,7 @@ const CPU: Row = (
     3,
 );
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     (
         "records/s",
         |it| it.records as f64 / it.used.wall.as_secs_f64(),
@@ -141,6 +141,7 @@ const ROWS: [Row; 6] = [
         2,
     ),
     ("peak MB", |it| it.peak, 0),
+    ("stolen seconds", |it| it.used.stolen, 2),
 ];
 
 fn print_table(codec: &str, columns: &[Column]) {

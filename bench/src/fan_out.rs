@@ -18,9 +18,9 @@ pub(crate) fn measure() {
         topics::PARTITIONS
     );
     println!(
-        "| copies | CPU s per million and copy | wall s | source broker's CPU s | destination broker's | peak MB |"
+        "| copies | CPU s per million and copy | wall s | source broker's CPU s | source sends MB | destination broker's CPU s | peak MB |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     let ground = Ground::start();
     let topic = "orders-lz4";
     topics::preload(&ground.source.plaintext(), topic, "lz4", RECORDS);
@@ -37,10 +37,11 @@ pub(crate) fn measure() {
         }
         let millions = f64::from(RECORDS) / 1e6 * count as f64;
         println!(
-            "| {count} | {:.3} | {:.2} | {:.2} | {:.2} | {peak:.0} |",
+            "| {count} | {:.3} | {:.2} | {:.2} | {:.0} | {:.2} | {peak:.0} |",
             used.cpu / millions,
             used.wall.as_secs_f64(),
             used.source_broker,
+            used.sent_by_source,
             used.destination_broker
         );
     }
