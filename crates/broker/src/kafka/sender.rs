@@ -33,8 +33,9 @@ use crate::backoff::Backoff;
 /// How many requests may be on their way to one leader: what the broker remembers of a producer.
 const REQUESTS: usize = 5;
 
-/// How often positions are stored while records flow.
-const SAVE_EVERY: Duration = Duration::from_millis(100);
+/// How often positions are stored while records flow: what a crash makes come again at least once.
+/// Each time costs the broker as much as a batch of records.
+const SAVE_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a topic must be missing until it is believed to be gone.
 const MISSING: Duration = Duration::from_secs(3);
