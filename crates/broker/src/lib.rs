@@ -10,6 +10,7 @@ mod error;
 mod fnap;
 mod kafka;
 mod local;
+mod pace;
 mod partitioner;
 mod queue;
 mod traits;
@@ -22,6 +23,7 @@ pub use kafka::{
     Advertised, KafkaBroker, KafkaConfig, KafkaSasl, KafkaTls, SaslMechanism, UnknownSaslMechanism,
 };
 pub use local::{AppendTo, LocalBroker, LocalOptions, OpenError};
+pub use pace::{Pace, Rates};
 pub use partitioner::{BatchPartitioner, Partitioner, murmur2, partition_of_key};
 pub use queue::{Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec, QueueUpdate};
 pub use traits::{Broker, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions};

@@ -8,7 +8,7 @@ use eson_protocol::{BrokerKind, Delivery, Positions, Record, Start};
 
 use crate::{
     BrokerError, Chunk, Consumer, Credential, Lease, Payload, QueueDescription, QueueId, QueueSpec,
-    QueueUpdate,
+    QueueUpdate, Rates,
 };
 
 /// One events broker, seen from the participant that runs it or reads it.
@@ -85,19 +85,18 @@ pub trait Broker: Send + Sync {
     /// Only those of the network.
     async fn revoke(&self, queue: &str, username: &str) -> Result<(), BrokerError>;
 
-    /// Holds what a credential reads to so many octets a second, or, with none, to nothing any
-    /// more. False where the broker has no quotas: nothing is changed then.
+    /// Holds what a credential reads of a queue to these rates, whatever it reads with, as far as
+    /// the broker can: Kafka to the octets, and for all that the user reads; the embedded broker
+    /// to both. A queue or credential that is gone is no error.
     ///
     /// # Errors
-    /// Only those of the network, and of rights.
+    /// Only those of the network, of storage and of rights.
     async fn limit_reader(
         &self,
+        queue: &str,
         username: &str,
-        bytes_per_second: Option<u64>,
-    ) -> Result<bool, BrokerError> {
-        let (_, _) = (username, bytes_per_second);
-        Ok(false)
-    }
+        rates: Rates,
+    ) -> Result<(), BrokerError>;
 
     /// Opens a reader.
     ///

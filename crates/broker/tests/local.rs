@@ -4,17 +4,18 @@ mod contract;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
     AppendTo, Broker, BrokerError, Consumer, Credential, Lease, LocalBroker, LocalOptions,
-    OpenError, Payload, QueueReader, QueueSpec, ReaderOptions, Secret, WriterOptions,
+    OpenError, Payload, QueueReader, QueueSpec, Rates, ReaderOptions, Secret, WriterOptions,
     partition_of_key,
 };
 use eson_protocol::{Positions, Record, Server, Start, StorePosition};
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 struct Local {
     broker: LocalBroker,
@@ -66,7 +67,7 @@ async fn fixture() -> Local {
 contract::tests!(fixture);
 
 /// How long anything may take before it is taken for never.
-const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 const QUEUE: &str = "arrivals.flows.orange.example";
 
@@ -476,4 +477,112 @@ async fn a_writer_holds_no_more_than_its_buffer() {
         let acknowledged = writer.acknowledged().get(&0).copied();
         assert!(acknowledged.unwrap_or_default() >= number);
     }
+}
+
+const USER: &str = "sub-7";
+
+/// Somebody who may read the queue, at these rates.
+async fn admit(broker: &LocalBroker, rates: Rates) {
+    let credential = Credential {
+        mechanism: "SCRAM-SHA-256".to_owned(),
+        username: USER.to_owned(),
+        password: Secret::new("a password".to_owned()),
+    };
+    let granted = broker.grant(QUEUE, &credential, Lease::Granted).await;
+    granted.expect("granted");
+    let limited = broker.limit_reader(QUEUE, USER, rates).await;
+    limited.expect("limited");
+}
+
+async fn reader_of_user(broker: &LocalBroker) -> Box<dyn QueueReader> {
+    let reader = broker.open_reader_as(USER, QUEUE, from_earliest()).await;
+    reader.expect("a reader")
+}
+
+/// Reads so many records; returns how many seconds that took.
+async fn seconds_for(reader: &mut dyn QueueReader, mut records: usize) -> u64 {
+    let begun = Instant::now();
+    while records > 0 {
+        let chunk = reader.next().await.expect("records");
+        let Payload::Records(read) = chunk.payload else {
+            panic!("encoded batches that nobody asked for");
+        };
+        records = records.checked_sub(read.len()).expect("no more than asked");
+    }
+    begun.elapsed().as_secs()
+}
+
+/// The clock goes on only when everybody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_user_is_held_to_his_rates_by_all_his_readers_together_and_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let broker = LocalBroker::open(&options(directory.path())).expect("opens");
+    broker.create_queue(&spec(1)).await.expect("created");
+    let to = AppendTo::Partition(0);
+    let written = broker.append(QUEUE, to, numbered(0..100), None).await;
+    written.expect("written");
+    let ten_a_second = Rates {
+        events: 10,
+        bytes: 0,
+    };
+    admit(&broker, ten_a_second).await;
+    let mut unlimited = broker.open_reader(QUEUE, from_earliest()).await.unwrap();
+    assert_eq!(seconds_for(&mut *unlimited, 100).await, 0);
+    let mut one = reader_of_user(&broker).await;
+    assert_eq!(seconds_for(&mut *one, 100).await, 9);
+    broker.close().await;
+    drop((one, unlimited, broker));
+
+    let broker = LocalBroker::open(&options(directory.path())).expect("opens again");
+    let (mut one, mut other) = (reader_of_user(&broker).await, reader_of_user(&broker).await);
+    let both = tokio::join!(seconds_for(&mut *one, 100), seconds_for(&mut *other, 100));
+    assert!((18..=19).contains(&both.0.max(both.1)), "{both:?}");
+}
+
+/// And from then on the clock does not wait for anybody, for what follows is done by a thread.
+async fn a_minute_goes_by() {
+    sleep(Duration::from_secs(60)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifted_limit_and_a_lost_right_end_the_wait() {
+    let local = with_queue(1).await;
+    let broker = &local.broker;
+    let large: Vec<_> = numbered(0..2)
+        .into_iter()
+        .map(|record| Record {
+            value: Some(vec![7; 1 << 20].into()),
+            ..record
+        })
+        .collect();
+    let to = AppendTo::Partition(0);
+    let written = broker
+        .append(QUEUE, to, [large.clone(), large].concat(), None)
+        .await;
+    written.expect("written");
+    let a_byte_a_second = Rates {
+        events: 0,
+        bytes: 1,
+    };
+    admit(broker, a_byte_a_second).await;
+    let mut reader = reader_of_user(broker).await;
+    assert_eq!(seconds_for(&mut *reader, 1).await, 0, "one passes");
+    let (second, ()) = tokio::join!(seconds_for(&mut *reader, 1), async {
+        a_minute_goes_by().await;
+        let limited = broker.limit_reader(QUEUE, USER, Rates::default()).await;
+        limited.expect("lifted");
+    });
+    assert!((60..600).contains(&second), "{second}");
+    tokio::time::pause();
+    admit(broker, a_byte_a_second).await;
+    assert_eq!(seconds_for(&mut *reader, 1).await, 0, "one passes");
+    let (denied, ()) = tokio::join!(reader.next(), async {
+        a_minute_goes_by().await;
+        broker.revoke(QUEUE, USER).await.expect("revoked");
+    });
+    assert!(
+        matches!(denied, Err(BrokerError::Denied { .. })),
+        "{denied:?}"
+    );
 }

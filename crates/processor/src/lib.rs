@@ -48,7 +48,7 @@ pub use schema_ids::{OnUnknownSchema, Registries, RegistrySpec, SchemaIdsError, 
 pub use service::Service;
 pub use signal::{ProgramSpec, Programs, SignalError, SignalSpec, WindowSpec};
 pub use spec::{
-    InstanceSpec, LegSpec, MAX_COMMIT_INTERVAL, MAX_ID, MAX_LEGS, Rates, SpecError, TYPES, Work,
+    InstanceSpec, LegSpec, MAX_COMMIT_INTERVAL, MAX_ID, MAX_LEGS, SpecError, TYPES, Work,
 };
 pub use threads::Threads;
 pub use validation::{ContractSpec, ContractSpecError, OnViolation};

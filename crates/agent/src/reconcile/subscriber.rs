@@ -6,7 +6,7 @@ mod lapse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_broker::{Lease as BrokerLease, QueueSpec};
+use eson_broker::{Lease as BrokerLease, QueueSpec, Rates};
 use eson_processor::proto;
 use eson_protocol::{Code, Mode, Positions};
 
@@ -61,7 +61,7 @@ impl SubscriberReconciler {
         self.resume(&stored.name, flow).await?;
         self.ensure_queue(&stored.name, flow).await?;
         self.ensure_credential(&stored.name).await?;
-        self.ensure_quota(&stored.name, flow).await?;
+        self.ensure_rates(&stored.name, flow).await?;
         self.register(&stored.name).await?;
         if self.judge_lag(&stored.name, flow).await? == Judged::Dropped {
             return Ok(Outcome::Settled);
@@ -162,19 +162,24 @@ impl SubscriberReconciler {
         Ok(())
     }
 
-    /// The broker's own quota, where it has any: it holds also who reads by other means than our
+    /// What the broker itself holds the user to: it holds also who reads by other means than our
     /// processors.
-    async fn ensure_quota(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
+    async fn ensure_rates(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
         let stored = self.0.subscribers.require(name).await?;
-        let wanted = limited(quality(&stored.resource, flow).bytes_rate);
-        if stored.resource.status.quota == wanted {
+        let quality = quality(&stored.resource, flow);
+        let wanted = Rates {
+            events: limited(quality.events_rate).unwrap_or_default(),
+            bytes: limited(quality.bytes_rate).unwrap_or_default(),
+        };
+        if stored.resource.status.rates == wanted {
             return Ok(());
         }
-        let broker = &self.entry(&stored.resource)?.broker;
+        let entry = self.entry(&stored.resource)?;
+        let queue = entry.subscriber_queue(&stored.resource)?;
         let username = stored.resource.spec.label.as_str();
-        let limited = broker.limit_reader(username, wanted).await;
+        let limited = entry.broker.limit_reader(&queue, username, wanted).await;
         limited.map_err(|error| queue::failure(&error))?;
-        let note = |it: &mut Subscriber| it.status.quota = wanted;
+        let note = |it: &mut Subscriber| it.status.rates = wanted;
         self.0.subscribers.update(name, note).await?;
         Ok(())
     }
@@ -281,14 +286,15 @@ impl SubscriberReconciler {
             let username = stored.resource.spec.label.as_str();
             let revoked = entry.broker.revoke(&queue, username).await;
             revoked.map_err(|error| queue::failure(&error))?;
-            if stored.resource.status.quota.is_some() {
-                let unlimited = entry.broker.limit_reader(username, None).await;
-                unlimited.map_err(|error| queue::failure(&error))?;
+            if stored.resource.status.rates.is_limited() {
+                let unlimited = Rates::default();
+                let lifted = entry.broker.limit_reader(&queue, username, unlimited).await;
+                lifted.map_err(|error| queue::failure(&error))?;
             }
             self.0.readers.remove(username);
             let note = |it: &mut Subscriber| {
                 it.status.credential = None;
-                it.status.quota = None;
+                it.status.rates = Rates::default();
             };
             self.0.subscribers.update(name, note).await?;
         }

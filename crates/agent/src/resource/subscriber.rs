@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use eson_broker::Rates;
 use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
@@ -100,9 +101,9 @@ pub(crate) struct SubscriberStatus {
     /// The flow's own queue at that broker, where that is what is read.
     #[serde(default)]
     pub source: Option<String>,
-    /// The octets a second that the broker's own quota allows; none where there is none.
+    /// What the broker was told to hold the subscriber's user to.
     #[serde(default)]
-    pub quota: Option<u64>,
+    pub rates: Rates,
     /// Whether the copy gets no events because the subscriber lags too much.
     #[serde(default)]
     pub overlagging: bool,

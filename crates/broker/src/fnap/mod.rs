@@ -81,7 +81,7 @@ use self::reader::FnapReader;
 use self::writer::FnapWriter;
 use crate::{
     Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
-    QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+    QueueSpec, QueueUpdate, QueueWriter, Rates, ReaderOptions, WriterOptions,
 };
 
 /// How to reach an FNAA.
@@ -162,6 +162,10 @@ impl Broker for FnapBroker {
 
     async fn revoke(&self, _: &str, _: &str) -> Result<(), BrokerError> {
         Err(unsupported("revoke"))
+    }
+
+    async fn limit_reader(&self, _: &str, _: &str, _: Rates) -> Result<(), BrokerError> {
+        Err(unsupported("limit a reader"))
     }
 
     async fn open_reader(

@@ -61,7 +61,7 @@ use self::writer::KafkaWriter;
 use crate::backoff::Backoff;
 use crate::{
     Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
-    QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+    QueueSpec, QueueUpdate, QueueWriter, Rates, ReaderOptions, WriterOptions,
 };
 
 /// How long what only looks is repeated while a partition moves from one broker to another.
@@ -151,11 +151,11 @@ impl Broker for KafkaBroker {
 
     async fn limit_reader(
         &self,
+        _queue: &str,
         username: &str,
-        bytes_per_second: Option<u64>,
-    ) -> Result<bool, BrokerError> {
-        quotas::set(&self.cluster, username, bytes_per_second).await?;
-        Ok(true)
+        rates: Rates,
+    ) -> Result<(), BrokerError> {
+        quotas::set(&self.cluster, username, rates.bytes).await
     }
 
     async fn open_reader(

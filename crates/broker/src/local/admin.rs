@@ -9,7 +9,7 @@ use super::group::{Effect, Group};
 use super::registry::{OffsetRange, Queue, QueueRow};
 use super::store::Failure;
 use super::tables::PartitionRow;
-use crate::{BrokerError, Lease, QueueId, QueueSpec, QueueUpdate};
+use crate::{BrokerError, Lease, QueueId, QueueSpec, QueueUpdate, Rates};
 
 /// How many partitions a queue may have: each costs memory also while nobody uses it.
 const MAX_PARTITIONS: u32 = 10_000;
@@ -173,6 +173,24 @@ pub(super) fn grant(
     }
     let leased = Effect::Leased(queue.clone(), username, lease);
     group.effects.push(leased);
+    Ok(())
+}
+
+/// Holds a user who may read the queue to rates.
+pub(super) fn limit(
+    group: &mut Group<'_>,
+    queue: &Arc<Queue>,
+    username: String,
+    rates: Rates,
+) -> Result<(), Failure> {
+    if !group.tables.has_lease(queue.number, &username)? {
+        return Ok(());
+    }
+    if group.tables.put_rates(queue.number, &username, rates)? {
+        group.touch();
+    }
+    let limited = Effect::Limited(queue.clone(), username, rates);
+    group.effects.push(limited);
     Ok(())
 }
 

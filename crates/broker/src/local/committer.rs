@@ -343,6 +343,7 @@ impl Effect {
             }),
             Self::Trimmed(..) => {}
             Self::Leased(queue, username, lease) => queue.set_lease(&username, lease),
+            Self::Limited(queue, username, rates) => queue.set_rates(&username, rates),
             Self::Revoked(queue, username) => queue.remove_lease(&username),
             Self::Acknowledged(session, partition, next) => session.acknowledge(partition, next),
         }

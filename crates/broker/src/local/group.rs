@@ -11,7 +11,7 @@ use super::encoding::{RunBuilder, size_bound};
 use super::registry::{OffsetRange, Queue, WriterEnd, WriterSession};
 use super::store::{Ending, Failure};
 use super::tables::{PartitionKey, PartitionRow, RunEntry, Tables};
-use crate::{BrokerError, Lease, QueueUpdate};
+use crate::{BrokerError, Lease, QueueUpdate, Rates};
 
 /// How long a run may get, unless its first record alone is longer. The database keeps a value
 /// in a page of a power of two; this leaves room there for the page's own fields.
@@ -41,6 +41,7 @@ pub(super) enum Effect {
     /// Runs before the partition's earliest offset are still to be removed.
     Trimmed(Arc<Queue>, u32),
     Leased(Arc<Queue>, String, Lease),
+    Limited(Arc<Queue>, String, Rates),
     Revoked(Arc<Queue>, String),
     /// A writer's source position is stored.
     Acknowledged(Arc<WriterSession>, u32, u64),

@@ -45,7 +45,7 @@ use self::store::{Failure, Opener, POSITIONS, Store};
 use self::writer::LocalWriter;
 use crate::{
     Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
-    QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+    QueueSpec, QueueUpdate, QueueWriter, Rates, ReaderOptions, WriterOptions,
 };
 
 pub(crate) use self::append::size as size_of;
@@ -178,7 +178,8 @@ impl LocalBroker {
 
     /// Opens a reader for a user who has shown his password. When his right is suspended or
     /// revoked, the reader's [`QueueReader::next`], also one that is waiting, answers
-    /// [`BrokerError::Denied`] at once.
+    /// [`BrokerError::Denied`] at once. All his readers of the queue together are held to what
+    /// [`Broker::limit_reader`] has said.
     ///
     /// # Errors
     /// [`BrokerError::NotFound`], [`BrokerError::Denied`].
@@ -284,6 +285,22 @@ impl Broker for LocalBroker {
         let username = username.to_owned();
         self.step(queue, move |group| admin::revoke(group, &found, username))
             .await
+    }
+
+    async fn limit_reader(
+        &self,
+        queue: &str,
+        username: &str,
+        rates: Rates,
+    ) -> Result<(), BrokerError> {
+        let Ok(found) = self.shared.registry.find(queue) else {
+            return Ok(());
+        };
+        let username = username.to_owned();
+        self.step(queue, move |group| {
+            admin::limit(group, &found, username, rates)
+        })
+        .await
     }
 
     async fn open_reader(

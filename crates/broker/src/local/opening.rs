@@ -10,9 +10,11 @@ use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use super::housekeeping::Housekeeping;
 use super::options::OpenError;
 use super::registry::{OffsetRange, Queue, QueueRow, Registry};
-use super::store::{DELETED, Ending, FORMAT, Failure, LEASES, NUMBERS, PARTITIONS, QUEUES, Store};
+use super::store::{
+    DELETED, Ending, FORMAT, Failure, LEASES, NUMBERS, PARTITIONS, QUEUES, RATES, Store,
+};
 use super::tables::{Tables, parse_queue_row};
-use crate::Lease;
+use crate::{Lease, Rates};
 
 /// The version of the tables and of the records' layout.
 const CURRENT_FORMAT: u64 = 1;
@@ -46,11 +48,12 @@ pub(super) fn prepare(store: &Store, path: &Path) -> Result<(), OpenError> {
 fn format_of(transaction: &WriteTransaction) -> Result<(u64, Ending), Failure> {
     let mut numbers = transaction.open_table(NUMBERS)?;
     let found = numbers.get(FORMAT)?.map(|format| format.value());
-    if let Some(found) = found {
+    if let Some(found) = found.filter(|found| *found != CURRENT_FORMAT) {
         return Ok((found, Ending::Abort));
     }
     numbers.insert(FORMAT, CURRENT_FORMAT)?;
     drop(numbers);
+    // Also those that a file of this format may lack because it is older than they are.
     Tables::open(transaction)?;
     Ok((CURRENT_FORMAT, Ending::Commit))
 }
@@ -106,6 +109,12 @@ fn load_leases(transaction: &ReadTransaction, queue: &Queue) -> Result<(), Failu
             Lease::Suspended
         };
         queue.set_lease(username, lease);
+    }
+    let table = transaction.open_table(RATES)?;
+    for entry in table.range((queue.number, "")..(queue.number + 1, ""))? {
+        let (key, rates) = entry?;
+        let ((_, username), (events, bytes)) = (key.value(), rates.value());
+        queue.set_rates(username, Rates { events, bytes });
     }
     Ok(())
 }

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use eson_protocol::{Record, Start};
 use redb::ReadTransaction;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::Shared;
 use super::encoding::decode;
 use super::registry::{OffsetRange, Queue, QueueState, Reading};
 use super::store::{Failure, INDEX, RUNS, Store};
-use crate::{BrokerError, Chunk, Lease, Payload, QueueReader, ReaderOptions};
+use crate::{BrokerError, Chunk, Lease, Payload, QueueReader, Rates, ReaderOptions};
 
 /// Reads a queue of this process.
 pub(super) struct LocalReader {
@@ -32,6 +33,7 @@ pub(super) struct Right {
     username: String,
     reading: Arc<Reading>,
     lease: watch::Receiver<Option<Lease>>,
+    rates: watch::Receiver<Rates>,
 }
 
 /// What a look at the queue's state says.
@@ -94,7 +96,7 @@ impl LocalReader {
     ) -> Result<Option<Chunk>, BrokerError> {
         let first = self.positions[partition as usize];
         let (queue, buffer) = (self.queue.clone(), self.buffer);
-        let records = blocking(&self.shared, &self.queue, move |store| {
+        let mut records = blocking(&self.shared, &self.queue, move |store| {
             store.read(|transaction| {
                 records_from(
                     transaction,
@@ -107,11 +109,14 @@ impl LocalReader {
             })
         })
         .await?;
+        // From here to the caller nothing waits: a right taken away before is seen.
+        self.check_right()?;
+        if let Some(right) = &self.right {
+            right.reading.ration(&mut records);
+        }
         let Some(next) = records.last().map(|record| record.offset + 1) else {
             return Ok(None);
         };
-        // From here to the caller nothing waits: a right taken away before is seen.
-        self.check_right()?;
         self.positions[partition as usize] = next;
         if let Some(right) = &self.right {
             right.reading.advance(partition, next);
@@ -143,6 +148,26 @@ impl LocalReader {
         }
     }
 
+    /// Waits until the user has waited for what he read before.
+    async fn until_free(&mut self) -> Result<(), BrokerError> {
+        loop {
+            self.check_right()?;
+            let Some(right) = &mut self.right else {
+                return Ok(());
+            };
+            let wait = right.reading.wait();
+            if wait.is_zero() {
+                return Ok(());
+            }
+            // Both senders live as long as the right.
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = right.lease.changed() => {}
+                _ = right.rates.changed() => {}
+            }
+        }
+    }
+
     /// Waits until the queue or the right changes.
     async fn changed(&mut self) {
         // Both senders live as long as the queue and the right, which are held here.
@@ -164,7 +189,7 @@ impl QueueReader for LocalReader {
 
     async fn next(&mut self) -> Result<Chunk, BrokerError> {
         loop {
-            self.check_right()?;
+            self.until_free().await?;
             match self.look() {
                 Look::Deleted => return Err(self.gone()),
                 Look::OutOfRange(partition, wanted, range) => {
@@ -197,6 +222,7 @@ impl Right {
         Ok(Self {
             username: username.to_owned(),
             lease: reading.lease.subscribe(),
+            rates: reading.rates.subscribe(),
             reading,
         })
     }

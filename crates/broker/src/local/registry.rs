@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
-use eson_protocol::Positions;
+use eson_protocol::{Positions, Record};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::append;
 use crate::partitioner::Partitioner;
-use crate::{BrokerError, Consumer, Lease, QueueId};
+use crate::{BrokerError, Consumer, Lease, Pace, QueueId, Rates};
 
 /// All queues by name. Follows the database: changed only after a commit.
 #[derive(Default)]
@@ -131,6 +133,12 @@ impl Queue {
         }
     }
 
+    pub(super) fn set_rates(&self, username: &str, rates: Rates) {
+        if let Some(reading) = lock(&self.readers).get(username) {
+            reading.rates.send_replace(rates);
+        }
+    }
+
     pub(super) fn consumers(&self) -> Vec<Consumer> {
         let state = self.state.borrow();
         lock(&self.readers)
@@ -143,9 +151,11 @@ impl Queue {
     }
 }
 
-/// One user's right to read a queue, and how far he has come.
+/// One user's right to read a queue, how fast he may and how far he has come.
 pub(super) struct Reading {
     pub(super) lease: watch::Sender<Option<Lease>>,
+    pub(super) rates: watch::Sender<Rates>,
+    pace: Mutex<Pace>,
     positions: Mutex<Option<Positions>>,
 }
 
@@ -153,12 +163,40 @@ impl Reading {
     fn new(lease: Lease) -> Self {
         Self {
             lease: watch::Sender::new(Some(lease)),
+            rates: watch::Sender::default(),
+            pace: Mutex::default(),
             positions: Mutex::default(),
         }
     }
 
     pub(super) fn is_granted(&self) -> bool {
         *self.lease.borrow() == Some(Lease::Granted)
+    }
+
+    /// How long the user has to wait for what he has read.
+    pub(super) fn wait(&self) -> Duration {
+        let rates = *self.rates.borrow();
+        lock(&self.pace).wait(rates)
+    }
+
+    /// Leaves of these records what may be read at once, one at least: a second's share.
+    pub(super) fn ration(&self, records: &mut Vec<Record>) {
+        let rates = *self.rates.borrow();
+        if !rates.is_limited() {
+            return;
+        }
+        let within = |rate: u64, amount: u64| rate == 0 || amount <= rate;
+        let (mut count, mut bytes) = (0, 0);
+        for record in &*records {
+            let grown = bytes + append::size(record) as u64;
+            let fits = within(rates.events, count + 1) && within(rates.bytes, grown);
+            if count > 0 && !fits {
+                break;
+            }
+            (count, bytes) = (count + 1, grown);
+        }
+        records.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        lock(&self.pace).passed(rates, count, bytes);
     }
 
     pub(super) fn advance(&self, partition: u32, next: u64) {

@@ -40,6 +40,11 @@ pub(super) const POSITIONS: TableDefinition<'_, (u64, &str, u32), u64> =
 /// Who may read a queue (its number, user name): true while granted, false while suspended.
 pub(super) const LEASES: TableDefinition<'_, (u64, &str), bool> = TableDefinition::new("leases");
 
+/// How fast a user reads a queue (its number, user name) at most: events and octets a second, 0
+/// without limit.
+pub(super) const RATES: TableDefinition<'_, (u64, &str), (u64, u64)> =
+    TableDefinition::new("rates");
+
 /// The numbers of deleted queues whose records are still to be removed.
 pub(super) const DELETED: TableDefinition<'_, u64, ()> = TableDefinition::new("deleted");
 

@@ -6,9 +6,10 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::encoding::RunBuilder;
 use super::registry::{OffsetRange, QueueRow};
 use super::store::{
-    DELETED, Failure, INDEX, LEASES, NEXT_QUEUE, NUMBERS, PARTITIONS, POSITIONS, QUEUES, RUNS,
-    RunKey, RunSummary, storage_error,
+    DELETED, Failure, INDEX, LEASES, NEXT_QUEUE, NUMBERS, PARTITIONS, POSITIONS, QUEUES, RATES,
+    RUNS, RunKey, RunSummary, storage_error,
 };
+use crate::Rates;
 
 /// A partition's place in the keys: the queue's number and the partition.
 pub(super) type PartitionKey = (u64, u32);
@@ -41,6 +42,7 @@ pub(super) struct Tables<'t> {
     index: Table<'t, RunKey, RunSummary>,
     positions: Table<'t, (u64, &'static str, u32), u64>,
     leases: Table<'t, (u64, &'static str), bool>,
+    rates: Table<'t, (u64, &'static str), (u64, u64)>,
     deleted: Table<'t, u64, ()>,
     numbers: Table<'t, &'static str, u64>,
 }
@@ -54,6 +56,7 @@ impl<'t> Tables<'t> {
             index: transaction.open_table(INDEX)?,
             positions: transaction.open_table(POSITIONS)?,
             leases: transaction.open_table(LEASES)?,
+            rates: transaction.open_table(RATES)?,
             deleted: transaction.open_table(DELETED)?,
             numbers: transaction.open_table(NUMBERS)?,
         })
@@ -192,8 +195,24 @@ impl<'t> Tables<'t> {
         Ok(before.is_none_or(|before| before.value() != granted))
     }
 
-    /// Removes a lease; says whether there was one.
+    pub(super) fn has_lease(&self, queue: u64, username: &str) -> Result<bool, Failure> {
+        Ok(self.leases.get((queue, username))?.is_some())
+    }
+
+    /// Stores a lease's rates; says whether that changed anything.
+    pub(super) fn put_rates(
+        &mut self,
+        queue: u64,
+        username: &str,
+        Rates { events, bytes }: Rates,
+    ) -> Result<bool, Failure> {
+        let before = self.rates.insert((queue, username), (events, bytes))?;
+        Ok(before.is_none_or(|before| before.value() != (events, bytes)))
+    }
+
+    /// Removes a lease with its rates; says whether there was one.
     pub(super) fn remove_lease(&mut self, queue: u64, username: &str) -> Result<bool, Failure> {
+        self.rates.remove((queue, username))?;
         Ok(self.leases.remove((queue, username))?.is_some())
     }
 
@@ -226,6 +245,8 @@ impl<'t> Tables<'t> {
             self.positions
                 .retain_in((queue, "", 0)..(queue + 1, "", 0), |_, _| false)?;
             self.leases
+                .retain_in((queue, "")..(queue + 1, ""), |_, _| false)?;
+            self.rates
                 .retain_in((queue, "")..(queue + 1, ""), |_, _| false)?;
             self.deleted.remove(queue)?;
         }

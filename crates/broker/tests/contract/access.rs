@@ -1,7 +1,7 @@
 //! Credentials: granted, suspended, revoked.
 
-use eson_broker::{BrokerError, Credential, Lease, QueueReader, Secret};
-use eson_protocol::{BrokerKind, Start};
+use eson_broker::{BrokerError, Credential, Lease, QueueReader, Rates, Secret};
+use eson_protocol::Start;
 
 use super::{Fixture, created, end_of, expected, from, read, soon, values, write};
 
@@ -110,17 +110,19 @@ pub(crate) async fn consumers_are_listed(fixture: &dyn Fixture) {
     }
 }
 
-/// A limit on what a credential reads is set, changed and lifted, or said to be none of the broker's
-/// business; what is read is the same.
-pub(crate) async fn a_reader_is_limited_where_the_broker_has_quotas(fixture: &dyn Fixture) {
+/// A limit on what a credential reads is set, changed and lifted; what is read is the same.
+pub(crate) async fn a_reader_is_limited(fixture: &dyn Fixture) {
     let (name, _) = created(fixture, 1).await;
     write(fixture, &name, 0, 0..3).await;
     let (credential, mut reader) = granted(fixture, &name).await;
-    let admin = fixture.admin();
-    let has_quotas = admin.kind() == BrokerKind::Kafka;
-    for limit in [Some(1 << 20), Some(1 << 20), Some(2 << 20), None, None] {
-        let limited = admin.limit_reader(&credential.username, limit).await;
-        assert_eq!(limited.expect("no trouble"), has_quotas, "{limit:?}");
+    let (admin, username) = (fixture.admin(), &credential.username);
+    for bytes in [1 << 20, 1 << 20, 2 << 20, 0, 0] {
+        let rates = Rates { events: 0, bytes };
+        let limited = admin.limit_reader(&name, username, rates).await;
+        limited.expect("limited");
     }
     assert_eq!(values(&read(&mut reader, 3).await), expected(0..3));
+    admin.revoke(&name, username).await.expect("revoked");
+    let lifted = admin.limit_reader(&name, username, Rates::default()).await;
+    lifted.expect("nothing is left to lift");
 }

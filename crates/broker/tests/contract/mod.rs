@@ -97,7 +97,7 @@ macro_rules! tests {
             a_reader_of_a_deleted_queue_ends,
             a_reader_takes_turns,
             a_credential_reads_its_queue_and_no_other,
-            a_reader_is_limited_where_the_broker_has_quotas,
+            a_reader_is_limited,
             a_suspended_credential_reads_nothing_until_granted_again,
             a_revoked_credential_ends_its_readers,
             consumers_are_listed,

@@ -308,7 +308,7 @@ mod tests {
     use std::sync::{Arc, Weak};
 
     use eson_broker::{
-        Broker, Delivery, LocalBroker, LocalOptions, Payload, QueueSpec, ReaderOptions,
+        Broker, Delivery, LocalBroker, LocalOptions, Payload, QueueSpec, Rates, ReaderOptions,
         WriterOptions,
     };
     use eson_protocol::{Positions, Record, Start};
@@ -317,7 +317,6 @@ mod tests {
     use super::*;
     use crate::budget::MemoryBudget;
     use crate::source::SharedReads;
-    use crate::spec::Rates;
 
     /// Asks somebody who is away, and has something to store.
     struct Unanswered {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use annotation::SOURCE_FLOW;
 pub(crate) use drive::Ended;
+use eson_broker::Rates;
 pub(crate) use open::{check_identity, progress, store_positions};
 pub(crate) use passage::{Opened, Passage};
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ use crate::report::{InstanceReport, LegReport, State};
 use crate::schema_ids::Registries;
 use crate::signal::Programs;
 use crate::source::SharedReads;
-use crate::spec::{LegSpec, Rates};
+use crate::spec::LegSpec;
 use crate::threads::{Desk, Threads};
 use crate::turns::Place;
 

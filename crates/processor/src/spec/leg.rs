@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_broker::{Delivery, WriterOptions};
+use eson_broker::{Delivery, Rates, WriterOptions};
 use eson_protocol::{OnGap, Start};
 
 use super::rules::check_id;
-use super::{LegSpec, MAX_COMMIT_INTERVAL, Rates, SpecError, Work};
+use super::{LegSpec, MAX_COMMIT_INTERVAL, SpecError, Work};
 use crate::endpoint::Endpoint;
 use crate::proto;
 use crate::schema_ids::SchemaIdsSpec;

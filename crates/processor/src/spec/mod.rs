@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_broker::Delivery;
+use eson_broker::{Delivery, Rates};
 use eson_protocol::{OnGap, Positions, Start};
 
 pub use self::error::SpecError;
@@ -78,15 +78,6 @@ pub struct LegSpec {
     pub schema_ids: Option<Arc<SchemaIdsSpec>>,
     /// What the events must be that it writes; anything where there is none.
     pub contract: Option<Arc<ContractSpec>>,
-}
-
-/// How fast a leg may go, on average over seconds; 0 is without limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rates {
-    /// Events a second.
-    pub events: u64,
-    /// Octets a second.
-    pub bytes: u64,
 }
 
 /// What a leg does with events.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use eson_broker::{
     Broker, BrokerError, Chunk, Consumer, Credential, Delivery, Lease, Payload, QueueDescription,
-    QueueId, QueueReader, QueueSpec, QueueUpdate, QueueWriter, ReaderOptions, WriterOptions,
+    QueueId, QueueReader, QueueSpec, QueueUpdate, QueueWriter, Rates, ReaderOptions, WriterOptions,
 };
 use eson_protocol::{BrokerKind, Positions, Record};
 use tokio::sync::Notify;
@@ -140,10 +140,11 @@ impl Broker for Faulty {
 
     async fn limit_reader(
         &self,
+        queue: &str,
         username: &str,
-        bytes_per_second: Option<u64>,
-    ) -> Result<bool, BrokerError> {
-        self.broker.limit_reader(username, bytes_per_second).await
+        rates: Rates,
+    ) -> Result<(), BrokerError> {
+        self.broker.limit_reader(queue, username, rates).await
     }
 
     async fn open_reader(
