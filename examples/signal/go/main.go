@@ -6,6 +6,10 @@
 //	fnua signal orders.flows.orange.example --to large.flows.orange.example \
 //	    small.flows.orange.example --program grpc://127.0.0.1:50051
 //
+// With the PEM files of a key and its certificates, calls come over TLS (`--program grpcs://...`):
+//
+//	go run . 0.0.0.0:50051 key.pem chain.pem
+//
 // It uses nothing but the published proto/eson/signal/v1/program.proto.
 package main
 
@@ -20,6 +24,7 @@ import (
 	"eson/example/signalv1"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 )
 
 // The flow processor's batches have at most 256 events; one event may be large.
@@ -64,6 +69,18 @@ func failed(reason string) *signalv1.Outcome {
 	return &signalv1.Outcome{Failure: &reason}
 }
 
+// TLS with a key and its certificates.
+func secured(files []string) grpc.ServerOption {
+	if len(files) != 2 {
+		log.Fatal("give the file of the key and that of its certificates")
+	}
+	identity, err := credentials.NewServerTLSFromFile(files[1], files[0])
+	if err != nil {
+		log.Fatal(err)
+	}
+	return grpc.Creds(identity)
+}
+
 func main() {
 	address := "127.0.0.1:50051"
 	if len(os.Args) > 1 {
@@ -73,7 +90,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(largest))
+	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(largest)}
+	if len(os.Args) > 2 {
+		options = append(options, secured(os.Args[2:]))
+	}
+	server := grpc.NewServer(options...)
 	signalv1.RegisterProgramServiceServer(server, program{})
 	log.Fatal(server.Serve(listener))
 }

@@ -352,19 +352,28 @@ fn is_asked_by_grpc(zone: &str, program: fn() -> Command) {
 }
 
 #[test]
-fn a_program_is_asked_over_tls_once_its_authority_is_trusted() {
+fn a_program_in_python_is_asked_over_tls_once_its_authority_is_trusted() {
+    is_asked_over_tls("python-secret.example", python);
+}
+
+#[test]
+fn a_program_in_go_is_asked_over_tls_once_its_authority_is_trusted() {
+    is_asked_over_tls("go-secret.example", go);
+}
+
+fn is_asked_over_tls(zone: &str, program: fn() -> Command) {
     let port = free_port();
     let dir = data_dir("program");
     let certificates = Certificates::make(&dir, &["127.0.0.1"]);
     let start = || {
-        let mut command = python();
+        let mut command = program();
         command.arg(format!("127.0.0.1:{port}"));
         command.args([&certificates.key, &certificates.chain]);
         run(command)
     };
     let trusted = format!(", program-ca: {}", certificates.authority.display());
     let program = format!("grpcs://127.0.0.1:{port}");
-    is_asked("secret.example", &program, &trusted, start);
+    is_asked(zone, &program, &trusted, start);
 }
 
 fn is_asked(zone: &str, program: &str, settings: &str, start: impl Fn() -> Service) {
