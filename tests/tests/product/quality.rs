@@ -1,5 +1,6 @@
 //! How subscribers are served: delivery, rates, limits, modes, and where they begin.
 
+use std::thread;
 use std::time::Duration;
 
 use eson_tests::records::{admin_client, delete_before, topics};
@@ -219,6 +220,45 @@ fn a_rate_holds_a_copy_back_until_it_is_lifted(ground: Ground) {
         let left = quotas.iter().find(|line| line.contains(&label));
         assert_eq!(None, left);
     }
+}
+
+/// Whatever it reads with: this subscriber's client is its own, and heeds nothing. At the first rate it
+/// would read for ten minutes; how long it reads is not measured here.
+#[test]
+fn who_reads_an_embedded_flow_itself_is_held_to_its_rates() {
+    let orange = world(Ground::Embedded).orange();
+    let limits = "partitions=1 modes=direct events-rate=1";
+    let (mut owner, flow) = publish(orange, "held-back", limits);
+    write_numbered(&mut owner, &flow, 0..600);
+    let mut stranger = orange.login();
+    stranger.ok("ENABLE ATTRIBUTES");
+    let granted = stranger.ok(&format!(
+        "SUBSCRIBE {flow} id=own mode=direct from=earliest"
+    ));
+    let of = |key: &str| {
+        granted
+            .attribute(key)
+            .unwrap_or_else(|| panic!("{granted:?}"))
+    };
+    let mut session = RawFnap::login(orange.identity.fnap, of("username"), of("password"));
+    let reading = thread::spawn({
+        let flow = flow.clone();
+        move || read(&mut session, &flow)
+    });
+    for _ in 0..3 {
+        assert_eq!(
+            read(&mut owner, &flow).len(),
+            600,
+            "the owner is not held back"
+        );
+    }
+    assert!(!reading.is_finished());
+    let label = label(&mut owner, &flow);
+    owner.ok(&format!(
+        "UPDATE SUBSCRIBER {flow} {label} events-rate=none"
+    ));
+    let read: Vec<Event> = (0..600).map(Event::numbered).collect();
+    assert_eq!(reading.join().unwrap(), read);
 }
 
 /// Participants of their own whose leases are short, so that positions are told often.
