@@ -3,7 +3,7 @@
 use std::process;
 use std::sync::Arc;
 
-use eson_broker::{Broker, Chunk, KafkaBroker, KafkaConfig, ReaderOptions, WriterOptions};
+use eson_broker::{Broker, Chunk, Epochs, KafkaBroker, KafkaConfig, ReaderOptions, WriterOptions};
 use eson_client::{Dialer, SystemLookup};
 use eson_protocol::{AddressPolicy, Positions, Server, Start};
 use tokio::runtime::Runtime;
@@ -39,6 +39,7 @@ pub(crate) fn write(ground: &Ground, topic: &str, copy: &str, records: u64) -> C
 async fn read(broker: &KafkaBroker, topic: &str, records: u64) -> Vec<Chunk> {
     let options = ReaderOptions {
         positions: Positions::new(),
+        epochs: Epochs::new(),
         start: Start::Earliest,
         encoded: true,
         buffer: BUFFER,
