@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// How long a leg that could begin waits for others that are being opened. Once records flow to
-/// a destination, opening another queue there takes its turn behind them.
-const MOST: Duration = Duration::from_secs(2);
+/// How long a leg that could begin waits for the next of those that are being opened. Once records
+/// flow to a destination, opening another queue there takes its turn behind them.
+const FOR_ONE: Duration = Duration::from_secs(2);
+
+/// How long it waits for all of them.
+const FOR_ALL: Duration = Duration::from_secs(10);
 
 /// How many legs are being opened.
 #[derive(Default)]
@@ -29,13 +33,19 @@ impl Gathering {
 }
 
 impl Newcomer<'_> {
-    /// Waits for the other newcomers, but not for long: one whose destination is broken holds
-    /// nobody up.
+    /// Waits for the other newcomers as long as they keep coming, but not for long: one whose
+    /// destination is broken holds nobody up.
     pub(crate) async fn wait_for_others(self) {
         let mut opening = self.gathering.opening.subscribe();
         drop(self);
-        let all_there = opening.wait_for(|opening| *opening == 0);
-        if timeout(MOST, all_there).await.is_err() {
+        let all_there = async {
+            while *opening.borrow_and_update() > 0 {
+                // Its sender is there as long as the gathering.
+                let _ = timeout(FOR_ONE, opening.changed()).await?;
+            }
+            Ok::<_, Elapsed>(())
+        };
+        if !matches!(timeout(FOR_ALL, all_there).await, Ok(Ok(()))) {
             tracing::debug!("begins without legs that are still being opened");
         }
     }
@@ -50,7 +60,7 @@ impl Drop for Newcomer<'_> {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 
@@ -70,6 +80,31 @@ mod tests {
         let [one, _broken] = [gathering.enter(), gathering.enter()];
         let begin = Instant::now();
         one.wait_for_others().await;
-        assert_eq!(begin.elapsed(), MOST);
+        assert_eq!(begin.elapsed(), FOR_ONE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_come_one_by_one_are_waited_for_longer_but_not_for_ever() {
+        assert_eq!(waited_for(4).await, FOR_ONE / 2 * 3 + FOR_ONE);
+        assert_eq!(waited_for(40).await, FOR_ALL);
+    }
+
+    /// How long a leg waits for so many that come one behind the other, and for a broken one.
+    async fn waited_for(count: usize) -> Duration {
+        let gathering = Gathering::default();
+        let (one, _broken) = (gathering.enter(), gathering.enter());
+        let others: Vec<_> = (0..count).map(|_| gathering.enter()).collect();
+        let begin = Instant::now();
+        let arrive = async {
+            for other in others {
+                drop(other);
+                sleep(FOR_ONE / 2).await;
+            }
+        };
+        let waited = async {
+            one.wait_for_others().await;
+            begin.elapsed()
+        };
+        tokio::join!(waited, arrive).0
     }
 }
