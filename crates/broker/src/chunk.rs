@@ -1,7 +1,13 @@
 //! What flows from a reader to a writer.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use eson_protocol::Record;
+
+/// Under which leader what lies just before a position was written, by partition: with that a
+/// source tells whether its log is still the one that was read.
+pub type Epochs = BTreeMap<u32, i32>;
 
 /// Consecutive records of one partition of the source.
 #[derive(Clone, Debug)]
@@ -15,6 +21,9 @@ pub struct Chunk {
     pub next: u64,
     /// The source offset behind the newest record that may be read, for the lag.
     pub high_watermark: u64,
+    /// Under which leader the last record was written (Kafka's leader epoch), where the source
+    /// tells.
+    pub epoch: Option<i32>,
     /// The records.
     pub payload: Payload,
 }

@@ -15,7 +15,7 @@ mod partitioner;
 mod queue;
 mod traits;
 
-pub use chunk::{Chunk, EncodedBatches, Payload};
+pub use chunk::{Chunk, EncodedBatches, Epochs, Payload};
 pub use error::BrokerError;
 pub use eson_protocol::{Delivery, Secret};
 pub use fnap::{FnapBroker, FnapOptions};

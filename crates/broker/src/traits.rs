@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use eson_protocol::{BrokerKind, Delivery, Positions, Record, Start};
 
 use crate::{
-    BrokerError, Chunk, Consumer, Credential, Lease, Payload, QueueDescription, QueueId, QueueSpec,
-    QueueUpdate, Rates,
+    BrokerError, Chunk, Consumer, Credential, Epochs, Lease, Payload, QueueDescription, QueueId,
+    QueueSpec, QueueUpdate, Rates,
 };
 
 /// One events broker, seen from the participant that runs it or reads it.
@@ -124,6 +124,9 @@ pub trait Broker: Send + Sync {
 pub struct ReaderOptions {
     /// Where each partition begins.
     pub positions: Positions,
+    /// Under which leaders what lies before `positions` was written, as far as that is known: a
+    /// log that was cut off there meanwhile is noticed ([`BrokerError::Truncated`]).
+    pub epochs: Epochs,
     /// Where a partition begins that `positions` does not name. A partition that appears while
     /// reading begins at its earliest record.
     pub start: Start,
@@ -218,6 +221,12 @@ pub trait QueueWriter: Send {
 
     /// The source positions that are stored at the destination: where the reader has to begin.
     fn stored(&self) -> Positions;
+
+    /// Under which leaders of the source what lies before [`QueueWriter::stored`] was written there,
+    /// as it was when this writer was opened, and as far as that is stored.
+    fn epochs(&self) -> Epochs {
+        Epochs::new()
+    }
 
     /// Why this record would not be taken, as far as that is known before it is written: what
     /// [`QueueWriter::write`] would meet. A broker may still refuse others.

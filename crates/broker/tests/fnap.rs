@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
-    AppendTo, Broker, BrokerError, Chunk, Credential, FnapBroker, FnapOptions, LocalBroker,
+    AppendTo, Broker, BrokerError, Chunk, Credential, Epochs, FnapBroker, FnapOptions, LocalBroker,
     LocalOptions, Payload, ProcessorSource, QueueReader, QueueSpec, ReaderOptions, WriterOptions,
 };
 use eson_client::{ConnectOptions, Credentials, Dialer, SystemLookup};
@@ -135,6 +135,7 @@ async fn with_queue(partitions: u32) -> Fnap {
 fn from_earliest() -> ReaderOptions {
     ReaderOptions {
         positions: Positions::new(),
+        epochs: Epochs::new(),
         start: Start::Earliest,
         encoded: false,
         buffer: 1 << 20,
@@ -168,6 +169,7 @@ fn chunk(partition: u32, numbers: std::ops::Range<u64>) -> Chunk {
         first: numbers.start,
         next: numbers.end,
         high_watermark: numbers.end,
+        epoch: None,
         payload: Payload::Records(numbers.map(record).collect()),
     }
 }

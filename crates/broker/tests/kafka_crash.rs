@@ -6,7 +6,10 @@ mod support;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use eson_broker::{Broker, BrokerError, KafkaBroker, QueueReader, QueueWriter, ReaderOptions};
+use eson_broker::{
+    Broker, BrokerError, Delivery, KafkaBroker, QueueReader, QueueWriter, ReaderOptions,
+    WriterOptions,
+};
 use eson_protocol::Positions;
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
@@ -100,6 +103,66 @@ async fn a_log_that_was_cut_off_is_noticed() {
         assert_eq!(chunk.first, next);
         next = chunk.next;
     }
+}
+
+/// Neither reader nor writer live meanwhile: what was copied is known from the positions beside the
+/// copy, and so is under which leader it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_cut_off_while_nobody_read_is_noticed_by_who_goes_on() {
+    let mut kafka = Kafka::start("broker-amnesia", Authorization::Open);
+    let broker = KafkaBroker::new(config(&kafka.plaintext())).expect("a broker");
+    let (from, to) = (created(&broker, 1).await, created(&broker, 1).await);
+    fill(&kafka, &from).await;
+    let read = u64::from(FEW.unsigned_abs());
+    for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {
+        let name = format!("{delivery:?}");
+        let (mut reader, mut writer) = copying(&broker, &from, &to, &name, delivery).await;
+        copy_part(&mut reader, &mut writer, &mut Positions::new(), read).await;
+        soon(writer.flush()).await.expect("flushed");
+        soon(writer.close()).await;
+    }
+    kafka.kill9();
+    kafka.lose_half(&from, 0);
+    kafka = restarted(kafka).await;
+    let left = end_of(&broker, &from).await[&0];
+    assert!((1..read).contains(&left), "{left} records are left");
+    fill(&kafka, &from).await;
+    for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {
+        let name = format!("{delivery:?}");
+        let (mut reader, writer) = copying(&broker, &from, &to, &name, delivery).await;
+        assert_eq!(writer.stored(), Positions::from([(0, read)]), "{name}");
+        let told = soon(reader.next()).await.expect_err("some are gone");
+        let expected = BrokerError::Truncated {
+            queue: from.clone(),
+            partition: 0,
+            read,
+            end: left,
+        };
+        assert_eq!(format!("{told:?}"), format!("{expected:?}"), "{name}");
+        assert_eq!(soon(reader.next()).await.expect("a chunk").first, left);
+    }
+}
+
+/// A writer, and a reader that goes on where it is.
+async fn copying(
+    broker: &KafkaBroker,
+    from: &str,
+    to: &str,
+    processor: &str,
+    delivery: Delivery,
+) -> (Box<dyn QueueReader>, Box<dyn QueueWriter>) {
+    let options = WriterOptions {
+        delivery,
+        ..on_behalf(processor)
+    };
+    let writer = broker.open_writer(to, options).await.expect("a writer");
+    let options = ReaderOptions {
+        positions: writer.stored(),
+        epochs: writer.epochs(),
+        ..from_earliest(true)
+    };
+    let reader = broker.open_reader(from, options).await.expect("a reader");
+    (reader, writer)
 }
 
 /// Some records, in many batches.

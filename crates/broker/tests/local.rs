@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
-    AppendTo, Broker, BrokerError, Consumer, Credential, Lease, LocalBroker, LocalOptions,
+    AppendTo, Broker, BrokerError, Consumer, Credential, Epochs, Lease, LocalBroker, LocalOptions,
     OpenError, Payload, QueueReader, QueueSpec, Rates, ReaderOptions, Secret, WriterOptions,
     partition_of_key,
 };
@@ -106,6 +106,7 @@ fn numbered(offsets: std::ops::Range<u64>) -> Vec<Record> {
 fn from_earliest() -> ReaderOptions {
     ReaderOptions {
         positions: Positions::new(),
+        epochs: Epochs::new(),
         start: Start::Earliest,
         encoded: false,
         buffer: 1 << 20,
@@ -470,6 +471,7 @@ async fn a_writer_holds_no_more_than_its_buffer() {
             first: number,
             next: number + 1,
             high_watermark: number + 1,
+            epoch: None,
             payload: Payload::Records(numbered(number..number + 1)),
         };
         writer.write(0, chunk).await.expect("written");

@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use eson_broker::{
-    AppendTo, Broker, BrokerError, Chunk, LocalBroker, LocalOptions, Payload, ProcessorSource,
-    QueueSpec, ReaderOptions, WriterOptions,
+    AppendTo, Broker, BrokerError, Chunk, Epochs, LocalBroker, LocalOptions, Payload,
+    ProcessorSource, QueueSpec, ReaderOptions, WriterOptions,
 };
 use eson_protocol::{Positions, Record, Server, Start};
 
@@ -166,6 +166,7 @@ async fn copy(broker: &LocalBroker) {
             first,
             next,
             high_watermark: next,
+            epoch: None,
             payload: Payload::Records(
                 (first..next)
                     .map(|number| record(number, number.to_string(), 500))
@@ -241,6 +242,7 @@ async fn values(broker: &LocalBroker, queue: &str) -> Vec<String> {
     let count: u64 = found.partitions.values().map(|(_, latest)| latest).sum();
     let options = ReaderOptions {
         positions: Positions::new(),
+        epochs: Epochs::new(),
         start: Start::Earliest,
         encoded: false,
         buffer: 1 << 20,

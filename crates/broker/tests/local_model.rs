@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use eson_broker::{
-    AppendTo, Broker, LocalBroker, LocalOptions, Payload, QueueSpec, QueueUpdate, ReaderOptions,
-    partition_of_key,
+    AppendTo, Broker, Epochs, LocalBroker, LocalOptions, Payload, QueueSpec, QueueUpdate,
+    ReaderOptions, partition_of_key,
 };
 use eson_protocol::{Positions, Record, Server, Start, StorePosition};
 use proptest::collection::vec;
@@ -250,6 +250,7 @@ impl Both {
         let expected = &self.model.partitions[partition].records[from..];
         let options = ReaderOptions {
             positions: Positions::from([(number(partition), from as u64)]),
+            epochs: Epochs::new(),
             start: Start::Latest,
             encoded: false,
             buffer,

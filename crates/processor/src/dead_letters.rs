@@ -91,6 +91,7 @@ impl DeadLetters {
                 first: record.offset,
                 next: record.offset + 1,
                 high_watermark: record.offset + 1,
+                epoch: None,
                 payload: Payload::Records(vec![record]),
             };
             writer.write(to, chunk).await?;

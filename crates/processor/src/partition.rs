@@ -71,6 +71,7 @@ pub(crate) fn split(chunk: Chunk, partitions: u32) -> Result<Vec<(u32, Chunk)>, 
             first: std::mem::replace(&mut first, next),
             next,
             high_watermark: chunk.high_watermark,
+            epoch: chunk.epoch,
             payload: Payload::Records(records),
         };
         (to, part)
@@ -104,6 +105,7 @@ mod tests {
             first: 40,
             next: 40 + records.len() as u64,
             high_watermark: 1_000,
+            epoch: None,
             payload: Payload::Records(records),
         }
     }

@@ -111,6 +111,7 @@ mod tests {
             first: 0,
             next: values.len() as u64,
             high_watermark: values.len() as u64,
+            epoch: None,
             payload: Payload::Records(values.iter().enumerate().map(record).collect()),
         }
     }

@@ -1,6 +1,6 @@
 //! READ FLOW: what is read, from where, and by whom.
 
-use eson_broker::{BrokerError, QueueDescription, QueueReader, ReaderOptions};
+use eson_broker::{BrokerError, Epochs, QueueDescription, QueueReader, ReaderOptions};
 use eson_protocol::{Code, Name, Positions, ReadOptions, Right, Start, Status};
 
 use super::Request;
@@ -148,6 +148,7 @@ impl Readable<'_> {
     async fn open(&self, positions: Positions) -> Result<Box<dyn QueueReader>, BrokerError> {
         let options = ReaderOptions {
             positions,
+            epochs: Epochs::new(),
             start: Start::Earliest,
             encoded: false,
             buffer: BUFFER,

@@ -192,6 +192,7 @@ async fn hand_over(
             first: 0,
             next,
             high_watermark: next,
+            epoch: None,
             payload,
         };
         writer.write(partition, chunk).await?;

@@ -245,6 +245,7 @@ impl FnapReader {
             first,
             next,
             high_watermark: high_watermark.max(next),
+            epoch: None,
             payload: Payload::Records(gathered.records),
         })
     }

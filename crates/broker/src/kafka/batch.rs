@@ -35,6 +35,8 @@ const COMPRESSION: i16 = 0x07;
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) base_offset: i64,
+    /// Under which leader the broker has written it.
+    pub(crate) leader_epoch: i32,
     pub(crate) attributes: i16,
     pub(crate) last_offset_delta: i32,
     pub(crate) base_timestamp: i64,
@@ -67,6 +69,7 @@ impl Batch {
     ) -> Self {
         Self {
             base_offset: 0,
+            leader_epoch: -1,
             attributes,
             last_offset_delta: count - 1,
             base_timestamp,
@@ -94,12 +97,15 @@ impl Batch {
         }
         let mut head = &batch[..HEADER];
         let base_offset = head.get_i64();
-        head.advance(CRC_AT - 8);
+        head.advance(UNCOUNTED - 8);
+        let leader_epoch = head.get_i32();
+        head.advance(CRC_AT - MAGIC_AT);
         let crc = head.get_u32();
         let header_crc = crc32c(&batch[CHECKED..HEADER]);
         let records = batch.slice(HEADER..);
         Ok(Some(Self {
             base_offset,
+            leader_epoch,
             attributes: head.get_i16(),
             last_offset_delta: head.get_i32(),
             base_timestamp: head.get_i64(),

@@ -22,6 +22,8 @@ pub(crate) struct Fetched {
     partition: u32,
     /// What was asked for, and from the first chunk on what comes next.
     position: i64,
+    /// Under which leader what lies before that was written.
+    epoch: Option<i32>,
     high_watermark: u64,
     encoded: bool,
     bytes: Bytes,
@@ -54,6 +56,7 @@ impl Fetched {
         Self {
             partition,
             position: position.cast_signed(),
+            epoch: None,
             high_watermark,
             encoded: false,
             bytes,
@@ -145,6 +148,8 @@ impl Fetched {
 
     fn pass(&mut self, batch: &Batch) {
         self.position = self.position.max(batch.next_offset());
+        // Brokers that know of no epochs say -1.
+        self.epoch = Some(batch.leader_epoch).filter(|epoch| *epoch >= 0);
     }
 
     fn chunk(&self, first: i64, payload: Payload) -> Chunk {
@@ -153,6 +158,7 @@ impl Fetched {
             first: first.cast_unsigned(),
             next: self.position.cast_unsigned(),
             high_watermark: self.high_watermark.max(self.position.cast_unsigned()),
+            epoch: self.epoch,
             payload,
         }
     }

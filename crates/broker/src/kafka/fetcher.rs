@@ -173,7 +173,7 @@ impl Fetcher {
             cluster,
             topic,
             cursors,
-            epochs: Epochs::default(),
+            epochs: Epochs::known(&options.epochs, &options.positions),
             encoded: options.encoded,
             buffer: options.buffer,
             partitions,

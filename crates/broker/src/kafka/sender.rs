@@ -26,9 +26,10 @@ use super::lane::{Claim, Content, Lane, Part};
 use super::positions::PositionStore;
 use super::produce::{self, Author, Outbound};
 use super::producer::Memory;
+use super::source_epochs::SourceEpochs;
 use super::tickets::Tickets;
-use crate::BrokerError;
 use crate::backoff::Backoff;
+use crate::{BrokerError, Epochs};
 
 /// How many requests may be on their way to one leader: what the broker remembers of a producer.
 const REQUESTS: usize = 5;
@@ -45,7 +46,9 @@ pub(crate) enum Command {
     Chunk {
         partition: u32,
         source: u32,
+        first: u64,
         next: u64,
+        epoch: Option<i32>,
         contents: Vec<Content>,
         room: OwnedSemaphorePermit,
     },
@@ -56,6 +59,8 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     pub(crate) acknowledged: Mutex<Positions>,
     pub(crate) stored: Mutex<Positions>,
+    /// Of what was stored when the writer was opened.
+    pub(crate) epochs: Epochs,
     pub(crate) failure: OnceLock<BrokerError>,
     pub(crate) partitions: AtomicU32,
     /// The bytes that may wait; closed at the end.
@@ -77,6 +82,7 @@ pub(crate) struct Sender {
     leaders: HashMap<BrokerId, Leader>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     tickets: Tickets,
+    epochs: SourceEpochs,
     flushes: Vec<oneshot::Sender<()>>,
     shared: Arc<Shared>,
     save_at: Instant,
@@ -168,6 +174,7 @@ impl Sender {
             leaders: HashMap::new(),
             work: FuturesUnordered::new(),
             tickets: Tickets::default(),
+            epochs: SourceEpochs::stored(&shared.epochs),
             flushes: vec![],
             shared,
             save_at: now,
@@ -233,11 +240,14 @@ impl Sender {
             Command::Chunk {
                 partition,
                 source,
+                first,
                 next,
+                epoch,
                 contents,
                 room,
             } => {
                 let ticket = self.tickets.issue(source, next, contents.len());
+                self.epochs.wrote(source, first, epoch);
                 if let Some(commits) = &mut self.commits {
                     commits.wrote(source, next, room.num_permits());
                 }
@@ -310,8 +320,9 @@ impl Sender {
         let Some(mut store) = self.store.take() else {
             return;
         };
+        let epochs = self.epochs.before(&changed);
         self.work.push(Box::pin(async move {
-            let result = store.save(&changed).await;
+            let result = store.save(&changed, &epochs).await;
             Done::Saved(store, changed, result)
         }));
     }

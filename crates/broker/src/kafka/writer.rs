@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 use super::batch::Batch;
 use super::cluster::{Cluster, Topic};
 use super::lane::{self, Content};
-use super::positions::PositionStore;
+use super::positions::{PositionStore, Reached};
 use super::produce::Author;
 use super::records::{self, BatchBuilder};
 use super::sender::{Command, Commits, Sender, Shared, lock};
 use super::{producer, topics};
 use crate::backoff::Backoff;
-use crate::{BrokerError, Chunk, Delivery, Payload, QueueWriter, WriterOptions};
+use crate::{BrokerError, Chunk, Delivery, Epochs, Payload, QueueWriter, WriterOptions};
 
 /// The largest batch that a broker takes unless it says otherwise.
 const DEFAULT_LIMIT: usize = 1_048_588;
@@ -61,7 +61,7 @@ impl KafkaWriter {
             author,
             store,
             commits,
-            stored,
+            reached,
         } = take_over(&cluster, &topic, &options).await?;
         let delivery = match commits {
             Some(_) => Delivery::ExactlyOnce,
@@ -71,9 +71,11 @@ impl KafkaWriter {
         let buffer = options
             .buffer
             .clamp(OVERHEAD, Semaphore::MAX_PERMITS.min(1 << 30));
+        let Reached { positions, epochs } = reached;
         let shared = Arc::new(Shared {
-            acknowledged: Mutex::new(stored.clone()),
-            stored: Mutex::new(stored),
+            acknowledged: Mutex::new(positions.clone()),
+            stored: Mutex::new(positions),
+            epochs,
             failure: OnceLock::new(),
             partitions: AtomicU32::new(topic.partitions()),
             room: Arc::new(Semaphore::new(buffer)),
@@ -206,6 +208,10 @@ impl QueueWriter for KafkaWriter {
         lock(&self.shared.stored).clone()
     }
 
+    fn epochs(&self) -> Epochs {
+        self.shared.epochs.clone()
+    }
+
     fn refuses(&self, record: &Record) -> Option<BrokerError> {
         let fits = records::size_alone(record) <= self.limit;
         (!fits).then(|| self.pack_large(record).err()).flatten()
@@ -241,7 +247,9 @@ impl QueueWriter for KafkaWriter {
         let command = Command::Chunk {
             partition,
             source: chunk.partition,
+            first: chunk.first,
             next: chunk.next,
+            epoch: chunk.epoch,
             contents,
             room: room.map_err(|_| self.failure())?,
         };
@@ -274,7 +282,7 @@ struct Opened {
     author: Author,
     store: Option<PositionStore>,
     commits: Option<Commits>,
-    stored: Positions,
+    reached: Reached,
 }
 
 async fn take_over(
@@ -291,17 +299,17 @@ async fn take_over(
             },
             store: None,
             commits: None,
-            stored: Positions::new(),
+            reached: Reached::default(),
         });
     };
     let opened = PositionStore::open(cluster.clone(), source, topic, options.delivery);
-    let (store, stored) = opened.await?;
+    let (store, reached) = opened.await?;
     Ok(Opened {
         author: store.author(),
         commits: (options.delivery == Delivery::ExactlyOnce)
             .then(|| Commits::new(&store, options.commit_interval)),
         store: Some(store),
-        stored,
+        reached,
     })
 }
 

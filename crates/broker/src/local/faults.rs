@@ -19,7 +19,8 @@ use tokio::time::timeout;
 
 use super::{AppendTo, LocalBroker, LocalOptions};
 use crate::{
-    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueSpec, ReaderOptions, WriterOptions,
+    Broker, BrokerError, Chunk, Epochs, Payload, ProcessorSource, QueueSpec, ReaderOptions,
+    WriterOptions,
 };
 
 const QUEUE: &str = "arrivals.flows.orange.example";
@@ -157,6 +158,7 @@ async fn numbers(broker: &LocalBroker) -> Vec<u64> {
         .partitions[&0];
     let options = ReaderOptions {
         positions: Positions::new(),
+        epochs: Epochs::new(),
         start: Start::Earliest,
         encoded: false,
         buffer: 1 << 20,
@@ -233,6 +235,7 @@ async fn a_writer_that_met_a_broken_disk_writes_no_more() {
         first: number,
         next: number + 1,
         high_watermark: number + 1,
+        epoch: None,
         payload: Payload::Records(vec![record(number)]),
     };
     let mut old = bench

@@ -126,6 +126,7 @@ impl LocalReader {
             first,
             next,
             high_watermark: range.latest,
+            epoch: None,
             payload: Payload::Records(records),
         }))
     }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
-    Broker, BrokerError, Chunk, Credential, Payload, ProcessorSource, QueueId, QueueReader,
+    Broker, BrokerError, Chunk, Credential, Epochs, Payload, ProcessorSource, QueueId, QueueReader,
     QueueSpec, QueueWriter, ReaderOptions, WriterOptions,
 };
 use eson_protocol::{Header, Positions, Record, Start};
@@ -139,6 +139,7 @@ async fn created(fixture: &dyn Fixture, partitions: u32) -> (String, QueueId) {
 fn from(start: Start) -> ReaderOptions {
     ReaderOptions {
         positions: Positions::new(),
+        epochs: Epochs::new(),
         start,
         encoded: false,
         buffer: 1 << 20,
@@ -199,6 +200,7 @@ fn chunk(numbers: std::ops::Range<u64>) -> Chunk {
         first: numbers.start,
         next: numbers.end,
         high_watermark: numbers.end,
+        epoch: None,
         payload: Payload::Records(numbers.map(numbered).collect()),
     }
 }

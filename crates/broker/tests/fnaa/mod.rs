@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use eson_broker::{
-    AppendTo, Broker, BrokerError, Chunk, LocalBroker, Payload, QueueReader, ReaderOptions,
+    AppendTo, Broker, BrokerError, Chunk, Epochs, LocalBroker, Payload, QueueReader, ReaderOptions,
 };
 use eson_client::Address;
 use eson_protocol::event::{decode, encode};
@@ -255,6 +255,7 @@ impl Connection {
         let cursor = options.cursor.unwrap_or_default();
         let options = ReaderOptions {
             positions: cursor.clone(),
+            epochs: Epochs::new(),
             start: Start::Earliest,
             encoded: false,
             buffer: 4_000,

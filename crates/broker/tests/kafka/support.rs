@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use eson_broker::{
-    Broker, Credential, KafkaBroker, KafkaConfig, KafkaSasl, Payload, ProcessorSource, QueueReader,
-    QueueSpec, QueueWriter, ReaderOptions, WriterOptions,
+    Broker, Credential, Epochs, KafkaBroker, KafkaConfig, KafkaSasl, Payload, ProcessorSource,
+    QueueReader, QueueSpec, QueueWriter, ReaderOptions, WriterOptions,
 };
 use eson_client::{Dialer, SystemLookup};
 use eson_protocol::{AddressPolicy, Positions, Start};
@@ -68,6 +68,7 @@ pub(crate) async fn created(broker: &KafkaBroker, partitions: u32) -> String {
 pub(crate) fn from_earliest(encoded: bool) -> ReaderOptions {
     ReaderOptions {
         positions: Positions::new(),
+        epochs: Epochs::new(),
         start: Start::Earliest,
         encoded,
         buffer: 4 << 20,

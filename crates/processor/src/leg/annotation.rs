@@ -71,6 +71,7 @@ mod tests {
             first: 7,
             next: 8,
             high_watermark: 8,
+            epoch: None,
             payload: Payload::Records(vec![record.clone()]),
         };
         let Payload::Records(records) = annotation.put_on(chunk).payload else {

@@ -308,8 +308,8 @@ mod tests {
     use std::sync::{Arc, Weak};
 
     use eson_broker::{
-        Broker, Delivery, LocalBroker, LocalOptions, Payload, QueueSpec, Rates, ReaderOptions,
-        WriterOptions,
+        Broker, Delivery, Epochs, LocalBroker, LocalOptions, Payload, QueueSpec, Rates,
+        ReaderOptions, WriterOptions,
     };
     use eson_protocol::{Positions, Record, Start};
     use tokio::sync::watch;
@@ -363,6 +363,7 @@ mod tests {
             first: 0,
             next: 1,
             high_watermark: 1,
+            epoch: None,
             payload: Payload::Records(vec![record]),
         };
         writer.write(0, chunk).await.expect("room");
@@ -370,6 +371,7 @@ mod tests {
         let options = ReaderOptions {
             start: Start::Earliest,
             positions: Positions::new(),
+            epochs: Epochs::new(),
             encoded: false,
             buffer: 1 << 20,
         };

@@ -132,6 +132,7 @@ mod tests {
             first: 7,
             next: 12,
             high_watermark: 12,
+            epoch: None,
             payload: Payload::Records(records.collect()),
         }
     }

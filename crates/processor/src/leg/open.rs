@@ -55,6 +55,7 @@ impl Opening<'_> {
         let to = self.destination_broker(&description.id).await?;
         let mut writer = self.open_writer(&*to, &description.id).await?;
         let positions = self.begin(&description, &mut *writer).await?;
+        let epochs = writer.epochs();
         let passage = self.copying(writer, to, description.partitions.len() as u32);
         let options = ReaderOptions {
             start: match self.spec.start {
@@ -63,6 +64,7 @@ impl Opening<'_> {
                 other => other,
             },
             positions: positions.clone(),
+            epochs,
             encoded: passage.takes_encoded(),
             buffer: self.buffer,
         };
@@ -255,6 +257,7 @@ fn position_only(partition: u32, next: u64) -> Chunk {
         first: next,
         next,
         high_watermark: next,
+        epoch: None,
         payload: Payload::Records(Vec::new()),
     }
 }

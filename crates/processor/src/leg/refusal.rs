@@ -168,6 +168,7 @@ mod tests {
             first: 38,
             next: 42 + count,
             high_watermark: 1_000,
+            epoch: None,
             payload: Payload::Records((40..40 + count).map(record).collect()),
         }
     }

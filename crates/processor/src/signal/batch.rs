@@ -95,6 +95,7 @@ mod tests {
             first: 40,
             next: 41 + 2 * sizes.len() as u64,
             high_watermark: 9_999,
+            epoch: None,
             payload: Payload::Records((40..).step_by(2).zip(sizes).map(record).collect()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eson_broker::{Broker, QueueDescription, QueueId, ReaderOptions, WriterOptions};
+use eson_broker::{Broker, Epochs, QueueDescription, QueueId, ReaderOptions, WriterOptions};
 use eson_protocol::{Positions, Start};
 
 use super::outlet::Outlet;
@@ -62,6 +62,7 @@ impl Opening<'_> {
                 other => other,
             },
             positions: positions.clone(),
+            epochs: Epochs::new(),
             encoded: false,
             buffer: self.buffer,
         };

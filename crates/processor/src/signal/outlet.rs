@@ -170,6 +170,7 @@ fn chunk(partition: u32, first: u64, records: Vec<Record>) -> Chunk {
         first,
         next,
         high_watermark: place::before(place::offset(next) + 1),
+        epoch: None,
         payload: Payload::Records(records),
     }
 }

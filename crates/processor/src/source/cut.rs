@@ -95,6 +95,7 @@ mod tests {
             first: range.start,
             next: range.end,
             high_watermark: range.end,
+            epoch: None,
             payload: Payload::Records(range.map(record).collect()),
         }
     }

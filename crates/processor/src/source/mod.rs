@@ -15,7 +15,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use eson_broker::{Broker, BrokerError, Chunk, QueueDescription, QueueReader, ReaderOptions};
+use eson_broker::{
+    Broker, BrokerError, Chunk, Epochs, QueueDescription, QueueReader, ReaderOptions,
+};
 use eson_protocol::{Positions, Start};
 
 use self::gathering::Gathering;
@@ -59,6 +61,8 @@ pub(crate) struct Feed {
     buffer: usize,
     /// Where each partition goes on, as far as that is known.
     positions: Positions,
+    /// Under which leaders what lies before that was written.
+    epochs: Epochs,
     /// The partitions that have more to read than was read, as last seen.
     behind: BTreeSet<u32>,
     way: Way,
@@ -85,6 +89,7 @@ impl Feed {
         source: &QueueDescription,
     ) -> Result<Self, BrokerError> {
         let (encoded, buffer) = (options.encoded, options.buffer);
+        let epochs = options.epochs.clone();
         let positions = known_positions(&options, source);
         let ranges = source.partitions.iter();
         let behind = ranges.clone().filter(|(partition, (_, latest))| {
@@ -113,6 +118,7 @@ impl Feed {
             encoded,
             buffer,
             positions,
+            epochs,
             behind,
             way,
         };
@@ -144,10 +150,14 @@ impl Feed {
                 Way::Alone(reader) => {
                     let read = reader.next().await;
                     self.follow(&read);
+                    self.heed_epoch(&read);
                     return read;
                 }
                 Way::Together(seat) => match seat.next(&mut self.positions).await {
-                    Next::Read(read) => return read,
+                    Next::Read(read) => {
+                        self.heed_epoch(&read);
+                        return read;
+                    }
                     Next::FellBehind => {
                         tracing::debug!(queue = self.queue, "a leg fell behind the others");
                         self.way = Way::Apart;
@@ -185,6 +195,25 @@ impl Feed {
         }
     }
 
+    fn heed_epoch(&mut self, read: &Result<Chunk, BrokerError>) {
+        match read {
+            Ok(Chunk {
+                partition,
+                epoch: Some(epoch),
+                ..
+            }) => {
+                self.epochs.insert(*partition, *epoch);
+            }
+            Err(
+                BrokerError::OutOfRange { partition, .. }
+                | BrokerError::Truncated { partition, .. },
+            ) => {
+                self.epochs.remove(partition);
+            }
+            _ => {}
+        }
+    }
+
     /// Joins the legs that are where this one is, or is the first of them.
     fn join(&mut self) {
         let knows_all = self.positions.len() as u32 == self.partitions();
@@ -213,6 +242,7 @@ impl Feed {
     async fn reopen(&mut self) -> Result<Box<dyn QueueReader>, BrokerError> {
         let options = ReaderOptions {
             positions: self.positions.clone(),
+            epochs: self.epochs.clone(),
             start: Start::Earliest,
             encoded: self.encoded,
             buffer: self.buffer,

@@ -277,6 +277,7 @@ mod tests {
             first: offset,
             next: offset + 1,
             high_watermark: offset + 1,
+            epoch: None,
             payload: Payload::Records(vec![record]),
         })
     }

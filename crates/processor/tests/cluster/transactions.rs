@@ -76,6 +76,7 @@ fn one_record(next: u64) -> Chunk {
         first: next - 1,
         next,
         high_watermark: next,
+        epoch: None,
         payload: Payload::Records(vec![record]),
     }
 }

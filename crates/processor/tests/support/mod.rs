@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
-    AppendTo, Broker, BrokerError, LocalBroker, LocalOptions, Payload, QueueId, QueueSpec,
+    AppendTo, Broker, BrokerError, Epochs, LocalBroker, LocalOptions, Payload, QueueId, QueueSpec,
     ReaderOptions,
 };
 use eson_client::SystemLookup;
@@ -187,6 +187,7 @@ impl Ground {
         let description = broker.describe_queue(queue).await.expect("a queue");
         let options = ReaderOptions {
             positions: Positions::new(),
+            epochs: Epochs::new(),
             start: Start::Earliest,
             encoded: false,
             buffer: 1 << 20,

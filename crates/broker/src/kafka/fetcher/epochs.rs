@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use eson_protocol::Positions;
 use kafka_protocol::messages::fetch_response::EpochEndOffset;
 
 use super::super::fetched::Extent;
@@ -22,6 +23,16 @@ struct Seen {
 }
 
 impl Epochs {
+    /// What is known before anything is read: the last record before a position is of that epoch.
+    pub(super) fn known(epochs: &crate::Epochs, positions: &Positions) -> Self {
+        let seen = |(partition, epoch): (&u32, &i32)| {
+            let since = positions.get(partition)?.checked_sub(1)?;
+            let epoch = *epoch;
+            Some((*partition, Seen { epoch, since }))
+        };
+        Self(epochs.iter().filter_map(seen).collect())
+    }
+
     /// What to tell the leader with the next fetch.
     pub(super) fn last(&self, partition: u32) -> i32 {
         self.0.get(&partition).map_or(UNKNOWN, |seen| seen.epoch)
@@ -91,6 +102,15 @@ mod tests {
         assert_eq!(epochs.parted(0, &said(2, 28)), Some(10));
         assert_eq!(epochs.last(0), 2, "the next fetch asks on");
         assert_eq!(epochs.parted(0, &said(1, 5)), Some(5));
+    }
+
+    #[test]
+    fn what_was_read_by_somebody_before_is_known_up_to_its_last_record() {
+        let (read, positions) = ([(0, 3), (1, 3)].into(), [(0, 20), (1, 0)].into());
+        let mut epochs = Epochs::known(&read, &positions);
+        assert_eq!([epochs.last(0), epochs.last(1)], [3, UNKNOWN]);
+        assert_eq!(epochs.parted(0, &said(2, 28)), Some(19));
+        assert_eq!(epochs.parted(0, &said(2, 15)), Some(15));
     }
 
     #[test]

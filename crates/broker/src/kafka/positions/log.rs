@@ -5,12 +5,12 @@
 //! and our own records are taken over or left out by their own markers: those are all there,
 //! since a writer reads only after its coordinator has ended the transaction before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eson_protocol::{Positions, Start};
+use eson_protocol::Start;
 use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 
@@ -20,8 +20,8 @@ use super::super::connection::Connection;
 use super::super::fetched::Extent;
 use super::super::fetcher::NEWEST_FETCH;
 use super::super::{offsets, records};
-use super::TOPIC;
-use super::record::{Entry, Key, Owner};
+use super::record::{Entry, Key, Owner, Position};
+use super::{Reached, TOPIC};
 use crate::BrokerError;
 
 /// How much is read at once, in bytes.
@@ -41,7 +41,7 @@ pub(super) struct PositionLog {
 /// What is stored under a key.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    pub(super) positions: Positions,
+    positions: BTreeMap<u32, Position>,
     pub(super) owner: Option<Owner>,
     /// What producers have written in transactions that have not ended so far.
     open: HashMap<i64, Vec<Entry>>,
@@ -113,6 +113,17 @@ impl PositionLog {
 }
 
 impl Stored {
+    pub(super) fn reached(&self) -> Reached {
+        let positions = self.positions.iter();
+        let epoch = |(partition, position): (&u32, &Position)| Some((*partition, position.epoch?));
+        Reached {
+            epochs: positions.clone().filter_map(epoch).collect(),
+            positions: positions
+                .map(|(partition, it)| (*partition, it.offset))
+                .collect(),
+        }
+    }
+
     /// Takes over what whole batches say from offset `at` on.
     fn read(&mut self, key: &Key, at: u64, mut bytes: Bytes) -> io::Result<()> {
         while let Some(batch) = Batch::take(&mut bytes)? {
@@ -147,8 +158,8 @@ impl Stored {
 
     fn take_over(&mut self, entry: Entry) {
         match entry {
-            Entry::Position(partition, offset) => {
-                self.positions.insert(partition, offset);
+            Entry::Position(partition, position) => {
+                self.positions.insert(partition, position);
             }
             Entry::Owner(owner) => self.owner = Some(owner),
         }
@@ -158,7 +169,7 @@ impl Stored {
 #[cfg(test)]
 mod tests {
     use bytes::{BufMut, BytesMut};
-    use eson_protocol::Record;
+    use eson_protocol::{Positions, Record};
 
     use super::super::super::batch::Producer;
     use super::super::super::records::BatchBuilder;
@@ -186,7 +197,9 @@ mod tests {
         }
 
         fn position(&mut self, producer: Producer, key: &Key, offset: u64) {
-            let batch = key.batch([Entry::Position(0, offset)]).expect("a batch");
+            let epoch = Some(7);
+            let position = Entry::Position(0, Position { offset, epoch });
+            let batch = key.batch([position]).expect("a batch");
             self.append(producer, &batch, 0);
         }
 
@@ -207,7 +220,10 @@ mod tests {
             let mut stored = Stored::default();
             let read = stored.read(key, 0, self.bytes.clone().freeze());
             read.expect("valid");
-            stored.positions
+            let reached = stored.reached();
+            assert!(reached.epochs.values().all(|epoch| *epoch == 7));
+            assert!(reached.epochs.keys().eq(reached.positions.keys()));
+            reached.positions
         }
     }
 

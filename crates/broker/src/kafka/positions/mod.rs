@@ -19,7 +19,7 @@ use kafka_protocol::messages::ProduceRequest;
 use tokio::time::{Instant, sleep};
 
 use self::log::PositionLog;
-use self::record::{Entry, Key, Owner};
+use self::record::{Entry, Key, Owner, Position};
 use super::batch::{Batch, Producer};
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
@@ -28,7 +28,7 @@ use super::error::Subject;
 use super::produce::{self, Author, Outbound};
 use super::{fence, topics};
 use crate::backoff::Backoff;
-use crate::{BrokerError, Delivery, ProcessorSource};
+use crate::{BrokerError, Delivery, Epochs, ProcessorSource};
 
 /// The topic that keeps positions.
 pub(crate) const TOPIC: &str = "eson-positions";
@@ -48,6 +48,14 @@ pub(crate) struct PositionStore {
     connection: Option<Arc<Connection>>,
 }
 
+/// How far a source has been copied.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) positions: Positions,
+    /// Under which leaders what lies before them was written.
+    pub(crate) epochs: Epochs,
+}
+
 /// Looks whether a store is still the one that took over last.
 #[derive(Clone)]
 pub(crate) struct Ownership {
@@ -62,7 +70,7 @@ impl PositionStore {
         source: &ProcessorSource,
         destination: &Topic,
         delivery: Delivery,
-    ) -> Result<(Self, Positions), BrokerError> {
+    ) -> Result<(Self, Reached), BrokerError> {
         let patience = cluster.config().delivery_timeout;
         let topic = Backoff::retry(patience, || topic(&cluster)).await?;
         let key = Key {
@@ -90,8 +98,8 @@ impl PositionStore {
             connection: None,
         };
         store.announce().await?;
-        let positions = Backoff::retry(patience, || store.load()).await?;
-        Ok((store, positions))
+        let reached = Backoff::retry(patience, || store.load()).await?;
+        Ok((store, reached))
     }
 
     /// As whom the data is to be written.
@@ -133,13 +141,19 @@ impl PositionStore {
     ///
     /// # Errors
     /// [`BrokerError::Fenced`] when somebody has taken over.
-    pub(crate) async fn save(&mut self, positions: &Positions) -> Result<(), BrokerError> {
+    pub(crate) async fn save(
+        &mut self,
+        positions: &Positions,
+        epochs: &Epochs,
+    ) -> Result<(), BrokerError> {
         if positions.is_empty() {
             return Ok(());
         }
-        let entries = positions.iter();
-        let entries = entries.map(|(partition, offset)| Entry::Position(*partition, *offset));
-        let batch = self.log.key.batch(entries)?;
+        let entry = |(partition, offset): (&u32, &u64)| {
+            let (offset, epoch) = (*offset, epochs.get(partition).copied());
+            Entry::Position(*partition, Position { offset, epoch })
+        };
+        let batch = self.log.key.batch(positions.iter().map(entry))?;
         self.write(&batch).await
     }
 
@@ -218,10 +232,10 @@ impl PositionStore {
     }
 
     /// What is stored, up to our own announcement at least.
-    async fn load(&self) -> Result<Positions, BrokerError> {
+    async fn load(&self) -> Result<Reached, BrokerError> {
         let stored = self.log.load().await?;
         if stored.owner == Some(self.owner) {
-            return Ok(stored.positions);
+            return Ok(stored.reached());
         }
         Err(BrokerError::Unreachable {
             server: self.log.cluster.config().server_list(),

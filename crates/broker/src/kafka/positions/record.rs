@@ -27,7 +27,7 @@ pub(super) struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     /// A source partition is copied up to before an offset.
-    Position(u32, u64),
+    Position(u32, Position),
     /// A writer has taken over.
     Owner(Owner),
 }
@@ -39,9 +39,13 @@ pub(super) struct Owner {
     epoch: i16,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Position {
-    offset: u64,
+/// Up to where a source partition is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    pub(super) offset: u64,
+    /// Under which leader the record before it was written, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<i32>,
 }
 
 impl From<Producer> for Owner {
@@ -73,8 +77,8 @@ impl Key {
 
     fn record(&self, entry: Entry) -> serde_json::Result<Record> {
         let (partition, value) = match entry {
-            Entry::Position(partition, offset) => {
-                (Some(partition), serde_json::to_vec(&Position { offset })?)
+            Entry::Position(partition, position) => {
+                (Some(partition), serde_json::to_vec(&position)?)
             }
             Entry::Owner(owner) => (None, serde_json::to_vec(&owner)?),
         };
@@ -101,8 +105,8 @@ impl Key {
         let value = record.value.as_deref()?;
         match partition {
             Some(partition) => {
-                let position: Position = serde_json::from_slice(value).ok()?;
-                Some(Entry::Position(partition, position.offset))
+                let position = serde_json::from_slice(value).ok()?;
+                Some(Entry::Position(partition, position))
             }
             None => serde_json::from_slice(value).ok().map(Entry::Owner),
         }
