@@ -156,8 +156,16 @@ impl Kept {
 
     /// How long those are waited for whom reading on would leave behind, while this `part` waits.
     pub(super) fn patience_left(&mut self, part: f64) -> Duration {
-        let left = self.holding_up().map(|held| held.left(part));
+        let together = self.slow();
+        let left = self.holding_up().map(|held| held.left(part, together));
         left.max().unwrap_or_default()
+    }
+
+    /// How many are in the older half of what is kept.
+    fn slow(&self) -> u32 {
+        let middle = self.first + self.reads.len() as u64 / 2;
+        let slow = self.seats.values().filter(|seat| seat.next <= middle);
+        u32::try_from(slow.count()).unwrap_or(u32::MAX)
     }
 
     /// Those whom reading on would leave behind: nobody, while there is room.
@@ -168,9 +176,17 @@ impl Kept {
             .map(|seated| &mut seated.patience)
     }
 
-    /// Keeps what was read of a source of so many partitions, and drops the oldest where it is too
-    /// much.
+    /// Drops the oldest that nobody needs any more, as far as it is too much.
+    pub(super) fn make_room(&mut self) {
+        while self.is_full() && self.reads.len() > 1 && self.holding_up().next().is_none() {
+            self.drop_oldest();
+        }
+    }
+
+    /// Keeps what was read of a source of so many partitions. Where that is too much, it leaves behind
+    /// who is no longer waited for.
     pub(super) fn keep(&mut self, read: Read, partitions: u32) {
+        let part = self.waiting_part();
         self.partitions = partitions;
         match &read {
             Ok(chunk) => {
@@ -206,7 +222,8 @@ impl Kept {
             Err(_) => self.broken = true,
         }
         self.reads.push_back(Arc::new(read));
-        while self.bytes > self.limit() && self.reads.len() > 1 {
+        let too_much = |kept: &Self| kept.bytes > kept.limit() && kept.reads.len() > 1;
+        while too_much(self) && self.patience_left(part).is_zero() {
             self.drop_oldest();
         }
     }

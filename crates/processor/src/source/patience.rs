@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A leg may hold up all the others for so long at once.
+/// A leg may hold up all the others for so long at once; several that are slow together, so long for
+/// each of them, because each would read the source once more.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Of the time after that, it may hold them up for one part in so many.
@@ -37,13 +38,15 @@ impl Patience {
         }
     }
 
-    /// How long it is waited for if nothing moves and this `part` of all waits, above 0 and up to 1.
-    pub(super) fn left(self, part: f64) -> Duration {
+    /// How long it is waited for if nothing moves and this `part` of all waits, above 0 and up to 1,
+    /// while so many are slow together.
+    pub(super) fn left(self, part: f64, together: u32) -> Duration {
         let now = Instant::now();
         let used = self.full_at.saturating_duration_since(now) / SHARE;
         let held = self.held_since.unwrap_or(now);
         let unmoved = (held + UNMOVED).saturating_duration_since(now);
-        AT_ONCE.saturating_sub(used).div_f64(part).min(unmoved)
+        let right = AT_ONCE.saturating_mul(together.max(1));
+        right.saturating_sub(used).div_f64(part).min(unmoved)
     }
 
     /// It was waited for by this `part` of all.
@@ -69,17 +72,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_ends_and_grows_again() {
         let mut patience = Patience::new();
-        assert_eq!(patience.left(1.0), AT_ONCE);
+        assert_eq!(patience.left(1.0, 1), AT_ONCE);
         patience.use_up(AT_ONCE / 4, 1.0);
         patience.moved();
-        assert_eq!(patience.left(1.0), AT_ONCE * 3 / 4);
+        assert_eq!(patience.left(1.0, 1), AT_ONCE * 3 / 4);
         patience.use_up(AT_ONCE, 1.0);
         patience.moved();
-        assert_eq!(patience.left(1.0), Duration::ZERO);
+        assert_eq!(patience.left(1.0, 1), Duration::ZERO);
         advance(AT_ONCE * SHARE).await;
-        assert_eq!(patience.left(1.0), AT_ONCE * 3 / 4);
+        assert_eq!(patience.left(1.0, 1), AT_ONCE * 3 / 4);
         advance(AT_ONCE * SHARE).await;
-        assert_eq!(patience.left(1.0), AT_ONCE);
+        assert_eq!(patience.left(1.0, 1), AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_that_are_slow_together_are_waited_for_longer() {
+        let mut patience = Patience::new();
+        assert_eq!(patience.left(1.0, 5), 5 * AT_ONCE);
+        assert_eq!(patience.left(0.5, 3), 6 * AT_ONCE);
+        patience.use_up(AT_ONCE, 1.0);
+        patience.moved();
+        assert_eq!(patience.left(1.0, 5), 4 * AT_ONCE);
+        assert_eq!(patience.left(1.0, 1), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
@@ -88,14 +102,14 @@ mod tests {
         for _ in 0..9 {
             advance(AT_ONCE / 2).await;
             patience.use_up(AT_ONCE / 2, 0.1);
-            assert_ne!(patience.left(0.1), Duration::ZERO);
+            assert_ne!(patience.left(0.1, 1), Duration::ZERO);
             patience.moved();
         }
         let mut still = Patience::new();
         still.use_up(UNMOVED / 2, 0.01);
         advance(UNMOVED / 2).await;
-        assert_eq!(still.left(0.01), Duration::ZERO);
+        assert_eq!(still.left(0.01, 1), Duration::ZERO);
         still.moved();
-        assert_ne!(still.left(0.01), Duration::ZERO);
+        assert_ne!(still.left(0.01, 1), Duration::ZERO);
     }
 }

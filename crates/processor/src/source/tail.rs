@@ -109,6 +109,7 @@ impl Tail {
             moved.as_mut().enable();
             let (left, part) = {
                 let mut kept = self.kept();
+                kept.make_room();
                 let part = kept.waiting_part();
                 (kept.patience_left(part), part)
             };
@@ -265,11 +266,15 @@ mod tests {
 
     /// A record of 100 bytes.
     fn chunk(offset: u64) -> Result<Chunk, BrokerError> {
+        sized(offset, 100)
+    }
+
+    fn sized(offset: u64, bytes: usize) -> Result<Chunk, BrokerError> {
         let record = Record {
             offset,
             timestamp: -1,
             key: None,
-            value: Some(vec![0; 100].into()),
+            value: Some(vec![0; bytes].into()),
             headers: Vec::new(),
         };
         Ok(Chunk {
@@ -348,6 +353,30 @@ mod tests {
         assert_eq!(next(&mut slow, &mut behind), Err("fell behind"));
         assert!(tail.clone().seat(&[(0, 89)].into()).is_none());
         assert!(tail.seat(&[(0, 90)].into()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_leg_that_is_waited_for_is_not_left_behind_by_a_large_chunk() {
+        let size = |offset| if offset % 2 == 0 { 100 } else { 450 };
+        let (tail, mut fast) = tail((0..200).map(|offset| sized(offset, size(offset))), 500);
+        let mut slow = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
+        let (mut ahead, mut behind): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
+        let fast = async {
+            while ahead[&0] < 200 {
+                fast.next(&mut ahead).await;
+                assert!(tail.kept().bytes() <= 1_000 + 450);
+            }
+        };
+        let slow = async {
+            for offset in 0..200 {
+                match slow.next(&mut behind).await {
+                    Next::Read(Ok(chunk)) => assert_eq!(chunk.first, offset),
+                    _ => panic!("left behind at {offset}"),
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::join!(fast, slow);
     }
 
     #[tokio::test(start_paused = true)]
