@@ -56,8 +56,8 @@ pub enum DialError {
     },
     /// Every address is one that this peer may not send us to.
     #[error(
-        "{host} is at {address}, which is not a public address; add its network to the peer's \
-         trusted-networks if it is meant"
+        "{host} is at {address}, which is not a public address; add its network to the \
+         trusted-networks of that peer or registry if it is meant"
     )]
     Forbidden {
         /// The host.

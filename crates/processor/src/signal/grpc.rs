@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use async_trait::async_trait;
-use eson_client::{Dialer, TlsName, TlsRoots};
+use eson_client::{DialError, Dialer, TlsName, TlsRoots};
 use eson_protocol::Server;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -81,7 +81,14 @@ async fn open(
     server: &Server,
 ) -> io::Result<Box<dyn Stream>> {
     let stream = dialer.connect(&server.host, server.port).await;
-    let stream = stream.map_err(io::Error::other)?;
+    let stream = stream.map_err(|error| match error {
+        // The key for peers does not count for programs.
+        DialError::Forbidden { host, address } => io::Error::other(format!(
+            "{host} is at {address}, which is not a public address; its FNAA's program-networks \
+             has to have its network if it is meant"
+        )),
+        other => io::Error::other(other),
+    })?;
     let Some(roots) = tls else {
         return Ok(Box::new(stream));
     };
@@ -118,5 +125,28 @@ impl Program for GrpcProgram {
 
     fn is_pure(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use eson_client::SystemLookup;
+    use eson_protocol::AddressPolicy;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_not_asked_for_where_he_is_is_told_which_key_says_so() {
+        let dialer = Dialer::new(Arc::new(SystemLookup), AddressPolicy::default());
+        let server = "127.0.0.1:50051".parse().expect("a server");
+        let mut program = GrpcProgram::new(server, dialer, None);
+        let refused = program.process(Vec::new()).await;
+        let Err(ProgramError::Unreachable(text)) = refused else {
+            panic!("{refused:?}");
+        };
+        let expected = "not a public address; its FNAA's program-networks has to have its network";
+        assert!(text.contains(expected), "{text}");
     }
 }

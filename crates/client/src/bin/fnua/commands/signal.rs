@@ -99,6 +99,12 @@ pub(crate) fn program(place: &str) -> Result<Program, Failure> {
             return server.map(service).map_err(Failure::usage);
         }
     }
+    if place.contains("://") {
+        return Err(Failure::usage(format!(
+            "the program {place} is neither a file nor a service: grpc://HOST:PORT, or \
+             grpcs://HOST:PORT over TLS"
+        )));
+    }
     let text = match place {
         "-" => std::io::read_to_string(std::io::stdin()),
         file => std::fs::read_to_string(file),
@@ -116,6 +122,18 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::parse(text).expect("a name")
+    }
+
+    #[test]
+    fn what_is_no_program_is_told_so() {
+        for (place, told) in [
+            ("https://blue.example:443", "grpcs://HOST:PORT"),
+            ("grpcs://blue.example", "host:port"),
+            ("/none.jq", "can't be read"),
+        ] {
+            let error = program(place).expect_err(place).to_string();
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[test]
