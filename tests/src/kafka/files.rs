@@ -86,6 +86,9 @@ Configuration:
 /// group members; transactions that are given up when their time is over, and not long after; a short
 /// session, since a broker that was killed is let in again only when its last session has ended.
 ///
+/// Everything is kept where a topic says nothing else: the samples are of 2023, and half a minute after
+/// its start a broker would otherwise delete those that are there.
+///
 /// Snapshots of the metadata early and often: where a broker starts from the log alone and the log
 /// tells of a deleted SCRAM user, Kafka 4.3 may forget every SCRAM user, the administrator included
 /// (`ScramDelta.apply` drops the whole mechanism when it meets the deletion first).
@@ -118,6 +121,7 @@ share.coordinator.state.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
+log.retention.ms=-1
 log.cleaner.backoff.ms=500
 log.cleaner.dedupe.buffer.size=8388608
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000

@@ -18,8 +18,6 @@ pub(crate) async fn topic(settings: &'static [(&str, &str)]) -> String {
             .create()
             .expect("a client");
         let mut wanted = NewTopic::new(&topic, PARTITIONS, TopicReplication::Fixed(1));
-        // The samples are of 2023, which a broker deletes by default when it first looks.
-        wanted = wanted.set("retention.ms", "-1");
         for (name, value) in settings {
             wanted = wanted.set(name, value);
         }
