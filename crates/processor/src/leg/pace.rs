@@ -1,5 +1,7 @@
 //! Holding a leg to its rates.
 
+use std::time::Duration;
+
 use eson_broker::Rates;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -22,13 +24,23 @@ impl Pace {
 
     /// Whether there is anything to wait for.
     pub(super) fn is_free(&mut self) -> bool {
-        !self.is_limited() || self.gone.wait(*self.rates.borrow()).is_zero()
+        self.wait().is_zero()
+    }
+
+    fn wait(&mut self) -> Duration {
+        match self.is_limited() {
+            true => self.gone.wait(*self.rates.borrow()),
+            false => Duration::ZERO,
+        }
     }
 
     /// Waits until the leg may go on; another rate holds at once. Cancel-safe.
     pub(super) async fn until_free(&mut self) {
-        while !self.is_free() {
-            let wait = self.gone.wait(*self.rates.borrow());
+        loop {
+            let wait = self.wait();
+            if wait.is_zero() {
+                return;
+            }
             tokio::select! {
                 () = sleep(wait) => {}
                 // An error means that nobody holds the leg any more: its wishes tell that.
@@ -52,8 +64,6 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::Instant;
 
     use super::*;
