@@ -14,6 +14,7 @@ use eson_broker::{
     partition_of_key,
 };
 use eson_protocol::{Positions, Record, Server, Start, StorePosition};
+use redb::TableDefinition;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -539,6 +540,32 @@ async fn a_user_is_held_to_his_rates_by_all_his_readers_together_and_after_a_res
     let (mut one, mut other) = (reader_of_user(&broker).await, reader_of_user(&broker).await);
     let both = tokio::join!(seconds_for(&mut *one, 100), seconds_for(&mut *other, 100));
     assert!((18..=19).contains(&both.0.max(both.1)), "{both:?}");
+}
+
+/// A file of before there were rates.
+#[tokio::test]
+async fn a_file_without_rates_is_opened_and_gets_them() {
+    const RATES: TableDefinition<'_, (u64, &str), (u64, u64)> = TableDefinition::new("rates");
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = options(directory.path());
+    let broker = LocalBroker::open(&options).expect("opens");
+    broker.create_queue(&spec(1)).await.expect("created");
+    broker.close().await;
+    drop(broker);
+    let file = redb::Database::open(&options.path).expect("a file");
+    let change = file.begin_write().expect("a transaction");
+    assert!(change.delete_table(RATES).expect("deleted"), "it was there");
+    change.commit().expect("committed");
+    drop(file);
+    let broker = LocalBroker::open(&options).expect("opens again");
+    let rates = Rates {
+        events: 1,
+        bytes: 2,
+    };
+    admit(&broker, rates).await;
+    broker.close().await;
+    drop(broker);
+    LocalBroker::open(&options).expect("and with them");
 }
 
 /// And from then on the clock does not wait for anybody, for what follows is done by a thread.

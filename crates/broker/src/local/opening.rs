@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableError, WriteTransaction};
 
 use super::housekeeping::Housekeeping;
 use super::options::OpenError;
@@ -48,12 +48,11 @@ pub(super) fn prepare(store: &Store, path: &Path) -> Result<(), OpenError> {
 fn format_of(transaction: &WriteTransaction) -> Result<(u64, Ending), Failure> {
     let mut numbers = transaction.open_table(NUMBERS)?;
     let found = numbers.get(FORMAT)?.map(|format| format.value());
-    if let Some(found) = found.filter(|found| *found != CURRENT_FORMAT) {
+    if let Some(found) = found {
         return Ok((found, Ending::Abort));
     }
     numbers.insert(FORMAT, CURRENT_FORMAT)?;
     drop(numbers);
-    // Also those that a file of this format may lack because it is older than they are.
     Tables::open(transaction)?;
     Ok((CURRENT_FORMAT, Ending::Commit))
 }
@@ -110,7 +109,15 @@ fn load_leases(transaction: &ReadTransaction, queue: &Queue) -> Result<(), Failu
         };
         queue.set_lease(username, lease);
     }
-    let table = transaction.open_table(RATES)?;
+    load_rates(transaction, queue)
+}
+
+fn load_rates(transaction: &ReadTransaction, queue: &Queue) -> Result<(), Failure> {
+    let table = match transaction.open_table(RATES) {
+        // The file is older than this table, which the first change makes.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        found => found?,
+    };
     for entry in table.range((queue.number, "")..(queue.number + 1, ""))? {
         let (key, rates) = entry?;
         let ((_, username), (events, bytes)) = (key.value(), rates.value());
