@@ -85,9 +85,14 @@ pub trait Broker: Send + Sync {
     /// Only those of the network.
     async fn revoke(&self, queue: &str, username: &str) -> Result<(), BrokerError>;
 
-    /// Holds what a credential reads of a queue to these rates, whatever it reads with, as far as
-    /// the broker can: Kafka to the octets, and for all that the user reads; the embedded broker
-    /// to both. A queue or credential that is gone is no error.
+    /// What of these rates the broker can hold a credential to: none where it says nothing else.
+    fn enforces(&self, _rates: Rates) -> Rates {
+        Rates::default()
+    }
+
+    /// Holds what a credential reads of a queue, and in Kafka all that it reads, to these rates,
+    /// whatever it reads with, as far as the broker [enforces](Broker::enforces) them. A queue or
+    /// credential that is gone is no error.
     ///
     /// # Errors
     /// Only those of the network, of storage and of rights.

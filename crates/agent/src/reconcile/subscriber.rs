@@ -167,14 +167,15 @@ impl SubscriberReconciler {
     async fn ensure_rates(&self, name: &str, flow: &Flow) -> Result<(), Failure> {
         let stored = self.0.subscribers.require(name).await?;
         let quality = quality(&stored.resource, flow);
-        let wanted = Rates {
+        let entry = self.entry(&stored.resource)?;
+        // Nothing else is asked of a broker, which may not let us ask for it.
+        let wanted = entry.broker.enforces(Rates {
             events: limited(quality.events_rate).unwrap_or_default(),
             bytes: limited(quality.bytes_rate).unwrap_or_default(),
-        };
+        });
         if stored.resource.status.rates == wanted {
             return Ok(());
         }
-        let entry = self.entry(&stored.resource)?;
         let queue = entry.subscriber_queue(&stored.resource)?;
         let username = stored.resource.spec.label.as_str();
         let limited = entry.broker.limit_reader(&queue, username, wanted).await;

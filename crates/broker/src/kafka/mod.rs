@@ -150,6 +150,11 @@ impl Broker for KafkaBroker {
         access::revoke(&self.cluster, queue, username).await
     }
 
+    /// Its client quotas know of no events.
+    fn enforces(&self, rates: Rates) -> Rates {
+        Rates { events: 0, ..rates }
+    }
+
     async fn limit_reader(
         &self,
         _queue: &str,

@@ -287,6 +287,10 @@ impl Broker for LocalBroker {
             .await
     }
 
+    fn enforces(&self, rates: Rates) -> Rates {
+        rates
+    }
+
     async fn limit_reader(
         &self,
         queue: &str,

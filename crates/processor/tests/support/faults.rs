@@ -138,6 +138,10 @@ impl Broker for Faulty {
         self.broker.revoke(queue, username).await
     }
 
+    fn enforces(&self, rates: Rates) -> Rates {
+        self.broker.enforces(rates)
+    }
+
     async fn limit_reader(
         &self,
         queue: &str,
