@@ -72,7 +72,7 @@ async fn a_killed_broker_costs_nothing() {
 /// gone, which it says, and goes on where the log is another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_was_cut_off_is_noticed() {
-    let mut kafka = Kafka::start("broker-loss", Authorization::Open);
+    let kafka = Kafka::start("broker-loss", Authorization::Open);
     let broker = KafkaBroker::new(config(&kafka.plaintext())).expect("a broker");
     let queue = created(&broker, 1).await;
     fill(&kafka, &queue).await;
@@ -83,20 +83,8 @@ async fn a_log_that_was_cut_off_is_noticed() {
         read = soon(reader.next()).await.expect("a chunk").next;
     }
     at_rest(&broker, 1).await;
-    kafka.kill9();
-    kafka.lose_half(&queue, 0);
-    kafka = restarted(kafka).await;
-    let left = end_of(&broker, &queue).await[&0];
-    assert!((1..read).contains(&left), "{left} records are left");
-    fill(&kafka, &queue).await;
-    let told = soon(reader.next()).await.expect_err("some are gone");
-    let expected = BrokerError::Truncated {
-        queue: queue.clone(),
-        partition: 0,
-        read,
-        end: left,
-    };
-    assert_eq!(format!("{told:?}"), format!("{expected:?}"));
+    let (_kafka, left) = cut_off(kafka, &broker, &queue, read).await;
+    is_told(&mut reader, &queue, read, left).await;
     let (mut next, end) = (left, end_of(&broker, &queue).await[&0]);
     while next < end {
         let chunk = soon(reader.next()).await.expect("a chunk");
@@ -109,7 +97,7 @@ async fn a_log_that_was_cut_off_is_noticed() {
 /// copy, and so is under which leader it was written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_was_cut_off_while_nobody_read_is_noticed_by_who_goes_on() {
-    let mut kafka = Kafka::start("broker-amnesia", Authorization::Open);
+    let kafka = Kafka::start("broker-amnesia", Authorization::Open);
     let broker = KafkaBroker::new(config(&kafka.plaintext())).expect("a broker");
     let (from, to) = (created(&broker, 1).await, created(&broker, 1).await);
     fill(&kafka, &from).await;
@@ -121,26 +109,39 @@ async fn a_log_that_was_cut_off_while_nobody_read_is_noticed_by_who_goes_on() {
         soon(writer.flush()).await.expect("flushed");
         soon(writer.close()).await;
     }
-    kafka.kill9();
-    kafka.lose_half(&from, 0);
-    kafka = restarted(kafka).await;
-    let left = end_of(&broker, &from).await[&0];
-    assert!((1..read).contains(&left), "{left} records are left");
-    fill(&kafka, &from).await;
+    let (_kafka, left) = cut_off(kafka, &broker, &from, read).await;
     for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {
         let name = format!("{delivery:?}");
         let (mut reader, writer) = copying(&broker, &from, &to, &name, delivery).await;
         assert_eq!(writer.stored(), Positions::from([(0, read)]), "{name}");
-        let told = soon(reader.next()).await.expect_err("some are gone");
-        let expected = BrokerError::Truncated {
-            queue: from.clone(),
-            partition: 0,
-            read,
-            end: left,
-        };
-        assert_eq!(format!("{told:?}"), format!("{expected:?}"), "{name}");
+        is_told(&mut reader, &from, read, left).await;
         assert_eq!(soon(reader.next()).await.expect("a chunk").first, left);
     }
+}
+
+/// Kills the broker, takes the end of the log away and lets the log grow again. Returns what was left
+/// of the `read` records.
+async fn cut_off(kafka: Kafka, broker: &KafkaBroker, queue: &str, read: u64) -> (Kafka, u64) {
+    let mut kafka = kafka;
+    kafka.kill9();
+    kafka.lose_half(queue, 0);
+    kafka = restarted(kafka).await;
+    let left = end_of(broker, queue).await[&0];
+    assert!((1..read).contains(&left), "{left} records are left");
+    fill(&kafka, queue).await;
+    (kafka, left)
+}
+
+/// The next thing that a reader says is that what it has read was cut off.
+async fn is_told(reader: &mut Box<dyn QueueReader>, queue: &str, read: u64, end: u64) {
+    let told = soon(reader.next()).await.expect_err("some are gone");
+    let expected = BrokerError::Truncated {
+        queue: queue.to_owned(),
+        partition: 0,
+        read,
+        end,
+    };
+    assert_eq!(format!("{told:?}"), format!("{expected:?}"));
 }
 
 /// A writer, and a reader that goes on where it is.
