@@ -310,6 +310,11 @@ fn what_is_no_registry_is_told() {
         let refused = session.refused(&format!("{create} {options}"), code);
         assert!(refused.status.contains(why), "{options}: {refused:?}");
     }
-    // It may be let there later, so it is kept.
+    // It may be let there later, so it is kept, and tried at intervals that grow: three times in
+    // these thirty seconds.
+    let log = orange.log();
+    let failed = |line: &&str| line.contains(": failed leg=") && line.contains(to.as_str());
+    let tries = log.lines().filter(failed).count();
+    assert!((1..10).contains(&tries), "{tries}: {log}");
     session.ok(&format!("DELETE PROCESSOR {to}"));
 }

@@ -74,7 +74,7 @@ impl Participant {
 }
 
 /// Whether the leg has failed because its destination does not take an event.
-pub(super) fn wants_dead_letters(leg: &LegStatus) -> bool {
+fn wants_dead_letters(leg: &LegStatus) -> bool {
     let is_refusal = |error: &proto::Error| {
         error.side() == Side::Destination && matches!(error.kind(), Kind::TooLarge | Kind::Refused)
     };

@@ -19,8 +19,10 @@ mod watch;
 mod work_queue;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use eson_processor::proto;
+use eson_processor::proto::error::Kind;
+use eson_processor::proto::{self, State};
 use eson_protocol::{Delivery, DeliveryOptions, OnGap, Positions, Start};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -101,6 +103,33 @@ async fn report<R: Resource>(
     } else {
         Outcome::Settled
     }
+}
+
+/// Whether a new leg has run; when to look again where that is not known yet.
+///
+/// One that has failed over what it read has run: what is to be done about that is in its status.
+///
+/// # Errors
+/// Begins with `what` and says why it does not run. It is tried again.
+fn first_run(leg: Option<proto::LegStatus>, what: &str) -> Result<Option<Outcome>, Failure> {
+    let state = leg.as_ref().map(proto::LegStatus::state);
+    let error = leg.and_then(|leg| leg.error).unwrap_or_default();
+    match state {
+        Some(State::Running | State::Paused) => Ok(None),
+        Some(State::Failed) if is_over_events(error.kind()) => Ok(None),
+        Some(State::Failed | State::Retrying) => {
+            Err(Failure::backend(format!("{what}: {}", error.text)))
+        }
+        // The runtime tells when that changes; this is only for a message that was lost.
+        _ => Ok(Some(Outcome::Again(Duration::from_secs(1)))),
+    }
+}
+
+fn is_over_events(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::OutOfRange | Kind::TooLarge | Kind::Refused | Kind::Content
+    )
 }
 
 fn on_gap(wanted: OnGap) -> proto::OnGap {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use eson_processor::proto;
 use eson_protocol::{Code, Name, ProcessorType, Program, Right};
 
-use super::{Outcome, Reconciler, delivering, on_gap, report, start};
+use super::{Outcome, Reconciler, delivering, first_run, on_gap, report, start};
 use crate::authority::{Caller, lost_right};
 use crate::participant::Participant;
 use crate::resource::{
@@ -106,12 +105,23 @@ impl ProcessorReconciler {
             // The flow's becoming ready wakes this up again.
             return Ok(Some(Outcome::Settled));
         }
-        let is_new = processor.status.condition.ready < processor.spec.generation;
+        self.restart_failed(processor).await?;
+        self.wait_until_it_runs(processor, &legs)
+    }
+
+    /// Starts legs that have failed again, once for each change that a user makes: their failing
+    /// again wakes this up, too.
+    async fn restart_failed(&self, processor: &Processor) -> Result<(), Failure> {
+        let Processor { spec, status } = processor;
+        let generation = spec.generation;
+        let is_new = status.condition.ready.max(status.restarted) < generation;
         if is_new && self.has_failed_legs(spec) {
             let instance = instance(&spec.name);
             self.0.runtime.restart_failed(SHARD, &instance).await?;
+            let note = |it: &mut Processor| it.status.restarted = generation;
+            self.0.processors.update(&spec.name, note).await?;
         }
-        self.wait_until_it_runs(processor, &legs)
+        Ok(())
     }
 
     async fn instance_spec(&self, spec: &ProcessorSpec) -> Result<Wanted, Failure> {
@@ -245,8 +255,8 @@ impl ProcessorReconciler {
             .any(|leg| leg.state() == proto::State::Failed)
     }
 
-    /// A new processor is ready when every leg of it has moved to running once. Later, a leg's
-    /// trouble is its own.
+    /// A new processor is ready when every leg of it has run once. Later, a leg's trouble is its
+    /// own.
     fn wait_until_it_runs(
         &self,
         processor: &Processor,
@@ -259,14 +269,7 @@ impl ProcessorReconciler {
         let mut waiting = None;
         for leg in legs {
             let leg = self.0.leg_status(&instance(&spec.name), leg);
-            match leg.map(|leg| (leg.state(), leg)) {
-                Some((proto::State::Running | proto::State::Paused, _)) => {}
-                Some((proto::State::Failed | proto::State::Retrying, leg)) => {
-                    let text = leg.error.map(|error| error.text).unwrap_or_default();
-                    return Err(Failure::backend(format!("events can't be moved: {text}")));
-                }
-                _ => waiting = Some(Outcome::Again(Duration::from_secs(1))),
-            }
+            waiting = first_run(leg, "events can't be moved")?.or(waiting);
         }
         Ok(waiting)
     }

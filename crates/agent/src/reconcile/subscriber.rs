@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_broker::{Lease as BrokerLease, QueueSpec, Rates};
-use eson_processor::proto;
 use eson_protocol::{Code, Mode, Positions};
 
 use self::lag::Judged;
 use super::queue::{self, Advance};
-use super::{Outcome, Reconciler, records, report};
+use super::{Outcome, Reconciler, first_run, records, report};
 use crate::participant::{BrokerEntry, Participant};
 use crate::resource::{
     Activity, Failure, Flow, FlowSpec, Lease, Quality, QueueState, Subscriber, limited,
@@ -221,17 +220,7 @@ impl SubscriberReconciler {
             &super::fan_out::instance(&flow.spec.name),
             &subscriber.leg_id(),
         );
-        match leg.map(|leg| (leg.state(), leg)) {
-            Some((proto::State::Running, _)) => Ok(None),
-            Some((proto::State::Failed | proto::State::Retrying, leg)) => {
-                let text = leg.error.map(|error| error.text).unwrap_or_default();
-                Err(Failure::backend(format!(
-                    "the copy can't be filled: {text}"
-                )))
-            }
-            // The runtime tells when that changes; this is only for a message that was lost.
-            _ => Ok(Some(Outcome::Again(Duration::from_secs(1)))),
-        }
+        first_run(leg, "the copy can't be filled")
     }
 
     /// Drops what the subscriber says it has.

@@ -4,14 +4,13 @@ mod payload;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use eson_processor::proto;
 use eson_protocol::text::{parse_positions, parse_size, parse_start};
 use eson_protocol::{Code, Mode, Name, Positions, RemoteSubscribe, Right, Start};
 
-use super::dead_letters::wants_dead_letters;
-use super::{Outcome, Reconciler, delivering, on_gap, report, start};
+use super::{Outcome, Reconciler, delivering, first_run, on_gap, report, start};
 use crate::authority::{Caller, lost_right};
 use crate::origin;
 use crate::participant::Participant;
@@ -305,16 +304,7 @@ impl SubscriptionReconciler {
         if stored.resource.status.condition.ready > 0 || spec.activity != Activity::Running {
             return Ok(None);
         }
-        match self.bridge(spec).map(|leg| (leg.state(), leg)) {
-            Some((proto::State::Running, _)) => Ok(None),
-            Some((proto::State::Failed, leg)) if wants_dead_letters(&leg) => Ok(None),
-            Some((proto::State::Failed | proto::State::Retrying, leg)) => {
-                let text = leg.error.map(|error| error.text).unwrap_or_default();
-                Err(Failure::backend(format!("events can't be moved: {text}")))
-            }
-            // The runtime tells when that changes; this is only for a message that was lost.
-            _ => Ok(Some(Outcome::Again(Duration::from_secs(1)))),
-        }
+        first_run(self.bridge(spec), "events can't be moved")
     }
 
     async fn succeed(
