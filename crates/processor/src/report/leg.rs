@@ -68,6 +68,8 @@ struct Figures {
     lost: u64,
     dead_letters: u64,
     unknown_schemas: u64,
+    /// Up to where they are counted: what was not stored is read again.
+    unknown_until: Positions,
     meter: Meter,
     trouble: Option<Trouble>,
     source: Option<QueueId>,
@@ -85,6 +87,7 @@ impl LegReport {
             lost: 0,
             dead_letters: 0,
             unknown_schemas: 0,
+            unknown_until: Positions::new(),
             meter: Meter::new(Instant::now()),
             trouble: None,
             source: None,
@@ -155,6 +158,9 @@ impl LegReport {
         progress: BTreeMap<u32, Progress>,
     ) {
         let mut figures = self.figures();
+        if figures.source.as_ref() != Some(&source) {
+            figures.unknown_until.clear();
+        }
         figures.source = Some(source);
         figures.delivery = Some(delivery);
         figures.stored = stored;
@@ -236,12 +242,15 @@ impl LegReport {
 
     /// Events passed with the ids of schemas that they had, since those are unknown.
     pub(crate) fn passed_unknown(&self, partition: u32, unknown: &[(u64, String)]) {
-        let Some((offset, why)) = unknown.first() else {
+        let mut figures = self.figures();
+        let until = figures.unknown_until.entry(partition).or_default();
+        let new = &unknown[unknown.partition_point(|(offset, _)| *offset < *until)..];
+        let (Some((offset, why)), Some((last, _))) = (new.first(), new.last()) else {
             return;
         };
-        let events = unknown.len();
+        *until = last + 1;
+        let events = new.len();
         tracing::warn!(leg = self.id, partition, events, why, "unknown schemas");
-        let mut figures = self.figures();
         figures.unknown_schemas += events as u64;
         figures.trouble = Some(Trouble::passed_unknown(partition, *offset, why));
         drop(figures);
@@ -420,6 +429,30 @@ mod tests {
         );
         ten_records(&report, 1, 6);
         assert_eq!(report.to_proto().error, None);
+    }
+
+    #[test]
+    fn an_event_with_an_unknown_schema_counts_once_however_often_it_is_read() {
+        let report = report();
+        let unknown = |offsets: &[u64]| -> Vec<_> {
+            let why = |offset: &u64| (*offset, "is unknown".to_owned());
+            offsets.iter().map(why).collect()
+        };
+        let open = |source: &str| {
+            let (source, delivery) = (QueueId(source.into()), Delivery::ExactlyOnce);
+            report.opened(source, delivery, Positions::new(), BTreeMap::new());
+        };
+        open("q1");
+        report.passed_unknown(0, &unknown(&[3, 5]));
+        report.passed_unknown(1, &unknown(&[4]));
+        open("q1");
+        report.passed_unknown(0, &unknown(&[3, 5]));
+        assert_eq!(report.to_proto().error, None, "nothing new");
+        report.passed_unknown(0, &unknown(&[5, 6]));
+        assert_eq!(report.to_proto().unknown_schemas, 4);
+        open("q2");
+        report.passed_unknown(0, &unknown(&[3]));
+        assert_eq!(report.to_proto().unknown_schemas, 5);
     }
 
     #[test]
