@@ -14,7 +14,7 @@ use crate::stage::{new_flow, world};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The registry that all tests here share. The ids of one subject are not those of another, so
-/// that it stands for the publisher's and for the subscriber's.
+/// that it stands for the publisher's and for the subscriber's where nothing else matters.
 fn registry() -> &'static SchemaRegistry {
     static REGISTRY: OnceLock<SchemaRegistry> = OnceLock::new();
     REGISTRY.get_or_init(|| SchemaRegistry::start("registry"))
@@ -61,6 +61,17 @@ fn await_records(kafka: &Kafka, topic: &str, count: usize) -> Vec<Sample> {
     })
 }
 
+/// A subscriber's own, which knows none of the publisher's schemas and has given their ids to others.
+fn subscribers_registry() -> SchemaRegistry {
+    let registry = SchemaRegistry::start("subscribers-registry");
+    for number in 0..20 {
+        let schema =
+            json!({"schema": format!(r#"{{"type":"enum","name":"E{number}","symbols":["A"]}}"#)});
+        registry.register(&format!("another-{number}"), &schema);
+    }
+    registry
+}
+
 fn avro() -> Value {
     let address = json!({"schema": r#"{"type":"record","name":"Address","namespace":"shop","fields":[{"name":"street","type":"string"}]}"#});
     registry().register("shop.Address", &address);
@@ -88,6 +99,8 @@ fn a_subscriber_gets_the_ids_of_its_own_registry() {
     let world = world(Ground::Servers);
     let (mut orange, mut blue) = (world.orange().login(), world.blue().login());
     let registry_url = url(registry().port());
+    let own = subscribers_registry();
+    let own_url = url(own.port());
     let cases = [
         ("avro", avro(), &b"\x0cNeedle"[..]),
         ("json", json_schema(), br#"{"amount":7}"#),
@@ -107,26 +120,24 @@ fn a_subscriber_gets_the_ids_of_its_own_registry() {
         ];
         produce(&admin_client(&world.kafkas[0]), &flow, &written);
         blue.ok(&format!(
-            "SUBSCRIBE {flow} LOCAL {local} registry-to={registry_url}/"
+            "SUBSCRIBE {flow} LOCAL {local} registry-to={own_url}/"
         ));
         let arrived = await_records(&world.kafkas[1], &local, 3);
-        let other = registry().id(&format!("{local}-value"), 1);
-        assert_ne!(
-            other, id,
-            "{name}: ids of one subject are not those of another"
-        );
+        let other = own.id(&format!("{local}-value"), 1);
+        assert_ne!(other, id, "{name}: it has given that id to another schema");
         let expected = written.map(|sample| Sample {
             value: sample.value.map(|_| framed(other, content)),
             ..sample
         });
         assert_eq!(arrived, expected, "{name}");
         assert_eq!(unframed(&framed(other, content)), (other, content));
-        assert_eq!(registry().schema(other), registry().schema(id), "{name}");
+        assert_eq!(own.schema(other), registry().schema(id), "{name}");
         let described = blue.ok(&format!("DESCRIBE FLOW {local}"));
         let told = described.attribute("schema-registry");
-        assert_eq!(told, Some(&*format!("{registry_url}/")), "{described:?}");
+        assert_eq!(told, Some(&*format!("{own_url}/")), "{described:?}");
     }
-    assert_eq!(registry().versions("shop.Address"), json!([1]));
+    // What the Avro schema refers to came along.
+    assert_eq!(own.versions("shop.Address"), json!([1]));
 }
 
 /// A bridge at one participant, with a proxy before the registry that it writes for.
