@@ -3,11 +3,12 @@
 mod support;
 
 use bytes::Bytes;
-use eson_broker::AppendTo;
+use eson_broker::{AppendTo, Epochs};
 use eson_processor::client::ClientError;
 use eson_processor::proto::{self, State, signal::Program};
 use eson_protocol::{Header, Record};
 
+use self::support::faults::Faults;
 use self::support::{BLUE, FLOW, Ground, ORANGE, endpoint, until};
 
 const LARGE: &str = "large.flows.blue.example";
@@ -378,6 +379,35 @@ async fn events_are_counted_by_window_and_key() {
     ground.until_count(BLUE, DEAD, 1).await;
     let dead = &all(&ground, DEAD).await[0];
     assert!(attribute(dead, "ce_deadletterreason").contains("had ended"));
+}
+
+/// Under which leader the source was written is kept with how far it was read, at the destinations or
+/// with the windows, also where nothing came of its last events: the next reader is told.
+#[tokio::test]
+async fn a_signal_that_goes_on_knows_the_leader_of_what_it_has_read() {
+    for spec in [signal("empty"), windowed("empty", HOUR, false)] {
+        let mut ground = ground(1).await;
+        ground.create_queue(ORANGE, PAYMENTS, 1).await;
+        let told = ground.inject(ORANGE, Faults::default());
+        *told.epoch.lock().expect("no panic") = Some(3);
+        let client = ground.client().await;
+        client.create(spec.clone()).await.expect("a signal");
+        produce(&ground, 0..5).await;
+        until(&client, "signal", "leg", |leg| {
+            leg.stored.get(&0) == Some(&5)
+        })
+        .await;
+        assert_eq!(told.known_epochs(FLOW), Some(Epochs::new()));
+        ground.kill();
+        ground.start();
+        let client = ground.client().await;
+        client.create(spec).await.expect("a signal");
+        until(&client, "signal", "leg", |leg| {
+            leg.state() == State::Running
+        })
+        .await;
+        assert_eq!(told.known_epochs(FLOW), Some([(0, 3)].into()));
+    }
 }
 
 #[tokio::test]

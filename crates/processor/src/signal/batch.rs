@@ -18,6 +18,8 @@ pub(super) struct Batch {
     pub(super) next: u64,
     /// Behind the newest record that there is.
     pub(super) newest: u64,
+    /// Under which leader the last record was written, where the source tells.
+    pub(super) epoch: Option<i32>,
     pub(super) records: Vec<Record>,
 }
 
@@ -47,6 +49,7 @@ pub(super) fn batches(chunk: Chunk) -> Result<Vec<Batch>, StillEncoded> {
         first: chunk.first,
         next: chunk.next,
         newest: chunk.high_watermark,
+        epoch: chunk.epoch,
         records: Vec::new(),
     }];
     let mut bytes = 0;
@@ -68,6 +71,7 @@ pub(super) fn batches(chunk: Chunk) -> Result<Vec<Batch>, StillEncoded> {
             first: record.offset,
             next: chunk.next,
             newest: chunk.high_watermark,
+            epoch: chunk.epoch,
             records: vec![record],
         });
     }

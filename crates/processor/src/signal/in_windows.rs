@@ -36,7 +36,9 @@ impl Processing {
         self.bury(batch.partition, &batch.records, routed.failed)
             .await?;
         let mut changes = self.changes(routed.written);
-        changes.read.insert(batch.partition, batch.next);
+        changes.read.positions.insert(batch.partition, batch.next);
+        let epoch = batch.epoch.map(|epoch| (batch.partition, epoch));
+        changes.read.epochs.extend(epoch);
         let outputs = changes.outputs.clone();
         let is_waiting = turn.state.is_waiting();
         turn.commit(changes).await.map_err(broken)?;
@@ -185,6 +187,8 @@ impl Processing {
         let mut piece = Piece {
             partition: OUTPUTS,
             first,
+            // Of numbers.
+            epoch: None,
             records: outputs.into_iter().map(stored).collect(),
         };
         self.dirty = true;

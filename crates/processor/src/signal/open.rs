@@ -1,16 +1,17 @@
 //! Opening a leg of a signal: its source, and a way to each destination.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use eson_broker::{Broker, Epochs, QueueDescription, QueueId, ReaderOptions, WriterOptions};
-use eson_protocol::{Positions, Start};
+use eson_broker::{Broker, QueueDescription, QueueId, Reached, ReaderOptions, WriterOptions};
+use eson_protocol::Start;
 
 use super::outlet::Outlet;
 use super::place;
 use super::program::Programs;
 use super::run::{Processing, delivery};
 use super::spec::SignalSpec;
-use super::windowed::{Reached, Windowed};
+use super::windowed::{Delivered, Windowed};
 use crate::brokers::BrokerFactory;
 use crate::dead_letters::DeadLetters;
 use crate::leg::{Opened, check_identity, progress, store_positions};
@@ -41,10 +42,13 @@ impl Opening<'_> {
         let broker = broker.map_err(|e| Trouble::at_source(&e))?;
         let description = self.describe(&*broker).await?;
         let mut outlets = self.open_outlets(&description.id).await?;
-        let reached = outlets.iter().map(Reached::by).collect();
-        let windowed = self.open_windows(&description, reached).await?;
-        let mut positions = match &windowed {
-            Some((_, positions)) => positions.clone(),
+        let delivered = outlets.iter().map(Delivered::by).collect();
+        let windowed = self.open_windows(&description, delivered).await?;
+        let Reached {
+            mut positions,
+            epochs,
+        } = match &windowed {
+            Some((_, read)) => read.clone(),
             None => {
                 if self.spec.start == Start::Latest {
                     begin_at_latest(&description, &mut outlets).await?;
@@ -62,7 +66,7 @@ impl Opening<'_> {
                 other => other,
             },
             positions: positions.clone(),
-            epochs: Epochs::new(),
+            epochs,
             encoded: false,
             buffer: self.buffer,
         };
@@ -78,7 +82,7 @@ impl Opening<'_> {
             report: self.report.clone(),
             flow: source.flow.clone(),
             partitions: feed.partitions(),
-            read: Positions::new(),
+            read: Reached::default(),
             dirty: false,
         };
         passage.write_backlog().await?;
@@ -118,8 +122,8 @@ impl Opening<'_> {
     async fn open_windows(
         &self,
         source: &QueueDescription,
-        outlets: Vec<Reached>,
-    ) -> Result<Option<(Windowed, Positions)>, Trouble> {
+        outlets: Vec<Delivered>,
+    ) -> Result<Option<(Windowed, Reached)>, Trouble> {
         let Some(spec) = &self.signal.window else {
             return Ok(None);
         };
@@ -171,12 +175,17 @@ async fn begin_at_latest(source: &QueueDescription, outlets: &mut [Outlet]) -> R
 }
 
 /// Where the destination is that is least far; nothing for a partition that one has no place of.
-fn least_far(source: &QueueDescription, outlets: &[Outlet]) -> Positions {
-    let least = |partition: &u32| {
-        let places = outlets.iter().map(|it| it.places().get(partition).copied());
-        let places: Option<Vec<u64>> = places.collect();
-        let least = places?.into_iter().min()?;
-        Some((*partition, place::offset(least)))
-    };
-    source.partitions.keys().filter_map(least).collect()
+fn least_far(source: &QueueDescription, outlets: &[Outlet]) -> Reached {
+    let mut least = Reached::default();
+    for partition in source.partitions.keys() {
+        let reached: Option<Vec<_>> = outlets.iter().map(|it| it.reached(*partition)).collect();
+        let latest = |(place, epoch): &(u64, Option<i32>)| (*place, Reverse(*epoch));
+        let Some((place, epoch)) = reached.and_then(|all| all.into_iter().min_by_key(latest))
+        else {
+            continue;
+        };
+        least.positions.insert(*partition, place::offset(place));
+        least.epochs.extend(epoch.map(|epoch| (*partition, epoch)));
+    }
+    least
 }

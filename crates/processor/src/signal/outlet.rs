@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use eson_broker::{
-    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueId, QueueWriter, WriterOptions,
+    Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueId, QueueWriter, Reached,
+    WriterOptions,
 };
 use eson_protocol::{Positions, Record};
 
@@ -17,8 +18,9 @@ use crate::report::Trouble;
 pub(super) struct Outlet {
     pub(super) endpoint: Endpoint,
     writer: Box<dyn QueueWriter>,
-    /// Up to which place the destination has everything, by partition of the source.
-    places: Positions,
+    /// Up to which place the destination has everything, by partition of the source, and under which
+    /// leaders of the source that was written.
+    reached: Reached,
     /// Held so that other legs find it, with its connections.
     _broker: Arc<dyn Broker>,
 }
@@ -34,6 +36,8 @@ pub(super) struct Piece {
     pub(super) partition: u32,
     /// The place of the first event.
     pub(super) first: u64,
+    /// Under which leader of the source the last event was written, where it tells.
+    pub(super) epoch: Option<i32>,
     /// Each with the partition it goes to, and its place as offset.
     pub(super) records: Vec<(u32, Record)>,
 }
@@ -69,7 +73,10 @@ impl Outlet {
         }
         Ok(Self {
             endpoint: endpoint.clone(),
-            places: writer.stored(),
+            reached: Reached {
+                positions: writer.stored(),
+                epochs: writer.epochs(),
+            },
             writer,
             _broker: broker,
         })
@@ -97,7 +104,13 @@ impl Outlet {
 
     /// Up to which place the destination has everything, or will have it with the next flush.
     pub(super) fn places(&self) -> &Positions {
-        &self.places
+        &self.reached.positions
+    }
+
+    /// Up to which place of a partition that is, with the leader of the source.
+    pub(super) fn reached(&self, partition: u32) -> Option<(u64, Option<i32>)> {
+        let place = *self.reached.positions.get(&partition)?;
+        Some((place, self.reached.epochs.get(&partition).copied()))
     }
 
     /// The name of its flow.
@@ -107,7 +120,7 @@ impl Outlet {
 
     /// Takes places as reached, where the destination has stored them by another way.
     pub(super) fn reach(&mut self, places: impl IntoIterator<Item = (u32, u64)>) {
-        self.places.extend(places);
+        self.reached.positions.extend(places);
     }
 
     /// Takes out what the destination does not take, with the reason.
@@ -130,47 +143,48 @@ impl Outlet {
     /// Writes what the destination does not yet have.
     pub(super) async fn write(&mut self, piece: Piece) -> Result<(), BrokerError> {
         let known = self.known(piece.partition);
-        let partition = piece.partition;
+        let (partition, epoch) = (piece.partition, piece.epoch);
         let mut first = piece.first.max(known);
         for part in parts(piece.records, known) {
-            let whole = chunk(partition, first, part.records);
+            let whole = chunk(partition, first, epoch, part.records);
             first = whole.next;
             self.writer.write(part.to, whole).await?;
-            self.places.insert(partition, first);
+            self.reached.positions.insert(partition, first);
         }
         Ok(())
     }
 
     /// Up to which place the destination has everything of a partition.
     fn known(&self, partition: u32) -> u64 {
-        self.places.get(&partition).copied().unwrap_or(0)
+        self.places().get(&partition).copied().unwrap_or(0)
     }
 
     /// Hands over how far the source was read, where nothing was to be written since.
-    pub(super) async fn catch_up(&mut self, read: &Positions) -> Result<(), BrokerError> {
-        for (partition, next) in read {
+    pub(super) async fn catch_up(&mut self, read: &Reached) -> Result<(), BrokerError> {
+        for (partition, next) in &read.positions {
             let at = self.known(*partition);
             if at >= *next {
                 continue;
             }
             let to = partition % self.partitions();
-            let mut empty = chunk(*partition, at, Vec::new());
+            let epoch = read.epochs.get(partition).copied();
+            let mut empty = chunk(*partition, at, epoch, Vec::new());
             empty.next = *next;
             self.writer.write(to, empty).await?;
-            self.places.insert(*partition, *next);
+            self.reached.positions.insert(*partition, *next);
         }
         Ok(())
     }
 }
 
-fn chunk(partition: u32, first: u64, records: Vec<Record>) -> Chunk {
+fn chunk(partition: u32, first: u64, epoch: Option<i32>, records: Vec<Record>) -> Chunk {
     let next = records.last().map_or(first, |last| last.offset + 1);
     Chunk {
         partition,
         first,
         next,
         high_watermark: place::before(place::offset(next) + 1),
-        epoch: None,
+        epoch,
         payload: Payload::Records(records),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use eson_broker::{Chunk, Delivery};
-use eson_protocol::{Positions, Record};
+use eson_broker::{Chunk, Delivery, Reached};
+use eson_protocol::Record;
 use futures::future::try_join_all;
 
 use super::batch::{Batch, batches};
@@ -30,8 +30,8 @@ pub(crate) struct Processing {
     pub(super) flow: String,
     /// How many partitions the source has.
     pub(super) partitions: u32,
-    /// Up to which place each partition was read.
-    pub(super) read: Positions,
+    /// Up to which place each partition was read, and under which leaders that was written.
+    pub(super) read: Reached,
     /// Whether anything was read since the last flush.
     pub(super) dirty: bool,
 }
@@ -45,10 +45,12 @@ impl Passage for Processing {
         })?;
         for batch in batches {
             let (partition, next, newest) = (batch.partition, batch.next, batch.newest);
+            let epoch = batch.epoch.map(|epoch| (partition, epoch));
             let (measure, written_at) = (batch.measure(), batch.written_at());
             self.process(batch).await?;
             self.dirty = true;
-            self.read.insert(partition, place::before(next));
+            self.read.positions.insert(partition, place::before(next));
+            self.read.epochs.extend(epoch);
             self.report.copied(partition, newest, measure, written_at);
         }
         Ok(())
@@ -60,7 +62,7 @@ impl Passage for Processing {
 
     async fn flush(&mut self) -> Result<(), Ended> {
         // With windows, the places are numbers of outputs.
-        let nothing = Positions::new();
+        let nothing = Reached::default();
         let read = match self.windowed {
             Some(_) => &nothing,
             None => &self.read,
@@ -73,7 +75,7 @@ impl Passage for Processing {
         flushed.map_err(|error| Trouble::at_destination(&error))?;
         self.forget_delivered().await?;
         self.dirty = false;
-        let stored = self.read.iter();
+        let stored = self.read.positions.iter();
         let stored = stored.map(|(partition, at)| (*partition, place::offset(*at)));
         self.report.reached(stored.collect());
         Ok(())
@@ -105,6 +107,7 @@ impl Processing {
         let Batch {
             partition,
             first,
+            epoch,
             records,
             ..
         } = batch;
@@ -120,6 +123,7 @@ impl Processing {
             let mut piece = Piece {
                 partition,
                 first: place::before(first),
+                epoch,
                 records: records_there,
             };
             let refused = self.outlets[outlet].set_apart(&mut piece);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use eson_broker::QueueDescription;
+use eson_broker::{QueueDescription, Reached};
 use eson_protocol::event::encode;
 use eson_protocol::{EventFormat, Name, Positions, Record, Start};
 
@@ -18,12 +18,12 @@ use super::window::{Changes, Clock, Ended, Pending, StoreError, StoredLeg, Windo
 pub(super) const OUTPUTS: u32 = 0;
 
 /// Up to which number a destination has everything.
-pub(super) struct Reached {
+pub(super) struct Delivered {
     flow: String,
     reached: u64,
 }
 
-impl Reached {
+impl Delivered {
     pub(super) fn by(outlet: &Outlet) -> Self {
         Self {
             flow: outlet.flow().to_owned(),
@@ -52,17 +52,17 @@ impl Windowed {
         leg: &str,
         start: Start,
         source: &QueueDescription,
-        outlets: Vec<Reached>,
-    ) -> Result<(Self, Positions), StoreError> {
+        outlets: Vec<Delivered>,
+    ) -> Result<(Self, Reached), StoreError> {
         let name = format!("{leg}@{}", source.id);
         let mut stored = windows.store.load_leg(&name).await?;
-        begin(&windows, &name, start, source, &mut stored.positions).await?;
+        begin(&windows, &name, start, source, &mut stored.read.positions).await?;
         let mut turn = windows.turn().await?;
         turn.state
-            .open_leg(leg, clocks(start, source, &stored.positions));
+            .open_leg(leg, clocks(start, source, &stored.read.positions));
         let is_waiting = turn.state.is_waiting();
         turn.leave();
-        let positions = std::mem::take(&mut stored.positions);
+        let read = std::mem::take(&mut stored.read);
         let outputs = outlets.iter().map(|outlet| outputs(&mut stored, outlet));
         let (next, backlog) = outputs.unzip();
         let windowed = Self {
@@ -72,7 +72,7 @@ impl Windowed {
             backlog,
             is_waiting,
         };
-        Ok((windowed, positions))
+        Ok((windowed, read))
     }
 
     /// Outputs in the form in which they are kept, with the numbers that they get.
@@ -96,8 +96,8 @@ impl Windowed {
 
 /// The next number for an outlet, and what is still to be written there. The destination knows
 /// better than a file that was lost.
-fn outputs(stored: &mut StoredLeg, outlet: &Reached) -> (u64, Vec<(u64, Pending)>) {
-    let Reached { flow, reached } = outlet;
+fn outputs(stored: &mut StoredLeg, outlet: &Delivered) -> (u64, Vec<(u64, Pending)>) {
+    let Delivered { flow, reached } = outlet;
     let reached = *reached;
     let next = stored.next.get(flow).copied().unwrap_or(0);
     let pending = stored.outputs.remove(flow).unwrap_or_default();
@@ -120,7 +120,10 @@ async fn begin(
     let latest = latest.map(|(partition, (_, latest))| (*partition, *latest));
     positions.extend(latest);
     let changes = Changes {
-        read: positions.clone(),
+        read: Reached {
+            positions: positions.clone(),
+            ..Reached::default()
+        },
         ..Changes::of(name)
     };
     windows.store.commit(changes).await

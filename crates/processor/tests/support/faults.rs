@@ -1,13 +1,14 @@
 //! A real broker that fails where a test wants it to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use eson_broker::{
-    Broker, BrokerError, Chunk, Consumer, Credential, Delivery, Lease, Payload, QueueDescription,
-    QueueId, QueueReader, QueueSpec, QueueUpdate, QueueWriter, Rates, ReaderOptions, WriterOptions,
+    Broker, BrokerError, Chunk, Consumer, Credential, Delivery, Epochs, Lease, Payload,
+    QueueDescription, QueueId, QueueReader, QueueSpec, QueueUpdate, QueueWriter, Rates,
+    ReaderOptions, WriterOptions,
 };
 use eson_protocol::{BrokerKind, Positions, Record};
 use tokio::sync::Notify;
@@ -32,6 +33,10 @@ pub(crate) struct Faults {
     pub(crate) refused: Mutex<BTreeSet<u64>>,
     /// What opening a reader meets, until it is taken away.
     pub(crate) open_error: Mutex<Option<BrokerError>>,
+    /// Under which leader everything that is read was written, as a source with leaders tells it.
+    pub(crate) epoch: Mutex<Option<i32>>,
+    /// What readers were told when they were opened, the last one of each queue.
+    known_epochs: Mutex<BTreeMap<String, Epochs>>,
     read_error_set: Notify,
     writes: AtomicU64,
     chunks: AtomicU64,
@@ -47,6 +52,22 @@ impl Faults {
     /// How many chunks were read.
     pub(crate) fn chunks(&self) -> u64 {
         self.chunks.load(Ordering::Relaxed)
+    }
+
+    /// What the queue's last reader was told of its leaders; none where there was no reader.
+    pub(crate) fn known_epochs(&self, queue: &str) -> Option<Epochs> {
+        self.known_epochs
+            .lock()
+            .expect("no panic")
+            .get(queue)
+            .cloned()
+    }
+
+    fn note_epochs(&self, queue: &str, epochs: &Epochs) {
+        self.known_epochs
+            .lock()
+            .expect("no panic")
+            .insert(queue.to_owned(), epochs.clone());
     }
 
     fn check_up(&self) -> Result<(), BrokerError> {
@@ -160,6 +181,7 @@ impl Broker for Faulty {
         if let Some(error) = &*self.faults.open_error.lock().expect("no panic") {
             return Err(error.clone());
         }
+        self.faults.note_epochs(queue, &options.epochs);
         let reader = self.broker.open_reader(queue, options).await?;
         let faults = self.faults.clone();
         Ok(Box::new(FaultyReader { reader, faults }))
@@ -199,7 +221,8 @@ impl QueueReader for FaultyReader {
             tokio::select! {
                 chunk = self.reader.next() => {
                     self.faults.chunks.fetch_add(1, Ordering::Relaxed);
-                    return chunk;
+                    let epoch = *self.faults.epoch.lock().expect("no panic");
+                    return chunk.map(|chunk| Chunk { epoch, ..chunk });
                 }
                 () = self.faults.read_error_set.notified() => {}
             }
@@ -243,6 +266,10 @@ impl QueueWriter for FaultyWriter {
 
     fn stored(&self) -> Positions {
         self.writer.stored()
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.writer.epochs()
     }
 
     fn refuses(&self, record: &Record) -> Option<BrokerError> {

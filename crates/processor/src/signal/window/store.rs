@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eson_protocol::Positions;
+use eson_broker::Reached;
 use prost::Message;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::task::spawn_blocking;
@@ -16,6 +16,9 @@ use crate::signal::proto::Record;
 
 /// How far each partition of a leg's source was read.
 const POSITIONS: TableDefinition<'_, (&str, u32), u64> = TableDefinition::new("positions");
+
+/// Under which leader of the source what lies just before that was written, where the source tells.
+const EPOCHS: TableDefinition<'_, (&str, u32), i32> = TableDefinition::new("epochs");
 
 /// What windows hold, by number.
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -53,7 +56,8 @@ pub(crate) struct Pending {
 /// What a leg has kept.
 #[derive(Default)]
 pub(crate) struct StoredLeg {
-    pub(crate) positions: Positions,
+    /// How far its source was read.
+    pub(crate) read: Reached,
     /// By destination, then number.
     pub(crate) outputs: BTreeMap<String, BTreeMap<u64, Pending>>,
     /// By destination.
@@ -65,7 +69,7 @@ pub(crate) struct StoredLeg {
 pub(crate) struct Changes {
     pub(crate) leg: String,
     /// How far the leg's source was read.
-    pub(crate) read: Positions,
+    pub(crate) read: Reached,
     /// What is to be written, by destination: from which number on.
     pub(crate) outputs: Vec<(String, u64, Vec<Pending>)>,
     /// Up to which number a destination has everything.
@@ -171,6 +175,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
 fn create_tables(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(POSITIONS)?;
+    transaction.open_table(EPOCHS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(OUTPUTS)?;
     transaction.open_table(NEXT_OUTPUT)?;
@@ -205,7 +210,12 @@ fn load_leg(database: &Database, leg: &str) -> Result<StoredLeg, redb::Error> {
     let positions = transaction.open_table(POSITIONS)?;
     for row in positions.range((leg, 0)..=(leg, u32::MAX))? {
         let (key, next) = row?;
-        stored.positions.insert(key.value().1, next.value());
+        stored.read.positions.insert(key.value().1, next.value());
+    }
+    let epochs = transaction.open_table(EPOCHS)?;
+    for row in epochs.range((leg, 0)..=(leg, u32::MAX))? {
+        let (key, epoch) = row?;
+        stored.read.epochs.insert(key.value().1, epoch.value());
     }
     let next = transaction.open_table(NEXT_OUTPUT)?;
     for row in next.range((leg, "")..)? {
@@ -238,8 +248,14 @@ fn commit(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
     {
         let leg = changes.leg.as_str();
         let mut positions = transaction.open_table(POSITIONS)?;
-        for (partition, next) in &changes.read {
+        let mut epochs = transaction.open_table(EPOCHS)?;
+        for (partition, next) in &changes.read.positions {
             positions.insert((leg, *partition), *next)?;
+            match changes.read.epochs.get(partition) {
+                Some(epoch) => epochs.insert((leg, *partition), *epoch)?,
+                // Another position's would be wrong.
+                None => epochs.remove((leg, *partition))?,
+            };
         }
         let mut events = transaction.open_table(EVENTS)?;
         for (number, event) in &changes.added {
@@ -316,7 +332,10 @@ mod tests {
             .take("k".to_owned(), 5, event.clone())
             .expect("taken");
         let changes = Changes {
-            read: [(3, 7)].into(),
+            read: Reached {
+                positions: [(3, 7), (4, 8)].into(),
+                epochs: [(4, 2)].into(),
+            },
             outputs: vec![("large".to_owned(), 10, vec![pending(1), pending(2)])],
             ..Changes::of("a")
         };
@@ -331,7 +350,8 @@ mod tests {
         assert_eq!(turn.state.around("k", 5).len(), 1);
         turn.leave();
         let leg = windows.store.load_leg("a").await.expect("a leg");
-        assert_eq!(leg.positions, [(3, 7)].into());
+        assert_eq!(leg.read.positions, [(3, 7), (4, 8)].into());
+        assert_eq!(leg.read.epochs, [(4, 2)].into());
         assert_eq!(leg.next["large"], 12);
         assert_eq!(
             leg.outputs["large"],
