@@ -1,13 +1,7 @@
 //! What flows from a reader to a writer.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use eson_protocol::Record;
-
-/// Under which leader what lies just before a position was written, by partition: with that a
-/// source tells whether its log is still the one that was read.
-pub type Epochs = BTreeMap<u32, i32>;
 
 /// Consecutive records of one partition of the source.
 #[derive(Clone, Debug)]

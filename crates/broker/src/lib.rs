@@ -13,9 +13,10 @@ mod local;
 mod pace;
 mod partitioner;
 mod queue;
+mod reached;
 mod traits;
 
-pub use chunk::{Chunk, EncodedBatches, Epochs, Payload};
+pub use chunk::{Chunk, EncodedBatches, Payload};
 pub use error::BrokerError;
 pub use eson_protocol::{Delivery, Secret};
 pub use fnap::{FnapBroker, FnapOptions};
@@ -26,4 +27,5 @@ pub use local::{AppendTo, LocalBroker, LocalOptions, OpenError};
 pub use pace::{Pace, Rates};
 pub use partitioner::{BatchPartitioner, Partitioner, murmur2, partition_of_key};
 pub use queue::{Consumer, Credential, Lease, QueueDescription, QueueId, QueueSpec, QueueUpdate};
+pub use reached::{Epochs, Reached};
 pub use traits::{Broker, ProcessorSource, QueueReader, QueueWriter, ReaderOptions, WriterOptions};

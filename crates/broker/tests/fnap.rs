@@ -104,6 +104,7 @@ contract::tests!(
     an_empty_chunk_moves_the_source_position,
     a_second_writer_goes_on_where_the_first_stored,
     positions_belong_to_processor_and_source,
+    epochs_are_stored_with_positions,
     a_partition_that_is_not_there_is_refused,
     an_event_too_large_is_refused_and_the_writer_goes_on,
     reading_begins_where_it_is_told,
@@ -229,8 +230,9 @@ async fn connections_that_break_off_lose_and_double_nothing() {
     let (offsets, ()) = timeout(DEADLINE, both).await.expect("gets through in time");
     assert!(offsets.into_iter().eq(0..1_200));
     assert!(numbers(&fnap.local, 1_200).await.into_iter().eq(0..1_200));
-    let stored = fnap.local.positions(QUEUE, "bridge@source-1").await;
-    assert_eq!(stored.expect("positions"), [(0, 1_200)].into());
+    let stored = fnap.local.reached(QUEUE, "bridge@source-1").await;
+    let stored = stored.expect("positions").positions;
+    assert_eq!(stored, [(0, 1_200)].into());
 }
 
 #[tokio::test]

@@ -4,13 +4,14 @@
 #[allow(dead_code, reason = "shared with the tests of a broker that lives")]
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use eson_broker::{
-    Broker, BrokerError, Delivery, KafkaBroker, QueueReader, QueueWriter, ReaderOptions,
-    WriterOptions,
+    Broker, BrokerError, Delivery, KafkaBroker, LocalBroker, LocalOptions, QueueReader,
+    QueueWriter, ReaderOptions, WriterOptions,
 };
-use eson_protocol::Positions;
+use eson_protocol::{Positions, Server};
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
 use eson_tests::records::{Sample, await_copy, plain_client, produce};
@@ -99,21 +100,29 @@ async fn a_log_that_was_cut_off_is_noticed() {
 async fn a_log_that_was_cut_off_while_nobody_read_is_noticed_by_who_goes_on() {
     let kafka = Kafka::start("broker-amnesia", Authorization::Open);
     let broker = KafkaBroker::new(config(&kafka.plaintext())).expect("a broker");
-    let (from, to) = (created(&broker, 1).await, created(&broker, 1).await);
+    let directory = tempfile::tempdir().expect("a directory");
+    let embedded = embedded(directory.path());
+    let from = created(&broker, 1).await;
+    let to = [created(&broker, 1).await, created(&embedded, 1).await];
+    let copies: [(&dyn Broker, &str, Delivery); 3] = [
+        (&broker, &to[0], Delivery::AtLeastOnce),
+        (&broker, &to[0], Delivery::ExactlyOnce),
+        (&embedded, &to[1], Delivery::ExactlyOnce),
+    ];
     fill(&kafka, &from).await;
     let read = u64::from(FEW.unsigned_abs());
-    for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {
-        let name = format!("{delivery:?}");
-        let (mut reader, mut writer) = copying(&broker, &from, &to, &name, delivery).await;
+    for (destination, to, delivery) in copies {
+        let mut writer = written(destination, to, delivery).await;
+        let mut reader = going_on(&broker, &from, &*writer).await;
         copy_part(&mut reader, &mut writer, &mut Positions::new(), read).await;
         soon(writer.flush()).await.expect("flushed");
         soon(writer.close()).await;
     }
     let (_kafka, left) = cut_off(kafka, &broker, &from, read).await;
-    for delivery in [Delivery::AtLeastOnce, Delivery::ExactlyOnce] {
-        let name = format!("{delivery:?}");
-        let (mut reader, writer) = copying(&broker, &from, &to, &name, delivery).await;
-        assert_eq!(writer.stored(), Positions::from([(0, read)]), "{name}");
+    for (destination, to, delivery) in copies {
+        let writer = written(destination, to, delivery).await;
+        assert_eq!(writer.stored(), [(0, read)].into(), "{to} {delivery:?}");
+        let mut reader = going_on(&broker, &from, &*writer).await;
         is_told(&mut reader, &from, read, left).await;
         assert_eq!(soon(reader.next()).await.expect("a chunk").first, left);
     }
@@ -144,26 +153,34 @@ async fn is_told(reader: &mut Box<dyn QueueReader>, queue: &str, read: u64, end:
     assert_eq!(format!("{told:?}"), format!("{expected:?}"));
 }
 
-/// A writer, and a reader that goes on where it is.
-async fn copying(
-    broker: &KafkaBroker,
-    from: &str,
-    to: &str,
-    processor: &str,
-    delivery: Delivery,
-) -> (Box<dyn QueueReader>, Box<dyn QueueWriter>) {
+async fn written(broker: &dyn Broker, to: &str, delivery: Delivery) -> Box<dyn QueueWriter> {
     let options = WriterOptions {
         delivery,
-        ..on_behalf(processor)
+        ..on_behalf(&format!("{delivery:?}"))
     };
-    let writer = broker.open_writer(to, options).await.expect("a writer");
+    broker.open_writer(to, options).await.expect("a writer")
+}
+
+/// A reader that goes on where a writer is.
+async fn going_on(
+    broker: &KafkaBroker,
+    from: &str,
+    writer: &dyn QueueWriter,
+) -> Box<dyn QueueReader> {
     let options = ReaderOptions {
         positions: writer.stored(),
         epochs: writer.epochs(),
-        ..from_earliest(true)
+        ..from_earliest(writer.takes_encoded())
     };
-    let reader = broker.open_reader(from, options).await.expect("a reader");
-    (reader, writer)
+    broker.open_reader(from, options).await.expect("a reader")
+}
+
+fn embedded(directory: &Path) -> LocalBroker {
+    let server = Server {
+        host: "fnaa.orange.example".to_owned(),
+        port: 61000,
+    };
+    LocalBroker::open(&LocalOptions::new(directory.join("queues.redb"), server)).expect("opens")
 }
 
 /// Some records, in many batches.

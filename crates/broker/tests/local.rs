@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
     AppendTo, Broker, BrokerError, Consumer, Credential, Epochs, Lease, LocalBroker, LocalOptions,
-    OpenError, Payload, QueueReader, QueueSpec, Rates, ReaderOptions, Secret, WriterOptions,
-    partition_of_key,
+    OpenError, Payload, QueueReader, QueueSpec, Rates, Reached, ReaderOptions, Secret,
+    WriterOptions, partition_of_key,
 };
 use eson_protocol::{Positions, Record, Server, Start, StorePosition};
 use redb::TableDefinition;
@@ -138,6 +138,7 @@ fn position(first: u64, next: u64) -> Option<StorePosition> {
         first,
         next,
         to: 1,
+        epoch: Some(7),
     })
 }
 
@@ -165,8 +166,12 @@ async fn everything_is_there_after_closing_and_opening_again() {
     let broker = LocalBroker::open(&options(directory)).expect("opens");
     assert_eq!(broker.describe_queue(QUEUE).await.expect("there"), before);
     assert_eq!(everything(&broker).await, records);
-    let positions = broker.positions(QUEUE, "bridge@source-1").await;
-    assert_eq!(positions.expect("positions"), [(4, 100)].into());
+    let reached = broker.reached(QUEUE, "bridge@source-1").await;
+    let expected = Reached {
+        positions: [(4, 100)].into(),
+        epochs: [(4, 7)].into(),
+    };
+    assert_eq!(reached.expect("positions"), expected);
     assert!(!broker.may_read("alice", QUEUE));
     let consumers = broker.list_consumers(QUEUE).await.expect("a list");
     assert_eq!(consumers.len(), 1);
@@ -263,6 +268,7 @@ async fn a_batch_may_name_the_partition_of_each_record() {
         first: 7,
         next: 10,
         to: 0,
+        epoch: None,
     };
     for new in [3, 0] {
         let appended = local

@@ -220,8 +220,8 @@ async fn check_batches(broker: &LocalBroker, acknowledged: &[Acknowledged]) {
 }
 
 async fn check_copy(broker: &LocalBroker, acknowledged: &[Acknowledged]) {
-    let stored = broker.positions(COPY, &processor().to_string()).await;
-    let stored = position(&stored.expect("positions"));
+    let stored = broker.reached(COPY, &processor().to_string()).await;
+    let stored = position(&stored.expect("positions").positions);
     let values = values(broker, COPY).await;
     let numbers: Vec<String> = values
         .iter()

@@ -196,6 +196,7 @@ impl Both {
             first,
             next: first + records.len() as u64,
             to: number(to),
+            epoch: None,
         };
         let new: Vec<Record> = records
             .iter()
@@ -210,8 +211,8 @@ impl Both {
             self.model.partitions[to].push(record);
         }
         self.model.position = self.model.position.max(next);
-        let stored = self.broker.positions(QUEUE, PROCESSOR).await;
-        let stored = stored.expect("positions").get(&9).copied();
+        let stored = self.broker.reached(QUEUE, PROCESSOR).await;
+        let stored = stored.expect("positions").positions.get(&9).copied();
         assert_eq!(stored.unwrap_or_default(), self.model.position);
     }
 

@@ -315,6 +315,9 @@ pub struct StorePosition {
     pub next: u64,
     /// The partition of the flow that the events go to.
     pub to: u32,
+    /// Under which leader of the source what lies just before `next` was written, where the source
+    /// tells: not negative.
+    pub epoch: Option<i32>,
 }
 
 /// The four types of flow processors (draft figure 7).

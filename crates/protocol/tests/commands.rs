@@ -408,10 +408,19 @@ fn write_flow() {
         first: 120,
         next: 122,
         to: 3,
+        epoch: None,
     };
     assert_is(
         "WRITE FLOW a.example format=record processor=bridge-1 source=0 first=120 next=122 to=3",
-        &write(EventFormat::Record, Some(position)),
+        &write(EventFormat::Record, Some(position.clone())),
+    );
+    let position = StorePosition {
+        epoch: Some(7),
+        ..position
+    };
+    assert_is(
+        "WRITE FLOW a.example processor=bridge-1 source=0 first=120 next=122 to=3 epoch=7",
+        &write(EventFormat::CloudEvents, Some(position)),
     );
     let some = "WRITE FLOW a.example processor=bridge-1 source=0 first=120 to=3";
     assert!(status(some).contains("WRITE FLOW needs next"));

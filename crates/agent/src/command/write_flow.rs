@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eson_broker::{
-    AppendTo, BrokerError, Chunk, LocalBroker, Partitioner, Payload, QueueWriter, WriterOptions,
+    AppendTo, BrokerError, Chunk, LocalBroker, Partitioner, Payload, QueueWriter, Reached,
+    WriterOptions,
 };
 use eson_protocol::event::WrittenEvent;
 use eson_protocol::{Name, Record, Reply, Right, Status, StorePosition};
@@ -85,11 +86,15 @@ impl Request<'_> {
                 "{flow} keeps its positions at its broker"
             )));
         };
-        let positions = local.positions(&writable.queue, &processor).await;
-        let positions = positions.map_err(|error| failure(&error).to_status())?;
-        let lines = positions
-            .iter()
-            .map(|(partition, next)| attribute(&partition.to_string(), next));
+        let reached = local.reached(&writable.queue, &processor).await;
+        let Reached { positions, epochs } = reached.map_err(|error| failure(&error).to_status())?;
+        let lines = positions.iter().map(|(partition, next)| {
+            let key = partition.to_string();
+            match epochs.get(partition) {
+                None => attribute(&key, next),
+                Some(epoch) => attribute(&key, format!("{next}@{epoch}")),
+            }
+        });
         Ok(Reply::data(lines.collect()))
     }
 }

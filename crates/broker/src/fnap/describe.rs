@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use eson_client::Client;
-use eson_protocol::{Command, DataLine, FlowAttributes, Name, Positions};
+use eson_protocol::{Command, DataLine, FlowAttributes, Name};
 
 use super::link::Link;
-use crate::{BrokerError, QueueDescription, QueueId};
+use crate::{BrokerError, QueueDescription, QueueId, Reached};
 
 /// What an FNAA takes at once, in octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,25 +51,23 @@ impl Link {
         })
     }
 
-    /// The source positions that a processor has stored with a flow.
-    pub(super) async fn positions(
+    /// How far a processor has copied its source into a flow.
+    pub(super) async fn reached(
         &self,
         session: &mut Client,
         flow: &Name,
         processor: &str,
-    ) -> Result<Positions, BrokerError> {
+    ) -> Result<Reached, BrokerError> {
         let command = Command::GetPositions(flow.clone(), processor.to_owned());
         let lines = self.command(session, flow.as_str(), &command).await?;
-        let positions = lines.iter().map(|line| {
-            let position = match line {
-                DataLine::Attribute(partition, next) => {
-                    partition.parse().ok().zip(next.parse().ok())
-                }
-                DataLine::Text(_) => None,
-            };
-            position.ok_or_else(|| self.broken(format!("GET POSITIONS answers {line:?}")))
-        });
-        positions.collect()
+        let mut reached = Reached::default();
+        for line in &lines {
+            let (partition, next, epoch) = parse_position(line)
+                .ok_or_else(|| self.broken(format!("GET POSITIONS answers {line:?}")))?;
+            reached.positions.insert(partition, next);
+            reached.epochs.extend(epoch.map(|epoch| (partition, epoch)));
+        }
+        Ok(reached)
     }
 
     pub(super) async fn limits(&self, session: &mut Client) -> Result<Limits, BrokerError> {
@@ -93,6 +91,18 @@ fn values<'a>(lines: &'a [DataLine], key: &'static str) -> impl Iterator<Item = 
         DataLine::Attribute(found, value) if found == key => Some(value.as_str()),
         _ => None,
     })
+}
+
+/// `P=NEXT` or `P=NEXT@EPOCH`.
+fn parse_position(line: &DataLine) -> Option<(u32, u64, Option<i32>)> {
+    let DataLine::Attribute(partition, reached) = line else {
+        return None;
+    };
+    let (next, epoch) = match reached.split_once('@') {
+        Some((next, epoch)) => (next, Some(epoch.parse().ok()?)),
+        None => (reached.as_str(), None),
+    };
+    Some((partition.parse().ok()?, next.parse().ok()?, epoch))
 }
 
 /// `P:EARLIEST-LATEST`.

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::describe::Limits;
 use super::link::Link;
-use crate::BrokerError;
 use crate::backoff::Backoff;
+use crate::{BrokerError, Chunk};
 
 /// How many bytes of lines go into one WRITE FLOW, where the FNAA takes so many.
 const BATCH_BYTES: usize = 4 << 20;
@@ -30,18 +30,22 @@ pub(super) struct Part {
     first: u64,
     /// The source offset behind the lines.
     pub(super) next: u64,
+    /// Under which leader of the source what lies before `next` was written.
+    epoch: Option<i32>,
     lines: Vec<String>,
     pub(super) bytes: usize,
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Part {
-    pub(super) fn new(source: u32, to: u32, first: u64, next: u64) -> Self {
+    /// A part of `chunk` from the source offset `first` on.
+    pub(super) fn new(chunk: &Chunk, to: u32, first: u64) -> Self {
         Self {
-            source,
+            source: chunk.partition,
             to,
             first,
-            next,
+            next: chunk.next,
+            epoch: chunk.epoch,
             lines: Vec::new(),
             bytes: 0,
             room: None,
@@ -233,6 +237,7 @@ impl Batch {
                 first: part.first,
                 next: part.first,
                 to: part.to,
+                epoch: None,
             },
             lines: Vec::new(),
             bytes: 0,
@@ -245,6 +250,7 @@ impl Batch {
 
     fn add(&mut self, part: Part) {
         self.position.next = part.next;
+        self.position.epoch = part.epoch;
         self.bytes += part.bytes;
         self.parts += 1;
         self.lines.extend(part.lines);
@@ -255,6 +261,18 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Payload;
+
+    fn chunk(next: u64) -> Chunk {
+        Chunk {
+            partition: 0,
+            first: 0,
+            next,
+            high_watermark: next,
+            epoch: None,
+            payload: Payload::Records(Vec::new()),
+        }
+    }
 
     fn lines(count: u64) -> VecDeque<(String, u64)> {
         (0..count)
@@ -267,13 +285,13 @@ mod tests {
         let mut lines = lines(5);
         let mut nexts = Vec::new();
         while !lines.is_empty() {
-            let mut part = Part::new(0, 0, 0, 9);
+            let mut part = Part::new(&chunk(9), 0, 0);
             part.fill(&mut lines, 25);
             assert!(part.bytes <= 25);
             nexts.push(part.next);
         }
         assert_eq!(nexts, [2, 4, 9]);
-        let mut part = Part::new(0, 0, 0, 9);
+        let mut part = Part::new(&chunk(9), 0, 0);
         part.fill(&mut self::lines(5), 1_000);
         assert_eq!((part.lines.len(), part.next), (5, 9));
     }
@@ -281,7 +299,7 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_for_any_batch_goes_alone() {
         let mut lines = lines(2);
-        let mut part = Part::new(0, 0, 0, 2);
+        let mut part = Part::new(&chunk(2), 0, 0);
         part.fill(&mut lines, 1);
         assert_eq!((part.bytes, part.next, lines.len()), (10, 1, 1));
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::describe::Limits;
 use super::link::Link;
 use super::sender::{Part, Progress, Sender};
-use crate::{BrokerError, Chunk, Delivery, Payload, QueueWriter, WriterOptions};
+use crate::{BrokerError, Chunk, Delivery, Epochs, Payload, QueueWriter, Reached, WriterOptions};
 
 /// How many parts may be on their way to the task.
 const HANDED_OVER: usize = 64;
@@ -36,7 +36,7 @@ pub(super) struct FnapWriter {
     flow: Name,
     partitions: u32,
     delivery: Delivery,
-    stored: Positions,
+    stored: Reached,
     limits: Limits,
     /// How many bytes of lines may wait.
     room: Arc<Semaphore>,
@@ -58,8 +58,8 @@ impl FnapWriter {
         let limits = link.limits(&mut session).await?;
         let processor = options.processor.map(|it| it.to_string());
         let stored = match &processor {
-            Some(processor) => link.positions(&mut session, &flow, processor).await?,
-            None => Positions::new(),
+            Some(processor) => link.reached(&mut session, &flow, processor).await?,
+            None => Reached::default(),
         };
         let buffer = u32::try_from(options.buffer)
             .unwrap_or(u32::MAX)
@@ -67,7 +67,7 @@ impl FnapWriter {
         // The semaphore's own bound is far above any buffer.
         let buffer = buffer.min(u32::MAX >> 3);
         let (parts, waiting) = mpsc::channel(HANDED_OVER);
-        let (told, progress) = watch::channel(Progress::starting_at(stored.clone()));
+        let (told, progress) = watch::channel(Progress::starting_at(stored.positions.clone()));
         // The FNAA stores a position in one step with the events.
         let delivery = match processor {
             Some(_) => Delivery::ExactlyOnce,
@@ -174,7 +174,11 @@ impl QueueWriter for FnapWriter {
     }
 
     fn stored(&self) -> Positions {
-        self.stored.clone()
+        self.stored.positions.clone()
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.stored.epochs.clone()
     }
 
     fn refuses(&self, record: &Record) -> Option<BrokerError> {
@@ -200,7 +204,7 @@ impl QueueWriter for FnapWriter {
         let mut lines = self.lines(partition, records)?;
         let mut first = chunk.first;
         loop {
-            let mut part = Part::new(chunk.partition, partition, first, chunk.next);
+            let mut part = Part::new(&chunk, partition, first);
             part.fill(&mut lines, self.limits.write);
             first = part.next;
             self.hand_over(part).await?;

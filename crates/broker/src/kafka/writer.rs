@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 use super::batch::Batch;
 use super::cluster::{Cluster, Topic};
 use super::lane::{self, Content};
-use super::positions::{PositionStore, Reached};
+use super::positions::PositionStore;
 use super::produce::Author;
 use super::records::{self, BatchBuilder};
 use super::sender::{Command, Commits, Sender, Shared, lock};
 use super::{producer, topics};
 use crate::backoff::Backoff;
-use crate::{BrokerError, Chunk, Delivery, Epochs, Payload, QueueWriter, WriterOptions};
+use crate::{BrokerError, Chunk, Delivery, Epochs, Payload, QueueWriter, Reached, WriterOptions};
 
 /// The largest batch that a broker takes unless it says otherwise.
 const DEFAULT_LIMIT: usize = 1_048_588;

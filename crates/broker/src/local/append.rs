@@ -124,7 +124,7 @@ pub(super) fn append_at(
     }
     let known = records.partition_point(|record| record.offset < stored);
     let new = append_from(group, queue, target, records, known)?;
-    group.store_position(queue, processor, *partition, *next)?;
+    group.store_position(queue, position)?;
     Ok(new)
 }
 

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use eson_protocol::{Positions, Record};
+use eson_protocol::{Record, StorePosition};
 use redb::WriteTransaction;
 
 use super::encoding::{RunBuilder, size_bound};
 use super::registry::{OffsetRange, Queue, WriterEnd, WriterSession};
 use super::store::{Ending, Failure};
 use super::tables::{PartitionKey, PartitionRow, RunEntry, Tables};
-use crate::{BrokerError, Lease, QueueUpdate, Rates};
+use crate::{BrokerError, Lease, QueueUpdate, Rates, Reached};
 
 /// How long a run may get, unless its first record alone is longer. The database keeps a value
 /// in a page of a power of two; this leaves room there for the page's own fields.
@@ -162,13 +162,18 @@ impl<'t> Group<'t> {
     pub(super) fn store_position(
         &mut self,
         queue: &Queue,
-        processor: &str,
-        partition: u32,
-        next: u64,
+        position: &StorePosition,
     ) -> Result<(), Failure> {
         self.changed = true;
+        let StorePosition {
+            processor,
+            partition,
+            next,
+            epoch,
+            ..
+        } = position;
         self.tables
-            .put_position(queue.number, processor, partition, next)
+            .put_position(queue.number, processor, *partition, *next, *epoch)
     }
 
     /// Makes `session` the one writer of a processor and tells where it goes on.
@@ -177,9 +182,9 @@ impl<'t> Group<'t> {
         queue: &Queue,
         processor: &str,
         session: Arc<WriterSession>,
-    ) -> Result<Positions, Failure> {
+    ) -> Result<Reached, Failure> {
         queue.take_over(processor, session);
-        self.tables.positions(queue.number, processor)
+        self.tables.reached(queue.number, processor)
     }
 }
 

@@ -41,11 +41,11 @@ use self::committer::{Committer, Subject};
 use self::group::Group;
 use self::reader::{LocalReader, Right};
 use self::registry::{Queue, Registry};
-use self::store::{Failure, Opener, POSITIONS, Store};
+use self::store::{EPOCHS, Failure, Opener, POSITIONS, Store, existing};
 use self::writer::LocalWriter;
 use crate::{
     Broker, BrokerError, Consumer, Credential, Lease, QueueDescription, QueueId, QueueReader,
-    QueueSpec, QueueUpdate, QueueWriter, Rates, ReaderOptions, WriterOptions,
+    QueueSpec, QueueUpdate, QueueWriter, Rates, Reached, ReaderOptions, WriterOptions,
 };
 
 pub(crate) use self::append::size as size_of;
@@ -151,19 +151,20 @@ impl LocalBroker {
         self.shared.committer.run(subject, step).await
     }
 
-    /// The source positions that a processor has stored with the queue. `processor` names
-    /// processor and source, as [`crate::ProcessorSource`] is written.
+    /// How far a processor has copied its source into the queue. `processor` names processor and
+    /// source, as [`crate::ProcessorSource`] is written.
     ///
     /// # Errors
     /// [`BrokerError::NotFound`], [`BrokerError::Storage`].
-    pub async fn positions(&self, queue: &str, processor: &str) -> Result<Positions, BrokerError> {
+    pub async fn reached(&self, queue: &str, processor: &str) -> Result<Reached, BrokerError> {
         let queue = self.shared.registry.find(queue)?;
         let processor = processor.to_owned();
         let number = queue.number;
         reader::blocking(&self.shared, &queue, move |store| {
             store.read(|transaction| {
-                let table = transaction.open_table(POSITIONS)?;
-                tables::read_positions(&table, number, &processor)
+                let positions = transaction.open_table(POSITIONS)?;
+                let epochs = existing(transaction.open_table(EPOCHS))?;
+                tables::read_reached(&positions, epochs.as_ref(), number, &processor)
             })
         })
         .await

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{ReadTransaction, ReadableTable, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use super::housekeeping::Housekeeping;
 use super::options::OpenError;
 use super::registry::{OffsetRange, Queue, QueueRow, Registry};
 use super::store::{
-    DELETED, Ending, FORMAT, Failure, LEASES, NUMBERS, PARTITIONS, QUEUES, RATES, Store,
+    DELETED, Ending, FORMAT, Failure, LEASES, NUMBERS, PARTITIONS, QUEUES, RATES, Store, existing,
 };
 use super::tables::{Tables, parse_queue_row};
 use crate::{Lease, Rates};
@@ -113,10 +113,8 @@ fn load_leases(transaction: &ReadTransaction, queue: &Queue) -> Result<(), Failu
 }
 
 fn load_rates(transaction: &ReadTransaction, queue: &Queue) -> Result<(), Failure> {
-    let table = match transaction.open_table(RATES) {
-        // The file is older than this table, which the first change makes.
-        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
-        found => found?,
+    let Some(table) = existing(transaction.open_table(RATES))? else {
+        return Ok(());
     };
     for entry in table.range((queue.number, "")..(queue.number + 1, ""))? {
         let (key, rates) = entry?;

@@ -6,7 +6,8 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, TableDefinition, TableError,
+    WriteTransaction,
 };
 
 use super::encoding::Damaged;
@@ -36,6 +37,11 @@ pub(super) type RunSummary = (u32, u64, i64, i64);
 /// the source's partition).
 pub(super) const POSITIONS: TableDefinition<'_, (u64, &str, u32), u64> =
     TableDefinition::new("positions");
+
+/// Under which leader of the source what lies just before such an offset was written, where the
+/// source tells.
+pub(super) const EPOCHS: TableDefinition<'_, (u64, &str, u32), i32> =
+    TableDefinition::new("epochs");
 
 /// Who may read a queue (its number, user name): true while granted, false while suspended.
 pub(super) const LEASES: TableDefinition<'_, (u64, &str), bool> = TableDefinition::new("leases");
@@ -128,6 +134,14 @@ impl From<redb::TransactionError> for Failure {
 impl From<redb::CommitError> for Failure {
     fn from(error: redb::CommitError) -> Self {
         Self::Storage(error.into())
+    }
+}
+
+/// A table, or none where the file is older than it is: the first change makes it.
+pub(super) fn existing<T>(opened: Result<T, TableError>) -> Result<Option<T>, Failure> {
+    match opened {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        opened => Ok(Some(opened?)),
     }
 }
 

@@ -1,18 +1,20 @@
 //! The tables of one write transaction, and the steps on them that every change is made of.
 
-use eson_protocol::Positions;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::encoding::RunBuilder;
 use super::registry::{OffsetRange, QueueRow};
 use super::store::{
-    DELETED, Failure, INDEX, LEASES, NEXT_QUEUE, NUMBERS, PARTITIONS, POSITIONS, QUEUES, RATES,
-    RUNS, RunKey, RunSummary, storage_error,
+    DELETED, EPOCHS, Failure, INDEX, LEASES, NEXT_QUEUE, NUMBERS, PARTITIONS, POSITIONS, QUEUES,
+    RATES, RUNS, RunKey, RunSummary, storage_error,
 };
-use crate::Rates;
+use crate::{Rates, Reached};
 
 /// A partition's place in the keys: the queue's number and the partition.
 pub(super) type PartitionKey = (u64, u32);
+
+/// A source partition's place in the keys: the queue's number, processor and source, partition.
+type SourceKey = (u64, &'static str, u32);
 
 /// What the database says of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +42,8 @@ pub(super) struct Tables<'t> {
     partitions: Table<'t, (u64, u32), (u64, u64, u64)>,
     runs: Table<'t, RunKey, &'static [u8]>,
     index: Table<'t, RunKey, RunSummary>,
-    positions: Table<'t, (u64, &'static str, u32), u64>,
+    positions: Table<'t, SourceKey, u64>,
+    epochs: Table<'t, SourceKey, i32>,
     leases: Table<'t, (u64, &'static str), bool>,
     rates: Table<'t, (u64, &'static str), (u64, u64)>,
     deleted: Table<'t, u64, ()>,
@@ -55,6 +58,7 @@ impl<'t> Tables<'t> {
             runs: transaction.open_table(RUNS)?,
             index: transaction.open_table(INDEX)?,
             positions: transaction.open_table(POSITIONS)?,
+            epochs: transaction.open_table(EPOCHS)?,
             leases: transaction.open_table(LEASES)?,
             rates: transaction.open_table(RATES)?,
             deleted: transaction.open_table(DELETED)?,
@@ -175,13 +179,20 @@ impl<'t> Tables<'t> {
         processor: &str,
         partition: u32,
         next: u64,
+        epoch: Option<i32>,
     ) -> Result<(), Failure> {
-        self.positions.insert((queue, processor, partition), next)?;
+        let key = (queue, processor, partition);
+        self.positions.insert(key, next)?;
+        match epoch {
+            Some(epoch) => self.epochs.insert(key, epoch)?,
+            // Another position's would be wrong.
+            None => self.epochs.remove(key)?,
+        };
         Ok(())
     }
 
-    pub(super) fn positions(&self, queue: u64, processor: &str) -> Result<Positions, Failure> {
-        read_positions(&self.positions, queue, processor)
+    pub(super) fn reached(&self, queue: u64, processor: &str) -> Result<Reached, Failure> {
+        read_reached(&self.positions, Some(&self.epochs), queue, processor)
     }
 
     /// Stores a lease; says whether that changed anything.
@@ -244,6 +255,8 @@ impl<'t> Tables<'t> {
         if left > 0 {
             self.positions
                 .retain_in((queue, "", 0)..(queue + 1, "", 0), |_, _| false)?;
+            self.epochs
+                .retain_in((queue, "", 0)..(queue + 1, "", 0), |_, _| false)?;
             self.leases
                 .retain_in((queue, "")..(queue + 1, ""), |_, _| false)?;
             self.rates
@@ -260,17 +273,26 @@ pub(super) fn parse_queue_row(name: &str, json: &[u8]) -> Result<QueueRow, Failu
     Ok(row)
 }
 
-/// The source positions that a processor has stored with a queue.
-pub(super) fn read_positions(
-    table: &impl ReadableTable<(u64, &'static str, u32), u64>,
+/// How far a processor has copied its source into a queue.
+pub(super) fn read_reached(
+    positions: &impl ReadableTable<SourceKey, u64>,
+    epochs: Option<&impl ReadableTable<SourceKey, i32>>,
     queue: u64,
     processor: &str,
-) -> Result<Positions, Failure> {
-    let mut positions = Positions::new();
-    for entry in table.range((queue, processor, 0)..=(queue, processor, u32::MAX))? {
+) -> Result<Reached, Failure> {
+    let mut reached = Reached::default();
+    for entry in positions.range((queue, processor, 0)..=(queue, processor, u32::MAX))? {
         let (key, next) = entry?;
         let (_, _, partition) = key.value();
-        positions.insert(partition, next.value());
+        reached.positions.insert(partition, next.value());
     }
-    Ok(positions)
+    let Some(epochs) = epochs else {
+        return Ok(reached);
+    };
+    for entry in epochs.range((queue, processor, 0)..=(queue, processor, u32::MAX))? {
+        let (key, epoch) = entry?;
+        let (_, _, partition) = key.value();
+        reached.epochs.insert(partition, epoch.value());
+    }
+    Ok(reached)
 }

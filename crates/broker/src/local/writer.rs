@@ -12,7 +12,7 @@ use super::committer::{Outcome, Subject};
 use super::group::check_session;
 use super::registry::{Queue, WriterSession};
 use super::{Shared, store::storage_error};
-use crate::{BrokerError, Chunk, Delivery, Payload, QueueWriter, WriterOptions};
+use crate::{BrokerError, Chunk, Delivery, Epochs, Payload, QueueWriter, Reached, WriterOptions};
 
 /// Writes a queue of this process.
 pub(super) struct LocalWriter {
@@ -21,7 +21,7 @@ pub(super) struct LocalWriter {
     session: Arc<WriterSession>,
     /// Processor and source; empty where no positions are stored.
     processor: String,
-    stored: Positions,
+    stored: Reached,
     buffer: usize,
     /// What is handed over and not yet acknowledged, in order.
     pending: VecDeque<Pending>,
@@ -42,10 +42,10 @@ impl LocalWriter {
         let session = Arc::new(WriterSession::default());
         let processor = options.processor.map(|it| it.to_string());
         let stored = match &processor {
-            None => Positions::new(),
+            None => Reached::default(),
             Some(processor) => take_over(&shared, &queue, processor, &session).await?,
         };
-        for (&partition, &next) in &stored {
+        for (&partition, &next) in &stored.positions {
             session.acknowledge(partition, next);
         }
         Ok(Self {
@@ -90,7 +90,7 @@ async fn take_over(
     queue: &Arc<Queue>,
     processor: &str,
     session: &Arc<WriterSession>,
-) -> Result<Positions, BrokerError> {
+) -> Result<Reached, BrokerError> {
     let (queue, session) = (queue.clone(), session.clone());
     let processor = processor.to_owned();
     let subject = Subject::queue(&queue.name);
@@ -118,7 +118,11 @@ impl QueueWriter for LocalWriter {
     }
 
     fn stored(&self) -> Positions {
-        self.stored.clone()
+        self.stored.positions.clone()
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.stored.epochs.clone()
     }
 
     fn refuses(&self, record: &Record) -> Option<BrokerError> {
@@ -148,6 +152,7 @@ impl QueueWriter for LocalWriter {
             first: chunk.first,
             next: chunk.next,
             to: partition,
+            epoch: chunk.epoch,
         };
         let subject = Subject {
             queue: self.queue.name.clone(),

@@ -177,6 +177,37 @@ pub(crate) async fn positions_belong_to_processor_and_source(fixture: &dyn Fixtu
     assert_eq!(one.acknowledged(), [(0, 4)].into());
 }
 
+/// Under which leader of the source the last record was written is stored with its position, also
+/// where nothing but the position comes from that leader.
+pub(crate) async fn epochs_are_stored_with_positions(fixture: &dyn Fixture) {
+    let (name, _) = created(fixture, 1).await;
+    let position_only = Chunk {
+        next: 7,
+        ..chunk(6..6)
+    };
+    let parts = [
+        (chunk(0..3), 0),
+        (chunk(3..5), 0),
+        (chunk(5..6), 4),
+        (position_only, 5),
+    ];
+    let mut open = writer(fixture, &name, Some("epochs")).await;
+    assert_eq!(open.epochs(), [].into());
+    for (part, epoch) in parts {
+        let next = part.next;
+        let part = Chunk {
+            epoch: Some(epoch),
+            ..part
+        };
+        soon(open.write(0, part)).await.expect("written");
+        soon(open.flush()).await.expect("flushed");
+        soon(open.close()).await;
+        open = writer(fixture, &name, Some("epochs")).await;
+        assert_eq!(open.stored(), [(0, next)].into());
+        assert_eq!(open.epochs(), [(0, epoch)].into(), "at {next}");
+    }
+}
+
 /// The newest writer of a processor is the only one that writes.
 pub(crate) async fn a_second_writer_takes_over(fixture: &dyn Fixture) {
     let (name, _) = created(fixture, 1).await;

@@ -214,12 +214,14 @@ impl Connection {
             ],
             Command::DescribeFlow(flow) => self.describe(flow).await?,
             Command::GetPositions(flow, processor) => {
-                let positions = self.broker.positions(flow.as_str(), &processor).await;
-                let positions = positions.map_err(|error| status(&error))?;
+                let reached = self.broker.reached(flow.as_str(), &processor).await;
+                let reached = reached.map_err(|error| status(&error))?;
                 let line = |(partition, next): (&u32, &u64)| {
-                    DataLine::attribute(partition.to_string(), next)
+                    let epoch = reached.epochs.get(partition);
+                    let epoch = epoch.map(|epoch| format!("@{epoch}")).unwrap_or_default();
+                    DataLine::attribute(partition.to_string(), format!("{next}{epoch}"))
                 };
-                positions.iter().map(line).collect()
+                reached.positions.iter().map(line).collect()
             }
             Command::Quit => return Ok(Status::bye().into()),
             other => return Err(Status::unsupported(format!("no {other} here"))),

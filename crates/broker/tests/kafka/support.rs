@@ -54,7 +54,7 @@ pub(crate) fn queue() -> String {
 }
 
 /// Creates a queue of a new name.
-pub(crate) async fn created(broker: &KafkaBroker, partitions: u32) -> String {
+pub(crate) async fn created(broker: &dyn Broker, partitions: u32) -> String {
     let spec = QueueSpec {
         name: queue(),
         partitions,

@@ -191,6 +191,7 @@ async fn a_position_goes_with_the_events() {
         first: 10,
         next: 11,
         to: 0,
+        epoch: None,
     };
     let flow = name("a.example");
     let written = client

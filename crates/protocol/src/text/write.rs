@@ -7,8 +7,8 @@ use super::value::{parse_number, parse_text};
 use super::words::Arguments;
 use crate::{Command, EventFormat, Name, StorePosition};
 
-/// `WRITE FLOW flow [format=] [processor= source= first= next= to=]`; the last five come
-/// together or not at all.
+/// `WRITE FLOW flow [format=] [processor= source= first= next= to= [epoch=]]`; the five before the
+/// last come together or not at all.
 pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandError> {
     Ok(Command::WriteFlow {
         flow: arguments.name("a flow")?,
@@ -27,6 +27,7 @@ fn parse_position(arguments: &mut Arguments<'_>) -> Result<Option<StorePosition>
         first: arguments.required("first", parse_number)?,
         next: arguments.required("next", parse_number)?,
         to: arguments.required("to", parse_number)?,
+        epoch: arguments.parsed("epoch", parse_number)?,
     }))
 }
 
@@ -41,7 +42,8 @@ pub(super) fn line(flow: &Name, format: EventFormat, position: Option<&StorePosi
             .option("source", Some(position.partition))
             .option("first", Some(position.first))
             .option("next", Some(position.next))
-            .option("to", Some(position.to)),
+            .option("to", Some(position.to))
+            .option("epoch", position.epoch),
     }
 }
 

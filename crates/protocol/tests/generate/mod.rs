@@ -193,14 +193,18 @@ fn store_position() -> impl Strategy<Value = StorePosition> {
         any::<u64>(),
         any::<u64>(),
         any::<u32>(),
+        of(0..=i32::MAX),
     )
-        .prop_map(|(processor, partition, first, next, to)| StorePosition {
-            processor,
-            partition,
-            first,
-            next,
-            to,
-        })
+        .prop_map(
+            |(processor, partition, first, next, to, epoch)| StorePosition {
+                processor,
+                partition,
+                first,
+                next,
+                to,
+                epoch,
+            },
+        )
 }
 
 fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {

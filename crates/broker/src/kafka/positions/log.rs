@@ -20,9 +20,9 @@ use super::super::connection::Connection;
 use super::super::fetched::Extent;
 use super::super::fetcher::NEWEST_FETCH;
 use super::super::{offsets, records};
+use super::TOPIC;
 use super::record::{Entry, Key, Owner, Position};
-use super::{Reached, TOPIC};
-use crate::BrokerError;
+use crate::{BrokerError, Reached};
 
 /// How much is read at once, in bytes.
 const READ: i32 = 1 << 20;

@@ -28,7 +28,7 @@ use super::error::Subject;
 use super::produce::{self, Author, Outbound};
 use super::{fence, topics};
 use crate::backoff::Backoff;
-use crate::{BrokerError, Delivery, Epochs, ProcessorSource};
+use crate::{BrokerError, Delivery, Epochs, ProcessorSource, Reached};
 
 /// The topic that keeps positions.
 pub(crate) const TOPIC: &str = "eson-positions";
@@ -46,14 +46,6 @@ pub(crate) struct PositionStore {
     sequence: i32,
     topic: Topic,
     connection: Option<Arc<Connection>>,
-}
-
-/// How far a source has been copied.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reached {
-    pub(crate) positions: Positions,
-    /// Under which leaders what lies before them was written.
-    pub(crate) epochs: Epochs,
 }
 
 /// Looks whether a store is still the one that took over last.
