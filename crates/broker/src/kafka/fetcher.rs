@@ -51,7 +51,7 @@ const LITTLE: usize = 32 << 10;
 /// the brokers at both ends, for which the work lies in the request, have less of it. It counts
 /// from fetch to fetch, and not from an answer on: a broker that is slow to answer has let records
 /// gather meanwhile.
-const PACE: Duration = Duration::from_micros(3_500);
+const PACE: Duration = Duration::from_millis(4);
 
 /// The newest version of Fetch whose fields we know to fill.
 pub(crate) const NEWEST_FETCH: i16 = 17;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_timer::Delay;
 use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
 
 use super::super::cluster::Cluster;
 use super::super::connection::Connection;
@@ -35,7 +35,7 @@ impl Fetch {
     }
 
     async fn answer(mut self) -> Result<Answer, BrokerError> {
-        sleep(self.delay).await;
+        wait(self.delay).await;
         let connection = match self.open {
             Some(open) => open,
             None => Arc::new(self.cluster.dedicated(self.leader).await?),
@@ -63,6 +63,14 @@ impl Fetch {
             response,
             room: Arc::new(room),
         })
+    }
+}
+
+/// Tokio's timers count whole milliseconds, rounded up, and so does a wait for no time at all: what
+/// comes one by one would be late by that.
+async fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        Delay::new(delay).await;
     }
 }
 
