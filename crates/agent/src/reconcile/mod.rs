@@ -115,7 +115,7 @@ fn first_run(leg: Option<proto::LegStatus>, what: &str) -> Result<Option<Outcome
     let state = leg.as_ref().map(proto::LegStatus::state);
     let error = leg.and_then(|leg| leg.error).unwrap_or_default();
     match state {
-        Some(State::Running | State::Paused) => Ok(None),
+        Some(State::Running) => Ok(None),
         Some(State::Failed) if is_over_events(error.kind()) => Ok(None),
         Some(State::Failed | State::Retrying) => {
             Err(Failure::backend(format!("{what}: {}", error.text)))

@@ -117,9 +117,10 @@ impl ProcessorReconciler {
         let is_new = status.condition.ready.max(status.restarted) < generation;
         if is_new && self.has_failed_legs(spec) {
             let instance = instance(&spec.name);
-            self.0.runtime.restart_failed(SHARD, &instance).await?;
-            let note = |it: &mut Processor| it.status.restarted = generation;
-            self.0.processors.update(&spec.name, note).await?;
+            if self.0.runtime.restart_failed(SHARD, &instance).await? {
+                let note = |it: &mut Processor| it.status.restarted = generation;
+                self.0.processors.update(&spec.name, note).await?;
+            }
         }
         Ok(())
     }
@@ -269,7 +270,10 @@ impl ProcessorReconciler {
         let mut waiting = None;
         for leg in legs {
             let leg = self.0.leg_status(&instance(&spec.name), leg);
-            waiting = first_run(leg, "events can't be moved")?.or(waiting);
+            // It may be made with a source that is paused.
+            if leg.as_ref().map(proto::LegStatus::state) != Some(proto::State::Paused) {
+                waiting = first_run(leg, "events can't be moved")?.or(waiting);
+            }
         }
         Ok(waiting)
     }

@@ -41,11 +41,12 @@ pub(crate) trait Runtime: Send + Sync {
     async fn remove(&self, shard: &str, id: &str) -> Result<(), RuntimeError>;
 
     /// Starts those legs of an instance again that have failed. An instance that does not run is
-    /// left alone: when it starts, all of its legs do.
+    /// left alone, since when it starts, all of its legs do; so is one that can't be asked now, which
+    /// is answered `false`.
     ///
     /// # Errors
     /// [`RuntimeError::Busy`].
-    async fn restart_failed(&self, shard: &str, id: &str) -> Result<(), RuntimeError>;
+    async fn restart_failed(&self, shard: &str, id: &str) -> Result<bool, RuntimeError>;
 
     /// Whether a text is a program in jq's language; `name` says whose, for the error.
     ///

@@ -279,14 +279,15 @@ impl Runtime for ChildProcesses {
             .await
     }
 
-    async fn restart_failed(&self, shard: &str, id: &str) -> Result<(), RuntimeError> {
+    async fn restart_failed(&self, shard: &str, id: &str) -> Result<bool, RuntimeError> {
         let known = self.inner.shards().get(shard).cloned();
         let Some(running) = known.and_then(|shard| shard.running()) else {
-            return Ok(());
+            return Ok(true);
         };
         match running.client.resume(id).await {
-            Err(ClientError::NotFound(_) | ClientError::Unavailable(_)) => Ok(()),
-            result => result.map_err(|error| RuntimeError::of_call(id, &error)),
+            Ok(()) | Err(ClientError::NotFound(_)) => Ok(true),
+            Err(ClientError::Unavailable(_)) => Ok(false),
+            Err(error) => Err(RuntimeError::of_call(id, &error)),
         }
     }
 
