@@ -223,6 +223,13 @@ impl LegReport {
         self.tell_now();
     }
 
+    /// The source is read from there on, also where more of it was read before.
+    pub(crate) fn rewound(&self, partition: u32, to: u64) {
+        if let Some(until) = self.figures().unknown_until.get_mut(&partition) {
+            *until = to.min(*until);
+        }
+    }
+
     /// Every destination has stored these positions, and all before them.
     pub(crate) fn reached(&self, read: Positions) {
         let mut stored = self.figures().stored.clone();
@@ -242,6 +249,9 @@ impl LegReport {
 
     /// Events passed with the ids of schemas that they had, since those are unknown.
     pub(crate) fn passed_unknown(&self, partition: u32, unknown: &[(u64, String)]) {
+        if unknown.is_empty() {
+            return;
+        }
         let mut figures = self.figures();
         let until = figures.unknown_until.entry(partition).or_default();
         let new = &unknown[unknown.partition_point(|(offset, _)| *offset < *until)..];
