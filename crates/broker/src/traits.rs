@@ -229,9 +229,7 @@ pub trait QueueWriter: Send {
 
     /// Under which leaders of the source what lies before [`QueueWriter::stored`] was written there,
     /// as it was when this writer was opened, and as far as that is stored.
-    fn epochs(&self) -> Epochs {
-        Epochs::new()
-    }
+    fn epochs(&self) -> Epochs;
 
     /// Why this record would not be taken, as far as that is known before it is written: what
     /// [`QueueWriter::write`] would meet. A broker may still refuse others.
@@ -274,6 +272,15 @@ pub trait QueueWriter: Send {
     /// # Errors
     /// As for [`QueueWriter::write`].
     async fn flush(&mut self) -> Result<(), BrokerError>;
+
+    /// Goes back to `to` in a partition of the source, whose log was cut off there: what is written
+    /// from now on is new, though it lies before what is stored. Waits until everything handed over
+    /// is acknowledged, and that position is stored. Nothing happens where no more is stored than
+    /// that.
+    ///
+    /// # Errors
+    /// As for [`QueueWriter::write`].
+    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError>;
 
     /// The source positions up to which everything is acknowledged by the destination.
     fn acknowledged(&self) -> Positions;

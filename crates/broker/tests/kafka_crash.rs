@@ -118,14 +118,28 @@ async fn a_log_that_was_cut_off_while_nobody_read_is_noticed_by_who_goes_on() {
         soon(writer.flush()).await.expect("flushed");
         soon(writer.close()).await;
     }
-    let (_kafka, left) = cut_off(kafka, &broker, &from, read).await;
+    let (kafka, left) = cut_off(kafka, &broker, &from, read).await;
+    let end = end_of(&broker, &from).await[&0];
     for (destination, to, delivery) in copies {
-        let writer = written(destination, to, delivery).await;
+        let mut writer = written(destination, to, delivery).await;
         assert_eq!(writer.stored(), [(0, read)].into(), "{to} {delivery:?}");
         let mut reader = going_on(&broker, &from, &*writer).await;
         is_told(&mut reader, &from, read, left).await;
-        assert_eq!(soon(reader.next()).await.expect("a chunk").first, left);
+        soon(writer.rewind(0, left)).await.expect("gone back");
+        let mut copied = Positions::from([(0, left)]);
+        copy_part(&mut reader, &mut writer, &mut copied, end).await;
+        soon(writer.flush()).await.expect("flushed");
+        soon(writer.close()).await;
     }
+    fill(&kafka, &from).await;
+    for (destination, to, delivery) in copies {
+        let writer = written(destination, to, delivery).await;
+        assert_eq!(writer.stored(), [(0, end)].into(), "{to} {delivery:?}");
+        let mut reader = going_on(&broker, &from, &*writer).await;
+        assert_eq!(soon(reader.next()).await.expect("a chunk").first, end);
+    }
+    let copy = embedded.describe_queue(&to[1]).await.expect("the copy");
+    assert_eq!(copy.partitions[&0], (0, read + end - left));
 }
 
 /// Kills the broker, takes the end of the log away and lets the log grow again. Returns what was left

@@ -548,10 +548,12 @@ async fn a_user_is_held_to_his_rates_by_all_his_readers_together_and_after_a_res
     assert!((18..=19).contains(&both.0.max(both.1)), "{both:?}");
 }
 
-/// A file of before there were rates.
+/// A file of before there were rates and epochs.
 #[tokio::test]
-async fn a_file_without_rates_is_opened_and_gets_them() {
+async fn a_file_without_the_younger_tables_is_opened_and_gets_them() {
     const RATES: TableDefinition<'_, (u64, &str), (u64, u64)> = TableDefinition::new("rates");
+    const EPOCHS: TableDefinition<'_, (u64, &str, u32), (u64, i32)> =
+        TableDefinition::new("epochs");
     let directory = tempfile::tempdir().expect("a directory");
     let options = options(directory.path());
     let broker = LocalBroker::open(&options).expect("opens");
@@ -561,9 +563,15 @@ async fn a_file_without_rates_is_opened_and_gets_them() {
     let file = redb::Database::open(&options.path).expect("a file");
     let change = file.begin_write().expect("a transaction");
     assert!(change.delete_table(RATES).expect("deleted"), "it was there");
+    assert!(
+        change.delete_table(EPOCHS).expect("deleted"),
+        "it was there"
+    );
     change.commit().expect("committed");
     drop(file);
     let broker = LocalBroker::open(&options).expect("opens again");
+    let reached = broker.reached(QUEUE, "bridge@source-1").await;
+    assert_eq!(reached.expect("positions"), Reached::default());
     let rates = Rates {
         events: 1,
         bytes: 2,
@@ -571,7 +579,17 @@ async fn a_file_without_rates_is_opened_and_gets_them() {
     admit(&broker, rates).await;
     broker.close().await;
     drop(broker);
-    LocalBroker::open(&options).expect("and with them");
+    let broker = LocalBroker::open(&options).expect("and with them");
+    let to = AppendTo::Partition(0);
+    let records = vec![record(0, None, "a"), record(1, None, "b")];
+    let position = StorePosition {
+        to: 0,
+        ..position(0, 2).expect("a position")
+    };
+    let written = broker.append(QUEUE, to, records, Some(position)).await;
+    assert_eq!(written.expect("written"), 2);
+    let reached = broker.reached(QUEUE, "bridge@source-1").await;
+    assert_eq!(reached.expect("positions").epochs, [(4, 7)].into());
 }
 
 /// And from then on the clock does not wait for anybody, for what follows is done by a thread.

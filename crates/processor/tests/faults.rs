@@ -117,6 +117,36 @@ async fn a_failed_leg_stays_failed_until_it_is_resumed_or_updated() {
     ground.until_count(BLUE, COPY, 10).await;
 }
 
+/// What stands at the source since behind the place where it was cut off is copied, though as much was
+/// copied before; whatever restarts meanwhile, once.
+#[tokio::test]
+async fn a_source_that_was_cut_off_is_copied_on_from_there() {
+    let mut ground = Ground::with_queues(1, 1).await;
+    let faults = ground.inject(ORANGE, Faults::default());
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    ground.produce(0..10).await;
+    ground.until_count(BLUE, COPY, 10).await;
+    faults.fail_reading(BrokerError::Truncated {
+        queue: FLOW.to_owned(),
+        partition: 0,
+        read: 10,
+        end: 7,
+    });
+    ground.until_count(BLUE, COPY, 13).await;
+    let cut = until(&client, "bridge", "leg", |leg| leg.error.is_some()).await;
+    assert_eq!(cut.state(), State::Running);
+    ground.kill();
+    ground.start();
+    let client = ground.client().await;
+    client.create(bridge()).await.expect("created");
+    ground.produce(10..12).await;
+    ground.until_count(BLUE, COPY, 15).await;
+    let copied = ground.contents(BLUE, COPY).await;
+    let numbers: Vec<u64> = copied[&0].iter().map(support::number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 8, 9, 10, 11]);
+}
+
 #[tokio::test]
 async fn a_right_that_arrives_late_is_waited_for_and_one_that_does_not_fails() {
     let ground = Ground::with_queues(1, 1).await;

@@ -3,7 +3,7 @@
 mod support;
 
 use bytes::Bytes;
-use eson_broker::{AppendTo, Epochs};
+use eson_broker::{AppendTo, BrokerError, Epochs};
 use eson_processor::client::ClientError;
 use eson_processor::proto::{self, State, signal::Program};
 use eson_protocol::{Header, Record};
@@ -379,6 +379,32 @@ async fn events_are_counted_by_window_and_key() {
     ground.until_count(BLUE, DEAD, 1).await;
     let dead = &all(&ground, DEAD).await[0];
     assert!(attribute(dead, "ce_deadletterreason").contains("had ended"));
+}
+
+/// Also for what goes to one destination only, and with windows.
+#[tokio::test]
+async fn a_source_that_was_cut_off_is_asked_about_again_from_there() {
+    let program = "if .data.n % 2 == 0 then to(\"large\") else to(\"small\") end";
+    for mut spec in [signal(program), windowed(program, HOUR, false)] {
+        // Only this source is cut off.
+        spec.sources.truncate(1);
+        spec.legs.truncate(1);
+        let ground = ground(1).await;
+        let faults = ground.inject(ORANGE, Faults::default());
+        let client = ground.client().await;
+        client.create(spec).await.expect("a signal");
+        produce(&ground, 0..10).await;
+        ground.until_count(BLUE, LARGE, 5).await;
+        ground.until_count(BLUE, SMALL, 5).await;
+        faults.fail_reading(BrokerError::Truncated {
+            queue: FLOW.to_owned(),
+            partition: 0,
+            read: 10,
+            end: 6,
+        });
+        ground.until_count(BLUE, LARGE, 7).await;
+        ground.until_count(BLUE, SMALL, 7).await;
+    }
 }
 
 /// Under which leader the source was written is kept with how far it was read, at the destinations or

@@ -302,7 +302,8 @@ pub struct ReadOptions {
 }
 
 /// A source position that WRITE FLOW stores with the events, for processors: which processor has
-/// written what comes from which partition of its source, from `first` up to before `next`.
+/// written what comes from which partition of its source, from `first` up to before `next`. Without
+/// events and with `next` below `first` it goes back: the source's log was cut off at `next`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorePosition {
     /// The processor's name.

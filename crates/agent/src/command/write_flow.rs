@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eson_broker::{
-    AppendTo, BrokerError, Chunk, LocalBroker, Partitioner, Payload, QueueWriter, Reached,
-    WriterOptions,
+    AppendTo, BrokerError, Chunk, LocalBroker, Partitioner, Payload, QueueWriter, WriterOptions,
 };
 use eson_protocol::event::WrittenEvent;
 use eson_protocol::{Name, Record, Reply, Right, Status, StorePosition};
@@ -87,13 +86,10 @@ impl Request<'_> {
             )));
         };
         let reached = local.reached(&writable.queue, &processor).await;
-        let Reached { positions, epochs } = reached.map_err(|error| failure(&error).to_status())?;
-        let lines = positions.iter().map(|(partition, next)| {
-            let key = partition.to_string();
-            match epochs.get(partition) {
-                None => attribute(&key, next),
-                Some(epoch) => attribute(&key, format!("{next}@{epoch}")),
-            }
+        let reached = reached.map_err(|error| failure(&error).to_status())?;
+        let lines = reached.positions.keys().filter_map(|partition| {
+            let position = reached.get(*partition)?;
+            Some(attribute(&partition.to_string(), position))
         });
         Ok(Reply::data(lines.collect()))
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use eson_client::Client;
-use eson_protocol::{Command, DataLine, FlowAttributes, Name};
+use eson_protocol::{Command, DataLine, FlowAttributes, Name, StoredPosition};
 
 use super::link::Link;
 use crate::{BrokerError, QueueDescription, QueueId, Reached};
@@ -62,10 +62,9 @@ impl Link {
         let lines = self.command(session, flow.as_str(), &command).await?;
         let mut reached = Reached::default();
         for line in &lines {
-            let (partition, next, epoch) = parse_position(line)
+            let (partition, StoredPosition { next, epoch }) = parse_position(line)
                 .ok_or_else(|| self.broken(format!("GET POSITIONS answers {line:?}")))?;
-            reached.positions.insert(partition, next);
-            reached.epochs.extend(epoch.map(|epoch| (partition, epoch)));
+            reached.advance(partition, next, epoch);
         }
         Ok(reached)
     }
@@ -93,16 +92,11 @@ fn values<'a>(lines: &'a [DataLine], key: &'static str) -> impl Iterator<Item = 
     })
 }
 
-/// `P=NEXT` or `P=NEXT@EPOCH`.
-fn parse_position(line: &DataLine) -> Option<(u32, u64, Option<i32>)> {
-    let DataLine::Attribute(partition, reached) = line else {
+fn parse_position(line: &DataLine) -> Option<(u32, StoredPosition)> {
+    let DataLine::Attribute(partition, position) = line else {
         return None;
     };
-    let (next, epoch) = match reached.split_once('@') {
-        Some((next, epoch)) => (next, Some(epoch.parse().ok()?)),
-        None => (reached.as_str(), None),
-    };
-    Some((partition.parse().ok()?, next.parse().ok()?, epoch))
+    partition.parse().ok().zip(position.parse().ok())
 }
 
 /// `P:EARLIEST-LATEST`.

@@ -35,18 +35,21 @@
 //! ```text
 //! C: GET POSITIONS f bridge-1@5f3c…
 //! S: 220 DATA
-//! S: 0=120
+//! S: 0=120@7
 //! S: 1=7
 //! S: 220 OK
-//! C: WRITE FLOW f format=record processor=bridge-1@5f3c… source=0 first=120 next=122 to=0
+//! C: WRITE FLOW f format=record processor=bridge-1@5f3c… source=0 first=120 next=122 to=0 epoch=7
 //! S: 354 …
 //! C: {"offset":120,"timestamp":1700000000000,"key":null,"value":"YQ==","headers":[]}
 //! C: {"offset":121,…}
 //! C: .
 //! S: 220 OK 2
 //! ```
-//! - GET POSITIONS answers one attribute line for each partition of the source, its next offset;
-//!   no line where nothing is stored.
+//! - A batch without records whose `next` is below its `first` goes back, where `first` is what is
+//!   stored: the source's log was cut off at `next`.
+//! - GET POSITIONS answers one attribute line for each partition of the source, its next offset, and
+//!   under which leader what lies before it was written, where that is known; no line where nothing
+//!   is stored.
 //! - The records' `offset` is that of the source, and their `partition` the one to write to; `to=`
 //!   is for records that have none. The FNAA writes those from the stored position on, and stores
 //!   `next` in the same transaction; a batch whose `next` is not behind the stored position is

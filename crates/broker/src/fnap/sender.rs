@@ -52,6 +52,20 @@ impl Part {
         }
     }
 
+    /// The source was cut off at `next`, though `first` is stored.
+    pub(super) fn back(source: u32, first: u64, next: u64) -> Self {
+        Self {
+            source,
+            to: 0,
+            first,
+            next,
+            epoch: None,
+            lines: Vec::new(),
+            bytes: 0,
+            room: None,
+        }
+    }
+
     /// Takes lines from the front, with the offset behind each, as many as go into one batch.
     /// Where some are left, the part ends with its own last line.
     pub(super) fn fill(&mut self, lines: &mut VecDeque<(String, u64)>, limit: usize) {
@@ -192,10 +206,17 @@ impl Sender {
         self.told.send_modify(|progress| {
             progress.parts += batch.parts;
             let StorePosition {
-                partition, next, ..
+                partition,
+                first,
+                next,
+                ..
             } = batch.position;
             let acknowledged = progress.acknowledged.entry(partition).or_default();
-            *acknowledged = next.max(*acknowledged);
+            *acknowledged = match next < first {
+                false => next.max(*acknowledged),
+                // The source was cut off there.
+                true => next,
+            };
         });
         Ok(())
     }

@@ -52,6 +52,11 @@ pub(crate) enum Command {
         contents: Vec<Content>,
         room: OwnedSemaphorePermit,
     },
+    /// Stores a position that is lower than before. Everything handed over was flushed.
+    Rewind {
+        source: u32,
+        to: u64,
+    },
     Flush(oneshot::Sender<()>),
 }
 
@@ -237,6 +242,12 @@ impl Sender {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Flush(done) => self.flushes.push(done),
+            Command::Rewind { source, to } => match &mut self.commits {
+                Some(commits) => commits.wrote(source, to, 0),
+                None => {
+                    lock(&self.shared.acknowledged).insert(source, to);
+                }
+            },
             Command::Chunk {
                 partition,
                 source,

@@ -14,14 +14,15 @@ pub(crate) struct SourceEpochs(BTreeMap<u32, Vec<Since>>);
 #[derive(Clone, Copy, Debug)]
 struct Since {
     offset: u64,
-    epoch: i32,
+    /// None where the source did not say.
+    epoch: Option<i32>,
 }
 
 impl SourceEpochs {
     /// What was stored: the last record before each position is of that epoch.
     pub(crate) fn stored(epochs: &Epochs) -> Self {
         let since = |(partition, epoch): (&u32, &i32)| {
-            let (offset, epoch) = (0, *epoch);
+            let (offset, epoch) = (0, Some(*epoch));
             (*partition, vec![Since { offset, epoch }])
         };
         Self(epochs.iter().map(since).collect())
@@ -29,9 +30,6 @@ impl SourceEpochs {
 
     /// A chunk was handed over that begins there, and whose last record is of this epoch.
     pub(crate) fn wrote(&mut self, source: u32, offset: u64, epoch: Option<i32>) {
-        let Some(epoch) = epoch else {
-            return;
-        };
         let known = self.0.entry(source).or_default();
         if known.last().is_none_or(|last| last.epoch != epoch) {
             known.push(Since { offset, epoch });
@@ -44,7 +42,7 @@ impl SourceEpochs {
             let known = self.0.get_mut(partition)?;
             let index = known.iter().rposition(|since| since.offset < *position)?;
             known.drain(..index);
-            Some((*partition, known.first()?.epoch))
+            Some((*partition, known.first()?.epoch?))
         };
         positions.iter().filter_map(epoch).collect()
     }

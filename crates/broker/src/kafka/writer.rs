@@ -264,6 +264,17 @@ impl QueueWriter for KafkaWriter {
         flushed.await.map_err(|_| self.failure())
     }
 
+    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
+        self.flush().await?;
+        if self.acknowledged().get(&partition) <= Some(&to) {
+            return Ok(());
+        }
+        let source = partition;
+        let sent = self.commands.send(Command::Rewind { source, to }).await;
+        sent.map_err(|_| self.failure())?;
+        self.flush().await
+    }
+
     fn acknowledged(&self) -> Positions {
         lock(&self.shared.acknowledged).clone()
     }

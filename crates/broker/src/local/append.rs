@@ -103,6 +103,9 @@ fn append_from(
 
 /// Appends what is new among a processor's records and stores its source position with them.
 /// The records' offsets are those of the source. Returns how many were new.
+///
+/// A position that ends before it begins has no records: the source was cut off there, and what
+/// was stored, where it is the beginning, becomes the end.
 pub(super) fn append_at(
     group: &mut Group<'_>,
     queue: &Arc<Queue>,
@@ -113,12 +116,20 @@ pub(super) fn append_at(
     let StorePosition {
         processor,
         partition,
+        first,
         next,
         to,
         ..
     } = position;
     group.check_partition(queue, *to)?;
     let stored = group.position(queue, processor, *partition)?;
+    if next < first {
+        check_empty(queue, records)?;
+        if stored == *first {
+            group.store_position(queue, position)?;
+        }
+        return Ok(0);
+    }
     if *next <= stored {
         return Ok(0);
     }
@@ -126,6 +137,16 @@ pub(super) fn append_at(
     let new = append_from(group, queue, target, records, known)?;
     group.store_position(queue, position)?;
     Ok(new)
+}
+
+fn check_empty(queue: &Queue, records: &[Record]) -> Result<(), BrokerError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    Err(BrokerError::Invalid {
+        queue: queue.name.to_string(),
+        cause: "records can't end before they begin".to_owned(),
+    })
 }
 
 /// A writer's chunk: as [`append_at`], unless the writer has ended.
@@ -143,7 +164,15 @@ pub(super) fn append_of_session(
     } else {
         append_at(group, queue, &target, position, records)?;
     }
-    let acknowledged = Effect::Acknowledged(session, position.partition, position.next);
-    group.effects.push(acknowledged);
+    let StorePosition {
+        partition,
+        first,
+        next,
+        ..
+    } = *position;
+    group.effects.push(match next < first {
+        false => Effect::Acknowledged(session, partition, next),
+        true => Effect::Rewound(session, partition, next),
+    });
     Ok(())
 }

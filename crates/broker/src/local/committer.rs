@@ -346,6 +346,7 @@ impl Effect {
             Self::Limited(queue, username, rates) => queue.set_rates(&username, rates),
             Self::Revoked(queue, username) => queue.remove_lease(&username),
             Self::Acknowledged(session, partition, next) => session.acknowledge(partition, next),
+            Self::Rewound(session, partition, next) => session.rewind(partition, next),
         }
     }
 }

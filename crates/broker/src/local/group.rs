@@ -45,6 +45,8 @@ pub(super) enum Effect {
     Revoked(Arc<Queue>, String),
     /// A writer's source position is stored.
     Acknowledged(Arc<WriterSession>, u32, u64),
+    /// A writer has gone back to a lower one.
+    Rewound(Arc<WriterSession>, u32, u64),
 }
 
 /// The end of a partition, with the records that are not yet in the tables.

@@ -265,6 +265,11 @@ impl WriterSession {
         *position = next.max(*position);
     }
 
+    /// The source was cut off there.
+    pub(super) fn rewind(&self, partition: u32, next: u64) {
+        lock(&self.acknowledged).insert(partition, next);
+    }
+
     pub(super) fn acknowledged(&self) -> Positions {
         lock(&self.acknowledged).clone()
     }

@@ -39,8 +39,8 @@ pub(super) const POSITIONS: TableDefinition<'_, (u64, &str, u32), u64> =
     TableDefinition::new("positions");
 
 /// Under which leader of the source what lies just before such an offset was written, where the
-/// source tells.
-pub(super) const EPOCHS: TableDefinition<'_, (u64, &str, u32), i32> =
+/// source tells; with the offset, since somebody may have stored another one who knew nothing of this.
+pub(super) const EPOCHS: TableDefinition<'_, (u64, &str, u32), (u64, i32)> =
     TableDefinition::new("epochs");
 
 /// Who may read a queue (its number, user name): true while granted, false while suspended.

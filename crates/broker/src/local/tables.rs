@@ -43,7 +43,7 @@ pub(super) struct Tables<'t> {
     runs: Table<'t, RunKey, &'static [u8]>,
     index: Table<'t, RunKey, RunSummary>,
     positions: Table<'t, SourceKey, u64>,
-    epochs: Table<'t, SourceKey, i32>,
+    epochs: Table<'t, SourceKey, (u64, i32)>,
     leases: Table<'t, (u64, &'static str), bool>,
     rates: Table<'t, (u64, &'static str), (u64, u64)>,
     deleted: Table<'t, u64, ()>,
@@ -183,11 +183,9 @@ impl<'t> Tables<'t> {
     ) -> Result<(), Failure> {
         let key = (queue, processor, partition);
         self.positions.insert(key, next)?;
-        match epoch {
-            Some(epoch) => self.epochs.insert(key, epoch)?,
-            // Another position's would be wrong.
-            None => self.epochs.remove(key)?,
-        };
+        if let Some(epoch) = epoch {
+            self.epochs.insert(key, (next, epoch))?;
+        }
         Ok(())
     }
 
@@ -276,7 +274,7 @@ pub(super) fn parse_queue_row(name: &str, json: &[u8]) -> Result<QueueRow, Failu
 /// How far a processor has copied its source into a queue.
 pub(super) fn read_reached(
     positions: &impl ReadableTable<SourceKey, u64>,
-    epochs: Option<&impl ReadableTable<SourceKey, i32>>,
+    epochs: Option<&impl ReadableTable<SourceKey, (u64, i32)>>,
     queue: u64,
     processor: &str,
 ) -> Result<Reached, Failure> {
@@ -292,7 +290,10 @@ pub(super) fn read_reached(
     for entry in epochs.range((queue, processor, 0)..=(queue, processor, u32::MAX))? {
         let (key, epoch) = entry?;
         let (_, _, partition) = key.value();
-        reached.epochs.insert(partition, epoch.value());
+        let (next, epoch) = epoch.value();
+        if reached.positions.get(&partition) == Some(&next) {
+            reached.epochs.insert(partition, epoch);
+        }
     }
     Ok(reached)
 }

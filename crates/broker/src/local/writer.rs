@@ -69,6 +69,27 @@ impl LocalWriter {
         Ok(())
     }
 
+    async fn submit(
+        &mut self,
+        position: StorePosition,
+        records: Vec<Record>,
+        bytes: usize,
+    ) -> Result<(), BrokerError> {
+        let subject = Subject {
+            queue: self.queue.name.clone(),
+            session: Some(self.session.clone()),
+            bytes,
+        };
+        let (queue, session) = (self.queue.clone(), self.session.clone());
+        let step = move |group: &mut super::group::Group<'_>| {
+            append_of_session(group, &queue, session, &position, &records)
+        };
+        let outcome = self.shared.committer.submit(subject, step).await?;
+        self.pending.push_back(Pending { outcome, bytes });
+        self.pending_bytes += bytes;
+        Ok(())
+    }
+
     async fn wait_for_oldest(&mut self) -> Result<(), BrokerError> {
         let Some(oldest) = self.pending.front_mut() else {
             return Ok(());
@@ -154,19 +175,25 @@ impl QueueWriter for LocalWriter {
             to: partition,
             epoch: chunk.epoch,
         };
-        let subject = Subject {
-            queue: self.queue.name.clone(),
-            session: Some(self.session.clone()),
-            bytes,
+        self.submit(position, records, bytes).await
+    }
+
+    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
+        self.flush().await?;
+        let stored = self.acknowledged().get(&partition).copied();
+        let Some(first) = stored.filter(|stored| *stored > to) else {
+            return Ok(());
         };
-        let (queue, session) = (self.queue.clone(), self.session.clone());
-        let step = move |group: &mut super::group::Group<'_>| {
-            append_of_session(group, &queue, session, &position, &records)
+        let position = StorePosition {
+            processor: self.processor.clone(),
+            partition,
+            first,
+            next: to,
+            to: 0,
+            epoch: None,
         };
-        let outcome = self.shared.committer.submit(subject, step).await?;
-        self.pending.push_back(Pending { outcome, bytes });
-        self.pending_bytes += bytes;
-        Ok(())
+        self.submit(position, Vec::new(), 0).await?;
+        self.flush().await
     }
 
     async fn flush(&mut self) -> Result<(), BrokerError> {

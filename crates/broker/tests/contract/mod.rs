@@ -85,6 +85,7 @@ macro_rules! tests {
             a_second_writer_goes_on_where_the_first_stored,
             positions_belong_to_processor_and_source,
             epochs_are_stored_with_positions,
+            a_writer_goes_back_where_the_source_was_cut_off,
             a_second_writer_takes_over,
             a_partition_that_is_not_there_is_refused,
             an_event_too_large_is_refused_and_the_writer_goes_on,

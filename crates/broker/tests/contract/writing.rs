@@ -186,26 +186,56 @@ pub(crate) async fn epochs_are_stored_with_positions(fixture: &dyn Fixture) {
         ..chunk(6..6)
     };
     let parts = [
-        (chunk(0..3), 0),
-        (chunk(3..5), 0),
-        (chunk(5..6), 4),
-        (position_only, 5),
+        (chunk(0..3), Some(0)),
+        (chunk(3..5), Some(0)),
+        (chunk(5..6), Some(4)),
+        (position_only, Some(5)),
+        (chunk(7..8), None),
+        (chunk(8..9), Some(6)),
     ];
     let mut open = writer(fixture, &name, Some("epochs")).await;
     assert_eq!(open.epochs(), [].into());
     for (part, epoch) in parts {
         let next = part.next;
-        let part = Chunk {
-            epoch: Some(epoch),
-            ..part
-        };
+        let part = Chunk { epoch, ..part };
         soon(open.write(0, part)).await.expect("written");
         soon(open.flush()).await.expect("flushed");
         soon(open.close()).await;
         open = writer(fixture, &name, Some("epochs")).await;
         assert_eq!(open.stored(), [(0, next)].into());
-        assert_eq!(open.epochs(), [(0, epoch)].into(), "at {next}");
+        let known = epoch.map(|epoch| (0, epoch));
+        assert_eq!(open.epochs(), known.into_iter().collect(), "at {next}");
     }
+}
+
+/// What comes behind the place where the source's log was cut off is written, though it lies before
+/// what was stored; going back to where nothing is stored yet changes nothing.
+pub(crate) async fn a_writer_goes_back_where_the_source_was_cut_off(fixture: &dyn Fixture) {
+    let (name, _) = created(fixture, 1).await;
+    let mut open = writer(fixture, &name, Some("back")).await;
+    soon(open.write(0, chunk(0..8))).await.expect("written");
+    soon(open.rewind(0, 20)).await.expect("nothing to do");
+    soon(open.rewind(7, 0)).await.expect("nothing to do");
+    assert_eq!(open.acknowledged(), [(0, 8)].into());
+    soon(open.rewind(0, 5)).await.expect("gone back");
+    assert_eq!(open.acknowledged(), [(0, 5)].into());
+    soon(open.close()).await;
+    let mut open = writer(fixture, &name, Some("back")).await;
+    assert_eq!(open.stored(), [(0, 5)].into());
+    soon(open.write(0, chunk(5..6))).await.expect("written");
+    soon(open.write(0, chunk(6..7))).await.expect("written");
+    soon(open.rewind(0, 6)).await.expect("gone back");
+    soon(open.write(0, chunk(6..8))).await.expect("written");
+    soon(open.flush()).await.expect("flushed");
+    assert_eq!(open.acknowledged(), [(0, 8)].into());
+    let mut reader = reader(fixture, &name, from(Start::Earliest)).await;
+    let mut all = expected(0..8);
+    all.extend(
+        [5, 6, 6, 7]
+            .into_iter()
+            .flat_map(|number| expected(number..number + 1)),
+    );
+    assert_eq!(values(&read(&mut reader, 12).await), all);
 }
 
 /// The newest writer of a processor is the only one that writes.

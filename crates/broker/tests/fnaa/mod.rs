@@ -216,12 +216,11 @@ impl Connection {
             Command::GetPositions(flow, processor) => {
                 let reached = self.broker.reached(flow.as_str(), &processor).await;
                 let reached = reached.map_err(|error| status(&error))?;
-                let line = |(partition, next): (&u32, &u64)| {
-                    let epoch = reached.epochs.get(partition);
-                    let epoch = epoch.map(|epoch| format!("@{epoch}")).unwrap_or_default();
-                    DataLine::attribute(partition.to_string(), format!("{next}{epoch}"))
+                let line = |partition: &u32| {
+                    let position = reached.get(*partition)?;
+                    Some(DataLine::attribute(partition.to_string(), position))
                 };
-                reached.positions.iter().map(line).collect()
+                reached.positions.keys().filter_map(line).collect()
             }
             Command::Quit => return Ok(Status::bye().into()),
             other => return Err(Status::unsupported(format!("no {other} here"))),

@@ -74,6 +74,12 @@ impl Passage for Copying {
         Ok(())
     }
 
+    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), Ended> {
+        self.handed_over.insert(partition, to);
+        let gone_back = self.writer.rewind(partition, to).await;
+        gone_back.map_err(|error| self.give_up(&error))
+    }
+
     fn track(&mut self) -> bool {
         let stored = self.writer.stored();
         if stored == self.stored {

@@ -96,7 +96,7 @@ impl<'a, P: Passage> Drive<'a, P> {
             let step = match self.next(wishes).await {
                 Woken::Wish => self.follow(wishes).await,
                 Woken::Read(Ok(chunk)) => self.pass_on(chunk, wishes).await,
-                Woken::Read(Err(error)) => self.meet(&error),
+                Woken::Read(Err(error)) => self.meet(&error, wishes).await,
                 Woken::Idle => self.rest(wishes).await,
             };
             if let Err(ended) = step {
@@ -189,6 +189,15 @@ impl<'a, P: Passage> Drive<'a, P> {
         self.flush(wishes).await
     }
 
+    async fn rewind(&mut self, partition: u32, to: u64, wishes: &Wishes) -> Result<(), Ended> {
+        self.lent.report.rewound(partition, to);
+        tokio::select! {
+            biased;
+            gone_back = self.leg.passage.rewind(partition, to) => gone_back,
+            () = overdue(wishes) => Err(self.cut_short()),
+        }
+    }
+
     async fn flush(&mut self, wishes: &Wishes) -> Result<(), Ended> {
         if !self.leg.passage.is_dirty() {
             return Ok(());
@@ -203,23 +212,28 @@ impl<'a, P: Passage> Drive<'a, P> {
         Ok(())
     }
 
-    /// Meets an error of the reader: a gap is told and gone past, unless the leg shall stop there,
-    /// and what is hidden is told.
-    fn meet(&self, error: &BrokerError) -> Result<(), Ended> {
+    /// Meets an error of the reader: a gap is told and gone past, or back, unless the leg shall stop
+    /// there, and what is hidden is told.
+    async fn meet(&mut self, error: &BrokerError, wishes: &Wishes) -> Result<(), Ended> {
         let report = self.lent.report;
         let trouble = Trouble::at_source(error);
         match error {
             BrokerError::OutOfRange {
-                wanted, earliest, ..
+                partition,
+                wanted,
+                earliest,
+                ..
             } if self.lent.on_gap == OnGap::Earliest => {
                 tracing::warn!(leg = report.id(), %error, "records are gone");
                 report.lost(earliest.saturating_sub(*wanted), trouble);
-                Ok(())
+                self.rewind(*partition, *earliest, wishes).await
             }
-            BrokerError::Truncated { .. } if self.lent.on_gap == OnGap::Earliest => {
+            BrokerError::Truncated { partition, end, .. }
+                if self.lent.on_gap == OnGap::Earliest =>
+            {
                 tracing::warn!(leg = report.id(), %error, "the source has lost records");
                 report.lost(0, trouble);
-                Ok(())
+                self.rewind(*partition, *end, wishes).await
             }
             BrokerError::Hanging { .. } => {
                 tracing::warn!(leg = report.id(), %error, "records are hidden");
@@ -334,6 +348,10 @@ mod tests {
 
         async fn flush(&mut self) -> Result<(), Ended> {
             self.flushed = true;
+            Ok(())
+        }
+
+        async fn rewind(&mut self, _partition: u32, _to: u64) -> Result<(), Ended> {
             Ok(())
         }
 

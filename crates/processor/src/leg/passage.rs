@@ -45,6 +45,11 @@ pub(crate) trait Passage: Send {
         ready(Ok(()))
     }
 
+    /// Goes back in a partition of the source, whose log was cut off there: what comes from now on is
+    /// new.
+    fn rewind(&mut self, partition: u32, to: u64)
+    -> impl Future<Output = Result<(), Ended>> + Send;
+
     /// Ends the writers.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 }

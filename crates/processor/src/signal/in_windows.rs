@@ -36,9 +36,9 @@ impl Processing {
         self.bury(batch.partition, &batch.records, routed.failed)
             .await?;
         let mut changes = self.changes(routed.written);
-        changes.read.positions.insert(batch.partition, batch.next);
-        let epoch = batch.epoch.map(|epoch| (batch.partition, epoch));
-        changes.read.epochs.extend(epoch);
+        changes
+            .read
+            .advance(batch.partition, batch.next, batch.epoch);
         let outputs = changes.outputs.clone();
         let is_waiting = turn.state.is_waiting();
         turn.commit(changes).await.map_err(broken)?;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use eson_broker::{Broker, QueueDescription, QueueId, Reached, ReaderOptions, WriterOptions};
-use eson_protocol::Start;
+use eson_protocol::{Start, StoredPosition};
 
 use super::outlet::Outlet;
 use super::place;
@@ -179,13 +179,11 @@ fn least_far(source: &QueueDescription, outlets: &[Outlet]) -> Reached {
     let mut least = Reached::default();
     for partition in source.partitions.keys() {
         let reached: Option<Vec<_>> = outlets.iter().map(|it| it.reached(*partition)).collect();
-        let latest = |(place, epoch): &(u64, Option<i32>)| (*place, Reverse(*epoch));
-        let Some((place, epoch)) = reached.and_then(|all| all.into_iter().min_by_key(latest))
-        else {
+        let lowest = |it: &StoredPosition| (it.next, Reverse(it.epoch));
+        let Some(it) = reached.and_then(|all| all.into_iter().min_by_key(lowest)) else {
             continue;
         };
-        least.positions.insert(*partition, place::offset(place));
-        least.epochs.extend(epoch.map(|epoch| (*partition, epoch)));
+        least.advance(*partition, place::offset(it.next), it.epoch);
     }
     least
 }

@@ -6,7 +6,7 @@ use eson_broker::{
     Broker, BrokerError, Chunk, Payload, ProcessorSource, QueueId, QueueWriter, Reached,
     WriterOptions,
 };
-use eson_protocol::{Positions, Record};
+use eson_protocol::{Positions, Record, StoredPosition};
 
 use super::place;
 use crate::brokers::BrokerFactory;
@@ -108,9 +108,8 @@ impl Outlet {
     }
 
     /// Up to which place of a partition that is, with the leader of the source.
-    pub(super) fn reached(&self, partition: u32) -> Option<(u64, Option<i32>)> {
-        let place = *self.reached.positions.get(&partition)?;
-        Some((place, self.reached.epochs.get(&partition).copied()))
+    pub(super) fn reached(&self, partition: u32) -> Option<StoredPosition> {
+        self.reached.get(partition)
     }
 
     /// The name of its flow.
@@ -120,7 +119,9 @@ impl Outlet {
 
     /// Takes places as reached, where the destination has stored them by another way.
     pub(super) fn reach(&mut self, places: impl IntoIterator<Item = (u32, u64)>) {
-        self.reached.positions.extend(places);
+        for (partition, place) in places {
+            self.reached.advance(partition, place, None);
+        }
     }
 
     /// Takes out what the destination does not take, with the reason.
@@ -149,9 +150,17 @@ impl Outlet {
             let whole = chunk(partition, first, epoch, part.records);
             first = whole.next;
             self.writer.write(part.to, whole).await?;
-            self.reached.positions.insert(partition, first);
+            self.reached.advance(partition, first, epoch);
         }
         Ok(())
+    }
+
+    /// Goes back in a partition of the source, whose log was cut off at that place.
+    pub(super) async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
+        if self.known(partition) > to {
+            self.reached.advance(partition, to, None);
+        }
+        self.writer.rewind(partition, to).await
     }
 
     /// Up to which place the destination has everything of a partition.
@@ -171,7 +180,7 @@ impl Outlet {
             let mut empty = chunk(*partition, at, epoch, Vec::new());
             empty.next = *next;
             self.writer.write(to, empty).await?;
-            self.reached.positions.insert(*partition, *next);
+            self.reached.advance(*partition, *next, epoch);
         }
         Ok(())
     }

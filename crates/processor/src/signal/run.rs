@@ -45,12 +45,11 @@ impl Passage for Processing {
         })?;
         for batch in batches {
             let (partition, next, newest) = (batch.partition, batch.next, batch.newest);
-            let epoch = batch.epoch.map(|epoch| (partition, epoch));
+            let epoch = batch.epoch;
             let (measure, written_at) = (batch.measure(), batch.written_at());
             self.process(batch).await?;
             self.dirty = true;
-            self.read.positions.insert(partition, place::before(next));
-            self.read.epochs.extend(epoch);
+            self.read.advance(partition, place::before(next), epoch);
             self.report.copied(partition, newest, measure, written_at);
         }
         Ok(())
@@ -78,6 +77,19 @@ impl Passage for Processing {
         let stored = self.read.positions.iter();
         let stored = stored.map(|(partition, at)| (*partition, place::offset(*at)));
         self.report.reached(stored.collect());
+        Ok(())
+    }
+
+    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), Ended> {
+        self.read.advance(partition, place::before(to), None);
+        if self.windowed.is_some() {
+            // The places are numbers of outputs, and go on.
+            return Ok(());
+        }
+        for outlet in &mut self.outlets {
+            let gone_back = outlet.rewind(partition, place::before(to)).await;
+            gone_back.map_err(|error| Trouble::at_destination(&error))?;
+        }
         Ok(())
     }
 

@@ -204,6 +204,9 @@ impl Feed {
             }) => {
                 self.epochs.insert(*partition, *epoch);
             }
+            Ok(Chunk { partition, .. }) => {
+                self.epochs.remove(partition);
+            }
             Err(
                 BrokerError::OutOfRange { partition, .. }
                 | BrokerError::Truncated { partition, .. },

@@ -182,9 +182,14 @@ impl Broker for Faulty {
             return Err(error.clone());
         }
         self.faults.note_epochs(queue, &options.epochs);
-        let reader = self.broker.open_reader(queue, options).await?;
-        let faults = self.faults.clone();
-        Ok(Box::new(FaultyReader { reader, faults }))
+        let reader = self.broker.open_reader(queue, options.clone()).await?;
+        Ok(Box::new(FaultyReader {
+            broker: self.broker.clone(),
+            queue: queue.to_owned(),
+            options,
+            reader,
+            faults: self.faults.clone(),
+        }))
     }
 
     async fn open_writer(
@@ -205,8 +210,24 @@ impl Broker for Faulty {
 }
 
 struct FaultyReader {
+    broker: Arc<dyn Broker>,
+    queue: String,
+    options: ReaderOptions,
     reader: Box<dyn QueueReader>,
     faults: Arc<Faults>,
+}
+
+impl FaultyReader {
+    /// Meets an error as a reader does: after a log was cut off it goes on there.
+    async fn meet(&mut self) -> Result<(), BrokerError> {
+        let met = take(&self.faults.read_error);
+        if let Err(BrokerError::Truncated { partition, end, .. }) = &met {
+            self.options.positions.insert(*partition, *end);
+            let options = self.options.clone();
+            self.reader = self.broker.open_reader(&self.queue, options).await?;
+        }
+        met
+    }
 }
 
 #[async_trait]
@@ -217,7 +238,7 @@ impl QueueReader for FaultyReader {
 
     async fn next(&mut self) -> Result<Chunk, BrokerError> {
         loop {
-            take(&self.faults.read_error)?;
+            self.meet().await?;
             tokio::select! {
                 chunk = self.reader.next() => {
                     self.faults.chunks.fetch_add(1, Ordering::Relaxed);
@@ -305,6 +326,11 @@ impl QueueWriter for FaultyWriter {
         self.faults.check_up()?;
         self.check_taken()?;
         self.writer.flush().await
+    }
+
+    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
+        self.faults.check_up()?;
+        self.writer.rewind(partition, to).await
     }
 
     fn acknowledged(&self) -> Positions {

@@ -66,7 +66,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     entry("RESUME FLOW", "RESUME FLOW flow", flow::resume),
     entry("STOP FLOW", "STOP FLOW flow", flow::stop),
     entry("READ FLOW", "READ FLOW flow [from=] [max=] [follow=] [format=]", read::parse),
-    entry("WRITE FLOW", "WRITE FLOW flow [format=] [processor= source= first= next= to=]", write::parse),
+    entry("WRITE FLOW", "WRITE FLOW flow [format=] [processor= source= first= next= to= [epoch=]]", write::parse),
     entry("GET POSITIONS", "GET POSITIONS flow processor", write::positions),
     entry("CREATE PROCESSOR", "CREATE PROCESSOR processor type= from= to= [start=] [on-gap=] [annotate=] [fair=] [delivery=] [commit-interval=] [program=] [grpc=] [grpcs=] [window=] [tumbling=] [by=] [validate=] [registry-from=] [registry-to=] [registry-keys=] [on-unknown-schema=]", processor::create),
     entry("UPDATE PROCESSOR", "UPDATE PROCESSOR processor [type=] [from=] [to=] [start=] [on-gap=] [annotate=] [fair=] [delivery=] [commit-interval=] [program=] [grpc=] [grpcs=] [validate=] [registry-from=] [registry-to=] [registry-keys=] [on-unknown-schema=]", processor::update),

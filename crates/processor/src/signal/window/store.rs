@@ -17,8 +17,9 @@ use crate::signal::proto::Record;
 /// How far each partition of a leg's source was read.
 const POSITIONS: TableDefinition<'_, (&str, u32), u64> = TableDefinition::new("positions");
 
-/// Under which leader of the source what lies just before that was written, where the source tells.
-const EPOCHS: TableDefinition<'_, (&str, u32), i32> = TableDefinition::new("epochs");
+/// Under which leader of the source what lies just before that was written, where the source tells;
+/// with the position, since somebody may have stored another one who knew nothing of this.
+const EPOCHS: TableDefinition<'_, (&str, u32), (u64, i32)> = TableDefinition::new("epochs");
 
 /// What windows hold, by number.
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -215,7 +216,10 @@ fn load_leg(database: &Database, leg: &str) -> Result<StoredLeg, redb::Error> {
     let epochs = transaction.open_table(EPOCHS)?;
     for row in epochs.range((leg, 0)..=(leg, u32::MAX))? {
         let (key, epoch) = row?;
-        stored.read.epochs.insert(key.value().1, epoch.value());
+        let (partition, (next, epoch)) = (key.value().1, epoch.value());
+        if stored.read.positions.get(&partition) == Some(&next) {
+            stored.read.epochs.insert(partition, epoch);
+        }
     }
     let next = transaction.open_table(NEXT_OUTPUT)?;
     for row in next.range((leg, "")..)? {
@@ -251,11 +255,9 @@ fn commit(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
         let mut epochs = transaction.open_table(EPOCHS)?;
         for (partition, next) in &changes.read.positions {
             positions.insert((leg, *partition), *next)?;
-            match changes.read.epochs.get(partition) {
-                Some(epoch) => epochs.insert((leg, *partition), *epoch)?,
-                // Another position's would be wrong.
-                None => epochs.remove((leg, *partition))?,
-            };
+            if let Some(epoch) = changes.read.epochs.get(partition) {
+                epochs.insert((leg, *partition), (*next, *epoch))?;
+            }
         }
         let mut events = transaction.open_table(EVENTS)?;
         for (number, event) in &changes.added {
