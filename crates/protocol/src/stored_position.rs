@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// Up to where a processor has copied a partition of its source: `120`, or `120@7` where it is known
 /// under which leader of the source what lies just before was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoredPosition {
     /// The offset behind the last record.
     pub next: u64,

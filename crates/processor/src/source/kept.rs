@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_broker::{BrokerError, Chunk};
+use eson_broker::{BrokerError, Chunk, Epochs, Reached};
 use eson_protocol::Positions;
 
 use super::patience::Patience;
@@ -27,6 +27,8 @@ pub(super) struct Kept {
     spans: BTreeMap<u32, Span>,
     /// The reader is of no more use.
     broken: bool,
+    /// The source was cut off while it was read: who comes new would be told of it again.
+    went_back: bool,
     seats: BTreeMap<u64, Seated>,
     next_seat: u64,
 }
@@ -43,17 +45,20 @@ struct Span {
     oldest: u64,
     end: u64,
     high_watermark: u64,
+    /// Under which leader what lies before `end` was written, where the source tells.
+    epoch: Option<i32>,
 }
 
 impl Kept {
-    /// Nothing yet, of a source that is read from `positions` on. For each seat `share` bytes are
-    /// kept.
-    pub(super) fn new(partitions: u32, positions: Positions, share: usize) -> Self {
+    /// Nothing yet, of a source that is read from there on. For each seat `share` bytes are kept.
+    pub(super) fn new(partitions: u32, from: Reached, share: usize) -> Self {
+        let Reached { positions, epochs } = from;
         let span = |(partition, position)| {
             let span = Span {
                 oldest: position,
                 end: position,
                 high_watermark: position,
+                epoch: epochs.get(&partition).copied(),
             };
             (partition, span)
         };
@@ -65,6 +70,7 @@ impl Kept {
             partitions,
             spans: positions.into_iter().map(span).collect(),
             broken: false,
+            went_back: false,
             seats: BTreeMap::new(),
             next_seat: 0,
         }
@@ -73,6 +79,23 @@ impl Kept {
     /// The partitions of the source, as last seen.
     pub(super) fn partitions(&self) -> u32 {
         self.partitions
+    }
+
+    /// Whether others may come: not to where the reader has met an error that stays, or has gone
+    /// back.
+    pub(super) fn is_open(&self) -> bool {
+        !self.broken && !self.went_back
+    }
+
+    /// Whether what a leg has read last is of the same log as what is kept, as far as leaders tell.
+    /// A leader that is new since proves nothing, but then the leg's own reader looks.
+    pub(super) fn is_of_one_log(&self, epochs: &Epochs) -> bool {
+        let same = |(partition, epoch): (&u32, &i32)| {
+            let span = self.spans.get(partition);
+            span.and_then(|span| span.epoch)
+                .is_none_or(|of_span| of_span == *epoch)
+        };
+        epochs.iter().all(same)
     }
 
     /// Whether the reader has met an error that stays.
@@ -194,8 +217,10 @@ impl Kept {
                     oldest: chunk.first,
                     end: chunk.first,
                     high_watermark: chunk.high_watermark,
+                    epoch: None,
                 });
                 span.end = chunk.next;
+                span.epoch = chunk.epoch;
                 span.high_watermark = chunk.high_watermark;
                 self.bytes += size(chunk);
             }
@@ -207,15 +232,19 @@ impl Kept {
             }) => {
                 if let Some(span) = self.spans.get_mut(partition) {
                     // Lower only where the source was truncated.
+                    self.went_back |= *earliest < span.end;
+                    span.epoch = None;
                     span.oldest = span.oldest.min(*earliest);
                     span.end = *earliest;
                     span.high_watermark = *latest;
                 }
             }
             Err(BrokerError::Truncated { partition, end, .. }) => {
+                self.went_back = true;
                 if let Some(span) = self.spans.get_mut(partition) {
                     span.oldest = span.oldest.min(*end);
                     span.end = *end;
+                    span.epoch = None;
                 }
             }
             Err(BrokerError::Hanging { .. }) => {}

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use eson_broker::{
-    Broker, BrokerError, Chunk, Epochs, QueueDescription, QueueReader, ReaderOptions,
+    Broker, BrokerError, Chunk, QueueDescription, QueueReader, Reached, ReaderOptions,
 };
 use eson_protocol::{Positions, Start};
 
@@ -59,10 +59,9 @@ pub(crate) struct Feed {
     queue: String,
     encoded: bool,
     buffer: usize,
-    /// Where each partition goes on, as far as that is known.
-    positions: Positions,
-    /// Under which leaders what lies before that was written.
-    epochs: Epochs,
+    /// Where each partition goes on, as far as that is known, and under which leaders what lies before
+    /// that was written.
+    at: Reached,
     /// The partitions that have more to read than was read, as last seen.
     behind: BTreeSet<u32>,
     way: Way,
@@ -89,21 +88,23 @@ impl Feed {
         source: &QueueDescription,
     ) -> Result<Self, BrokerError> {
         let (encoded, buffer) = (options.encoded, options.buffer);
-        let epochs = options.epochs.clone();
-        let positions = known_positions(&options, source);
+        let at = Reached {
+            positions: known_positions(&options, source),
+            epochs: options.epochs.clone(),
+        };
         let ranges = source.partitions.iter();
         let behind = ranges.clone().filter(|(partition, (_, latest))| {
-            let position = positions.get(partition);
+            let position = at.positions.get(partition);
             position != Some(latest)
         });
         let behind = behind.map(|(partition, _)| *partition).collect();
         // What lies outside of what is kept is a gap, which only a reader of its own will tell.
         let is_kept = ranges.clone().all(|(partition, (earliest, latest))| {
-            let position = positions.get(partition);
+            let position = at.positions.get(partition);
             position.is_some_and(|position| (earliest..=latest).contains(&position))
         });
         let seat = if is_kept {
-            find_seat(&shared, encoded, &positions)
+            find_seat(&shared, encoded, &at)
         } else {
             None
         };
@@ -117,8 +118,7 @@ impl Feed {
             queue: queue.to_owned(),
             encoded,
             buffer,
-            positions,
-            epochs,
+            at,
             behind,
             way,
         };
@@ -136,7 +136,7 @@ impl Feed {
         match &self.way {
             Way::Alone(reader) => reader.partitions(),
             Way::Together(seat) => seat.partitions(),
-            Way::Apart => self.positions.len() as u32,
+            Way::Apart => self.at.positions.len() as u32,
         }
     }
 
@@ -150,14 +150,10 @@ impl Feed {
                 Way::Alone(reader) => {
                     let read = reader.next().await;
                     self.follow(&read);
-                    self.heed_epoch(&read);
                     return read;
                 }
-                Way::Together(seat) => match seat.next(&mut self.positions).await {
-                    Next::Read(read) => {
-                        self.heed_epoch(&read);
-                        return read;
-                    }
+                Way::Together(seat) => match seat.next(&mut self.at).await {
+                    Next::Read(read) => return read,
                     Next::FellBehind => {
                         tracing::debug!(queue = self.queue, "a leg fell behind the others");
                         self.way = Way::Apart;
@@ -171,7 +167,7 @@ impl Feed {
     fn follow(&mut self, read: &Result<Chunk, BrokerError>) {
         match read {
             Ok(chunk) => {
-                self.positions.insert(chunk.partition, chunk.next);
+                self.at.advance(chunk.partition, chunk.next, chunk.epoch);
                 if chunk.next >= chunk.high_watermark {
                     self.behind.remove(&chunk.partition);
                     if self.behind.is_empty() {
@@ -186,57 +182,35 @@ impl Feed {
                 earliest,
                 ..
             }) => {
-                self.positions.insert(*partition, *earliest);
+                self.at.advance(*partition, *earliest, None);
             }
             Err(BrokerError::Truncated { partition, end, .. }) => {
-                self.positions.insert(*partition, *end);
+                self.at.advance(*partition, *end, None);
             }
             Err(_) => {}
         }
     }
 
-    fn heed_epoch(&mut self, read: &Result<Chunk, BrokerError>) {
-        match read {
-            Ok(Chunk {
-                partition,
-                epoch: Some(epoch),
-                ..
-            }) => {
-                self.epochs.insert(*partition, *epoch);
-            }
-            Ok(Chunk { partition, .. }) => {
-                self.epochs.remove(partition);
-            }
-            Err(
-                BrokerError::OutOfRange { partition, .. }
-                | BrokerError::Truncated { partition, .. },
-            ) => {
-                self.epochs.remove(partition);
-            }
-            _ => {}
-        }
-    }
-
     /// Joins the legs that are where this one is, or is the first of them.
     fn join(&mut self) {
-        let knows_all = self.positions.len() as u32 == self.partitions();
+        let knows_all = self.at.positions.len() as u32 == self.partitions();
         if !knows_all || !self.shared.is_worth_it() || !matches!(self.way, Way::Alone(_)) {
             return;
         }
-        if let Some(seat) = find_seat(&self.shared, self.encoded, &self.positions) {
+        if let Some(seat) = find_seat(&self.shared, self.encoded, &self.at) {
             tracing::debug!(queue = self.queue, "a leg has caught up with the others");
             self.way = Way::Together(seat);
             return;
         }
         let slot = self.shared.slot(self.encoded);
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.upgrade().is_some_and(|tail| !tail.is_broken()) {
+        if slot.upgrade().is_some_and(|tail| tail.is_open()) {
             return;
         }
         let Way::Alone(reader) = std::mem::replace(&mut self.way, Way::Apart) else {
             return;
         };
-        let (tail, seat) = Tail::begin(reader, self.positions.clone(), self.buffer);
+        let (tail, seat) = Tail::begin(reader, self.at.clone(), self.buffer);
         *slot = Arc::downgrade(&tail);
         drop(slot);
         self.way = Way::Together(seat);
@@ -244,8 +218,8 @@ impl Feed {
 
     async fn reopen(&mut self) -> Result<Box<dyn QueueReader>, BrokerError> {
         let options = ReaderOptions {
-            positions: self.positions.clone(),
-            epochs: self.epochs.clone(),
+            positions: self.at.positions.clone(),
+            epochs: self.at.epochs.clone(),
             start: Start::Earliest,
             encoded: self.encoded,
             buffer: self.buffer,
@@ -269,8 +243,8 @@ fn known_positions(options: &ReaderOptions, source: &QueueDescription) -> Positi
     source.partitions.iter().filter_map(position).collect()
 }
 
-fn find_seat(shared: &SharedReads, encoded: bool, positions: &Positions) -> Option<Seat> {
+fn find_seat(shared: &SharedReads, encoded: bool, at: &Reached) -> Option<Seat> {
     let slot = shared.slot(encoded).lock();
     let tail = slot.unwrap_or_else(PoisonError::into_inner).upgrade()?;
-    tail.seat(positions)
+    tail.seat(at)
 }

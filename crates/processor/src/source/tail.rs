@@ -8,8 +8,7 @@
 
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 
-use eson_broker::{BrokerError, Chunk, QueueReader};
-use eson_protocol::Positions;
+use eson_broker::{BrokerError, Chunk, QueueReader, Reached};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep};
 
@@ -47,10 +46,10 @@ impl Tail {
     /// are kept.
     pub(super) fn begin(
         reader: Box<dyn QueueReader>,
-        positions: Positions,
+        from: Reached,
         share: usize,
     ) -> (Arc<Self>, Seat) {
-        let kept = Kept::new(reader.partitions(), positions, share);
+        let kept = Kept::new(reader.partitions(), from, share);
         let tail = Arc::new(Self {
             reader: Mutex::new(reader),
             kept: Lock::new(kept),
@@ -61,11 +60,12 @@ impl Tail {
         (tail, seat)
     }
 
-    /// A seat for a leg that goes on at `positions`, if everything from there on is kept.
-    pub(super) fn seat(self: Arc<Self>, positions: &Positions) -> Option<Seat> {
+    /// A seat for a leg that goes on there, if everything from there on is kept.
+    pub(super) fn seat(self: Arc<Self>, from: &Reached) -> Option<Seat> {
+        let Reached { positions, epochs } = from;
         let mut kept = self.kept();
-        let fits = !kept.is_broken() && kept.has_all_from(positions);
-        let fits = fits && kept.is_not_behind(positions);
+        let fits = kept.is_open() && kept.is_of_one_log(epochs);
+        let fits = fits && kept.has_all_from(positions) && kept.is_not_behind(positions);
         fits.then(|| self.seat_at_first(&mut kept))
     }
 
@@ -80,9 +80,9 @@ impl Tail {
         }
     }
 
-    /// Whether the reader has met an error that stays.
-    pub(super) fn is_broken(&self) -> bool {
-        self.kept().is_broken()
+    /// Whether others may come.
+    pub(super) fn is_open(&self) -> bool {
+        self.kept().is_open()
     }
 
     /// Reads on behalf of all, as soon as nobody else does. Cancel-safe: between the reader's
@@ -137,11 +137,11 @@ impl Seat {
         self.tail.kept().partitions()
     }
 
-    /// The next records for a leg that goes on at `positions`, which it moves on. Cancel-safe.
-    pub(super) async fn next(&mut self, positions: &mut Positions) -> Next {
+    /// The next records for a leg that goes on at `at`, which it moves on. Cancel-safe.
+    pub(super) async fn next(&mut self, at: &mut Reached) -> Next {
         loop {
             self.grown.borrow_and_update();
-            match self.look(positions) {
+            match self.look(at) {
                 Look::Found(next) => return next,
                 Look::Skipped => {}
                 Look::AtTheEnd => {
@@ -155,10 +155,10 @@ impl Seat {
         }
     }
 
-    fn look(&mut self, positions: &mut Positions) -> Look {
+    fn look(&mut self, at: &mut Reached) -> Look {
         let mut kept = self.tail.kept();
         if self.next < kept.first() {
-            if !kept.has_all_from(positions) {
+            if !kept.has_all_from(&at.positions) {
                 return Look::Found(Next::FellBehind);
             }
             self.next = kept.first();
@@ -176,8 +176,8 @@ impl Seat {
         drop(kept);
         // Copied only here, where nobody waits for it.
         match Arc::unwrap_or_clone(read) {
-            Ok(chunk) => take(chunk, positions),
-            Err(error) => meet(error, positions),
+            Ok(chunk) => take(chunk, at),
+            Err(error) => meet(error, at),
         }
     }
 }
@@ -196,20 +196,28 @@ enum Look {
     AtTheEnd,
 }
 
-fn take(chunk: Chunk, positions: &mut Positions) -> Look {
+fn take(chunk: Chunk, at: &mut Reached) -> Look {
     // A partition that is new to the leg is read as the tail has it: from its beginning.
-    let position = positions.get(&chunk.partition).copied();
-    match rest(chunk, position.unwrap_or_default()) {
+    let at_partition = at.get(chunk.partition).unwrap_or_default();
+    let is_newer = chunk
+        .epoch
+        .zip(at_partition.epoch)
+        .is_some_and(|(new, old)| new > old);
+    if is_newer && chunk.first < at_partition.next {
+        // What the leg has read there was cut off, which a reader of its own will tell.
+        return Look::Found(Next::FellBehind);
+    }
+    match rest(chunk, at_partition.next) {
         Rest::Nothing => Look::Skipped,
         Rest::Inside => Look::Found(Next::FellBehind),
         Rest::Chunk(chunk) => {
-            positions.insert(chunk.partition, chunk.next);
+            at.advance(chunk.partition, chunk.next, chunk.epoch);
             Look::Found(Next::Read(Ok(chunk)))
         }
     }
 }
 
-fn meet(error: BrokerError, positions: &mut Positions) -> Look {
+fn meet(error: BrokerError, at: &mut Reached) -> Look {
     match &error {
         BrokerError::OutOfRange {
             partition,
@@ -217,18 +225,17 @@ fn meet(error: BrokerError, positions: &mut Positions) -> Look {
             latest,
             ..
         } => {
-            let position = positions.entry(*partition).or_default();
-            if (*earliest..=*latest).contains(position) {
+            let position = at.get(*partition).unwrap_or_default().next;
+            if (*earliest..=*latest).contains(&position) {
                 return Look::Skipped;
             }
-            *position = *earliest;
+            at.advance(*partition, *earliest, None);
         }
         BrokerError::Truncated { partition, end, .. } => {
-            let position = positions.entry(*partition).or_default();
-            if *position <= *end {
+            if at.get(*partition).unwrap_or_default().next <= *end {
                 return Look::Skipped;
             }
-            *position = *end;
+            at.advance(*partition, *end, None);
         }
         _ => {}
     }
@@ -302,11 +309,32 @@ mod tests {
         share: usize,
     ) -> (Arc<Tail>, Seat) {
         let reader = Box::new(Given(reads.into_iter().collect()));
-        Tail::begin(reader, [(0, 0)].into(), share)
+        Tail::begin(reader, at(0), share)
+    }
+
+    /// Nothing is known of leaders.
+    fn at(offset: u64) -> Reached {
+        Reached {
+            positions: [(0, offset)].into(),
+            ..Reached::default()
+        }
+    }
+
+    /// The last record before the offset was written under that leader.
+    fn under(epoch: i32, offset: u64) -> Reached {
+        Reached {
+            epochs: [(0, epoch)].into(),
+            ..at(offset)
+        }
+    }
+
+    fn written_under(epoch: i32, offset: u64) -> Result<Chunk, BrokerError> {
+        let epoch = Some(epoch);
+        chunk(offset).map(|chunk| Chunk { epoch, ..chunk })
     }
 
     /// What the seat has at once: the offset, or what else it says.
-    fn next(seat: &mut Seat, positions: &mut Positions) -> Result<u64, &'static str> {
+    fn next(seat: &mut Seat, positions: &mut Reached) -> Result<u64, &'static str> {
         match seat.next(positions).now_or_never() {
             None => Err("waits"),
             Some(Next::FellBehind) => Err("fell behind"),
@@ -318,8 +346,8 @@ mod tests {
     #[test]
     fn what_one_reads_all_have() {
         let (tail, mut first) = tail((0..3).map(chunk), 1_000);
-        let mut second = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
-        let (mut one, mut two): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
+        let mut second = tail.clone().seat(&at(0)).expect("a seat");
+        let (mut one, mut two): (Reached, Reached) = (at(0), at(0));
         for offset in 0..3 {
             assert_eq!(next(&mut first, &mut one), Ok(offset));
         }
@@ -327,9 +355,9 @@ mod tests {
         for offset in 0..3 {
             assert_eq!(next(&mut second, &mut two), Ok(offset));
         }
-        assert_eq!((one, two), ([(0, 3)].into(), [(0, 3)].into()));
-        let mut third = tail.seat(&[(0, 2)].into()).expect("a seat");
-        let mut three = [(0, 2)].into();
+        assert_eq!((one, two), (at(3), at(3)));
+        let mut third = tail.seat(&at(2)).expect("a seat");
+        let mut three = at(2);
         assert_eq!(
             next(&mut third, &mut three),
             Ok(2),
@@ -340,29 +368,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_leg_is_waited_for_and_then_falls_behind_and_memory_is_bounded() {
         let (tail, mut fast) = tail((0..100).map(chunk), 500);
-        let mut slow = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
-        let (mut ahead, mut behind): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
+        let mut slow = tail.clone().seat(&at(0)).expect("a seat");
+        let (mut ahead, mut behind): (Reached, Reached) = (at(0), at(0));
         while next(&mut fast, &mut ahead).is_ok() {}
-        assert_eq!(ahead, [(0, 10)].into(), "no further without the other");
+        assert_eq!(ahead, at(10), "no further without the other");
         assert_eq!(next(&mut slow, &mut behind), Ok(0));
         assert_eq!(next(&mut fast, &mut ahead), Ok(10));
-        while ahead[&0] < 100 {
+        while ahead.positions[&0] < 100 {
             fast.next(&mut ahead).await;
         }
         assert!(tail.kept().bytes() <= 1_000);
         assert_eq!(next(&mut slow, &mut behind), Err("fell behind"));
-        assert!(tail.clone().seat(&[(0, 89)].into()).is_none());
-        assert!(tail.seat(&[(0, 90)].into()).is_some());
+        assert!(tail.clone().seat(&at(89)).is_none());
+        assert!(tail.seat(&at(90)).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_leg_that_is_waited_for_is_not_left_behind_by_a_large_chunk() {
         let size = |offset| if offset % 2 == 0 { 100 } else { 450 };
         let (tail, mut fast) = tail((0..200).map(|offset| sized(offset, size(offset))), 500);
-        let mut slow = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
-        let (mut ahead, mut behind): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
+        let mut slow = tail.clone().seat(&at(0)).expect("a seat");
+        let (mut ahead, mut behind): (Reached, Reached) = (at(0), at(0));
         let fast = async {
-            while ahead[&0] < 200 {
+            while ahead.positions[&0] < 200 {
                 fast.next(&mut ahead).await;
                 assert!(tail.kept().bytes() <= 1_000 + 450);
             }
@@ -383,10 +411,10 @@ mod tests {
     async fn legs_that_are_slow_together_stay_together() {
         const LEGS: u64 = 20;
         let (tail, first) = tail((0..1_000).map(chunk), 100);
-        let others = (1..LEGS).map(|_| tail.clone().seat(&[(0, 0)].into()).expect("a seat"));
+        let others = (1..LEGS).map(|_| tail.clone().seat(&at(0)).expect("a seat"));
         let seats: Vec<_> = std::iter::once(first).chain(others).collect();
         let legs = (0..LEGS).zip(seats).map(async |(number, mut seat)| {
-            let mut positions = [(0, 0)].into();
+            let mut positions = at(0);
             for order in 0..1_000 {
                 match seat.next(&mut positions).await {
                     Next::Read(Ok(chunk)) => assert_eq!(chunk.first, order),
@@ -405,8 +433,8 @@ mod tests {
     #[test]
     fn who_waits_first_may_leave_and_the_next_one_reads() {
         let (tail, mut first) = tail((0..1).map(chunk), 1_000);
-        let mut second = tail.seat(&[(0, 0)].into()).expect("a seat");
-        let mut one: Positions = [(0, 0)].into();
+        let mut second = tail.seat(&at(0)).expect("a seat");
+        let mut one: Reached = at(0);
         let mut two = one.clone();
         assert_eq!(next(&mut first, &mut one), Ok(0));
         assert_eq!(next(&mut first, &mut one), Err("waits"));
@@ -418,14 +446,14 @@ mod tests {
     #[test]
     fn a_gap_is_met_by_those_before_it_and_a_truncation_by_all() {
         let (tail, mut first) = tail([gap(0, 5, 9), chunk(5), gap(6, 2, 3), chunk(2)], 1_000);
-        let mut one: Positions = [(0, 0)].into();
+        let mut one: Reached = at(0);
         assert_eq!(next(&mut first, &mut one), Err("error"));
-        assert_eq!(one, [(0, 5)].into());
-        let mut later = tail.seat(&[(0, 5)].into()).expect("a seat");
-        let mut two = [(0, 5)].into();
+        assert_eq!(one, at(5));
+        let mut later = tail.seat(&at(5)).expect("a seat");
+        let mut two = at(5);
         assert_eq!(next(&mut later, &mut two), Ok(5));
         for (seat, positions) in [(&mut first, &mut one), (&mut later, &mut two)] {
-            if positions[&0] == 5 {
+            if positions.positions[&0] == 5 {
                 assert_eq!(next(seat, positions), Ok(5));
             }
             assert_eq!(next(seat, positions), Err("error"));
@@ -442,9 +470,9 @@ mod tests {
             end: 1,
         };
         let (tail, mut first) = tail([chunk(0), chunk(1), Err(cut), chunk(1)], 1_000);
-        let mut behind = tail.seat(&[(0, 0)].into()).expect("a seat");
-        let (mut one, mut two): (Positions, Positions) = ([(0, 0)].into(), [(0, 0)].into());
-        let all = |seat: &mut Seat, positions: &mut Positions| {
+        let mut behind = tail.clone().seat(&at(0)).expect("a seat");
+        let (mut one, mut two): (Reached, Reached) = (at(0), at(0));
+        let all = |seat: &mut Seat, positions: &mut Reached| {
             let next = std::iter::from_fn(|| Some(next(seat, positions)));
             next.take(4).collect::<Vec<_>>()
         };
@@ -452,17 +480,40 @@ mod tests {
         assert_eq!(all(&mut first, &mut one), expected);
         assert_eq!(all(&mut behind, &mut two), expected);
         assert_eq!(one, two);
+        // Who has been told of it must not be told again.
+        assert!(tail.seat(&one).is_none());
+    }
+
+    #[test]
+    fn who_has_read_another_log_finds_that_out_by_itself() {
+        let reads = [
+            written_under(4, 1),
+            written_under(4, 2),
+            written_under(4, 3),
+        ];
+        let reader = Box::new(Given(reads.into()));
+        let (tail, mut first) = Tail::begin(reader, under(3, 1), 1_000);
+        // Of what the leader after that has written there, it has read what was cut off.
+        let mut ahead = tail.clone().seat(&under(3, 3)).expect("a seat");
+        assert_eq!(next(&mut ahead, &mut under(3, 3)), Err("fell behind"));
+        let mut one = under(3, 1);
+        assert_eq!(next(&mut first, &mut one), Ok(1));
+        assert_eq!(one, under(4, 2));
+        assert!(tail.clone().seat(&under(3, 2)).is_none());
+        let mut second = tail.clone().seat(&under(4, 2)).expect("a seat");
+        assert_eq!(next(&mut second, &mut under(4, 2)), Ok(2));
+        assert!(tail.seat(&at(1)).is_some(), "it has read nothing");
     }
 
     #[test]
     fn an_error_that_stays_ends_the_tail_for_all() {
         let gone = Err(BrokerError::NotFound("time".to_owned()));
         let (tail, mut first) = tail([gone], 1_000);
-        let mut second = tail.clone().seat(&[(0, 0)].into()).expect("a seat");
-        assert_eq!(next(&mut first, &mut [(0, 0)].into()), Err("error"));
-        assert_eq!(next(&mut second, &mut [(0, 0)].into()), Err("error"));
-        assert!(tail.is_broken());
-        assert!(tail.seat(&[(0, 0)].into()).is_none());
+        let mut second = tail.clone().seat(&at(0)).expect("a seat");
+        assert_eq!(next(&mut first, &mut at(0)), Err("error"));
+        assert_eq!(next(&mut second, &mut at(0)), Err("error"));
+        assert!(!tail.is_open());
+        assert!(tail.seat(&at(0)).is_none());
     }
 
     #[test]
@@ -472,8 +523,8 @@ mod tests {
             chunk.high_watermark = 1_000;
         }
         let (tail, mut first) = tail([behind], 1_000);
-        assert_eq!(next(&mut first, &mut [(0, 0)].into()), Ok(0));
-        assert!(tail.clone().seat(&[(0, 500)].into()).is_none());
-        assert!(tail.seat(&[(0, 1)].into()).is_some());
+        assert_eq!(next(&mut first, &mut at(0)), Ok(0));
+        assert!(tail.clone().seat(&at(500)).is_none());
+        assert!(tail.seat(&at(1)).is_some());
     }
 }
