@@ -3,7 +3,7 @@
 mod support;
 
 use bytes::Bytes;
-use eson_broker::{AppendTo, BrokerError, Epochs};
+use eson_broker::{AppendTo, Broker, BrokerError, Epochs, ProcessorSource, WriterOptions};
 use eson_processor::client::ClientError;
 use eson_processor::proto::{self, State, signal::Program};
 use eson_protocol::{Header, Record};
@@ -405,6 +405,46 @@ async fn a_source_that_was_cut_off_is_asked_about_again_from_there() {
         ground.until_count(BLUE, LARGE, 7).await;
         ground.until_count(BLUE, SMALL, 7).await;
     }
+}
+
+/// A destination that was ahead when the signal ended is not asked for, since only what is read last
+/// is; still, it gets what the source has since at the places that it had.
+#[tokio::test]
+async fn a_destination_ahead_of_the_place_of_a_cut_goes_back_too() {
+    let mut ground = ground(1).await;
+    let faults = ground.inject(ORANGE, Faults::default());
+    *faults.epoch.lock().expect("no panic") = Some(3);
+    let client = ground.client().await;
+    let program = "to(\"large\")";
+    let spec = signal(program);
+    client.create(spec.clone()).await.expect("a signal");
+    produce(&ground, 0..10).await;
+    until(&client, "signal", "leg", |leg| {
+        leg.stored.get(&0) == Some(&10)
+    })
+    .await;
+    ground.kill();
+    // As where it ended between the two: the one has less, and all that it has is before the cut.
+    let small = ground
+        .broker(BLUE)
+        .open_writer(SMALL, of_leg(&ground).await);
+    let mut small = small.await.expect("a writer");
+    small.rewind(0, 6 << 16).await.expect("gone back");
+    drop(small);
+    *faults.epoch.lock().expect("no panic") = Some(4);
+    ground.start();
+    let client = ground.client().await;
+    client.create(spec).await.expect("a signal");
+    ground.until_count(BLUE, LARGE, 14).await;
+}
+
+async fn of_leg(ground: &Ground) -> WriterOptions {
+    let source = ground.broker(ORANGE).describe_queue(FLOW).await;
+    let of = ProcessorSource {
+        processor: "leg".to_owned(),
+        source: source.expect("the flow").id.0,
+    };
+    WriterOptions::new(Some(of), 1 << 20)
 }
 
 /// Under which leader the source was written is kept with how far it was read, at the destinations or

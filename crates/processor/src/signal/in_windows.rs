@@ -147,6 +147,17 @@ impl Processing {
         windowed.windows.store.commit(changes).await.map_err(broken)
     }
 
+    /// Keeps that a partition of the source is read again from there on. The places at destinations
+    /// are numbers of outputs, and go on.
+    pub(super) async fn rewind_windows(&mut self, partition: u32, to: u64) -> Result<(), Trouble> {
+        let Some(windowed) = &self.windowed else {
+            return Ok(());
+        };
+        let mut changes = Changes::of(&windowed.name);
+        changes.read.advance(partition, to, None);
+        windowed.windows.store.commit(changes).await.map_err(broken)
+    }
+
     fn changes(&mut self, written: Vec<Vec<(u32, Record)>>) -> Changes {
         let Some(windowed) = &mut self.windowed else {
             return Changes::default();

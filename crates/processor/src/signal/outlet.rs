@@ -141,8 +141,25 @@ impl Outlet {
         refused
     }
 
+    /// Whether the destination has something of this piece from before the source was cut off: of the
+    /// same place, but under an earlier leader.
+    fn is_of_another_log(&self, piece: &Piece) -> bool {
+        let there = self.reached.get(piece.partition);
+        there.is_some_and(|there| {
+            let newer = piece
+                .epoch
+                .zip(there.epoch)
+                .is_some_and(|(new, old)| new > old);
+            newer && piece.first < there.next
+        })
+    }
+
     /// Writes what the destination does not yet have.
     pub(super) async fn write(&mut self, piece: Piece) -> Result<(), BrokerError> {
+        if self.is_of_another_log(&piece) {
+            // The leg goes on where another destination is, which was before that place.
+            self.rewind(piece.partition, piece.first).await?;
+        }
         let known = self.known(piece.partition);
         let (partition, epoch) = (piece.partition, piece.epoch);
         let mut first = piece.first.max(known);

@@ -83,8 +83,7 @@ impl Passage for Processing {
     async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), Ended> {
         self.read.advance(partition, place::before(to), None);
         if self.windowed.is_some() {
-            // The places are numbers of outputs, and go on.
-            return Ok(());
+            return Ok(self.rewind_windows(partition, to).await?);
         }
         for outlet in &mut self.outlets {
             let gone_back = outlet.rewind(partition, place::before(to)).await;

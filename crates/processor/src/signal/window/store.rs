@@ -255,9 +255,10 @@ fn commit(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
         let mut epochs = transaction.open_table(EPOCHS)?;
         for (partition, next) in &changes.read.positions {
             positions.insert((leg, *partition), *next)?;
-            if let Some(epoch) = changes.read.epochs.get(partition) {
-                epochs.insert((leg, *partition), (*next, *epoch))?;
-            }
+            match changes.read.epochs.get(partition) {
+                Some(epoch) => epochs.insert((leg, *partition), (*next, *epoch))?,
+                None => epochs.remove((leg, *partition))?,
+            };
         }
         let mut events = transaction.open_table(EVENTS)?;
         for (number, event) in &changes.added {
