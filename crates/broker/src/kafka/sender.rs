@@ -242,12 +242,7 @@ impl Sender {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Flush(done) => self.flushes.push(done),
-            Command::Rewind { source, to } => match &mut self.commits {
-                Some(commits) => commits.wrote(source, to, 0),
-                None => {
-                    lock(&self.shared.acknowledged).insert(source, to);
-                }
-            },
+            Command::Rewind { source, to } => self.rewind(source, to),
             Command::Chunk {
                 partition,
                 source,
@@ -273,6 +268,16 @@ impl Sender {
                         lane.push(Part { content, claim });
                     }
                 }
+            }
+        }
+    }
+
+    fn rewind(&mut self, source: u32, to: u64) {
+        self.epochs.rewound(source);
+        match &mut self.commits {
+            Some(commits) => commits.wrote(source, to, 0),
+            None => {
+                lock(&self.shared.acknowledged).insert(source, to);
             }
         }
     }

@@ -36,6 +36,11 @@ impl SourceEpochs {
         }
     }
 
+    /// The source was cut off, and what is written from now on begins before what was written.
+    pub(crate) fn rewound(&mut self, source: u32) {
+        self.0.remove(&source);
+    }
+
     /// The epochs of what lies just before these positions. Lower ones are not asked for again.
     pub(crate) fn before(&mut self, positions: &Positions) -> Epochs {
         let epoch = |(partition, position): (&u32, &u64)| {
@@ -71,6 +76,8 @@ mod tests {
     fn a_source_that_was_cut_off_is_written_by_another_leader_from_there_on() {
         let mut epochs = SourceEpochs::default();
         epochs.wrote(0, 10, Some(3));
+        epochs.rewound(0);
+        assert_eq!(epochs.before(&[(0, 5)].into()), [].into());
         epochs.wrote(0, 5, Some(4));
         assert_eq!(epochs.before(&[(0, 20)].into()), [(0, 4)].into());
     }

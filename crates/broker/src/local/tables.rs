@@ -183,9 +183,10 @@ impl<'t> Tables<'t> {
     ) -> Result<(), Failure> {
         let key = (queue, processor, partition);
         self.positions.insert(key, next)?;
-        if let Some(epoch) = epoch {
-            self.epochs.insert(key, (next, epoch))?;
-        }
+        match epoch {
+            Some(epoch) => self.epochs.insert(key, (next, epoch))?,
+            None => self.epochs.remove(key)?,
+        };
         Ok(())
     }
 

@@ -213,7 +213,12 @@ pub(crate) async fn epochs_are_stored_with_positions(fixture: &dyn Fixture) {
 pub(crate) async fn a_writer_goes_back_where_the_source_was_cut_off(fixture: &dyn Fixture) {
     let (name, _) = created(fixture, 1).await;
     let mut open = writer(fixture, &name, Some("back")).await;
-    soon(open.write(0, chunk(0..8))).await.expect("written");
+    let epoch = Some(3);
+    let part = Chunk {
+        epoch,
+        ..chunk(0..8)
+    };
+    soon(open.write(0, part)).await.expect("written");
     soon(open.rewind(0, 20)).await.expect("nothing to do");
     soon(open.rewind(7, 0)).await.expect("nothing to do");
     assert_eq!(open.acknowledged(), [(0, 8)].into());
@@ -222,6 +227,11 @@ pub(crate) async fn a_writer_goes_back_where_the_source_was_cut_off(fixture: &dy
     soon(open.close()).await;
     let mut open = writer(fixture, &name, Some("back")).await;
     assert_eq!(open.stored(), [(0, 5)].into());
+    assert_eq!(
+        open.epochs(),
+        [].into(),
+        "that of what was before is not known"
+    );
     soon(open.write(0, chunk(5..6))).await.expect("written");
     soon(open.write(0, chunk(6..7))).await.expect("written");
     soon(open.rewind(0, 6)).await.expect("gone back");

@@ -76,6 +76,9 @@ impl Passage for Copying {
 
     async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), Ended> {
         self.handed_over.insert(partition, to);
+        self.search.rewound(partition, to);
+        // Told with the next flush.
+        self.dirty = true;
         let gone_back = self.writer.rewind(partition, to).await;
         gone_back.map_err(|error| self.give_up(&error))
     }

@@ -127,6 +127,15 @@ impl Search {
         self.forget_when_over();
     }
 
+    /// The source was cut off there: what was found behind it is gone.
+    pub(super) fn rewound(&mut self, partition: u32, to: u64) {
+        self.found
+            .retain(|(of, offset), _| *of != partition || *offset < to);
+        if let Some(until) = self.until.get_mut(&partition) {
+            *until = to.min(*until);
+        }
+    }
+
     /// Leaves out what the destination has stored.
     pub(super) fn settle(&mut self, stored: &Positions) {
         self.until
