@@ -40,13 +40,15 @@ impl Changes {
         let inbox = Arc::new(Inbox::default());
         lock(&self.watchers).push(Arc::downgrade(&inbox));
         // Asked only now, so that nothing that comes up meanwhile is missed.
-        inbox.put(known().into_iter());
+        for report in known() {
+            report.unless_destroyed(|report| inbox.put(report));
+        }
         inbox
     }
 
     pub(super) fn tell_now(&self, report: &Arc<InstanceReport>) {
         for inbox in self.inboxes() {
-            inbox.put([report.clone()].into_iter());
+            inbox.put(report.clone());
         }
     }
 
@@ -61,18 +63,15 @@ impl Changes {
         loop {
             self.anything_counted.notified().await;
             let counted = std::mem::take(&mut *lock(&self.counted));
-            let inboxes = self.inboxes();
             for report in counted.values() {
                 report.begin_telling();
-            }
-            for inbox in &inboxes {
-                inbox.put(counted.values().cloned());
+                report.changed();
             }
             // A rate falls for ten seconds after the last event, and that is news too.
             let falling = counted.into_values().filter(|report| report.is_flowing());
             let falling: Vec<_> = falling.collect();
             sleep(COUNTERS).await;
-            if !inboxes.is_empty() {
+            if !self.inboxes().is_empty() {
                 falling.iter().for_each(|report| report.counted());
             }
         }
@@ -99,12 +98,8 @@ impl Inbox {
         }
     }
 
-    fn put(&self, reports: impl Iterator<Item = Arc<InstanceReport>>) {
-        let mut pending = lock(&self.pending);
-        for report in reports {
-            pending.insert(report.id().to_owned(), report);
-        }
-        drop(pending);
+    fn put(&self, report: Arc<InstanceReport>) {
+        lock(&self.pending).insert(report.id().to_owned(), report);
         self.arrived.notify_one();
     }
 }
@@ -118,6 +113,7 @@ mod tests {
     use std::pin::pin;
 
     use futures::FutureExt;
+    use tokio::time::timeout;
 
     use super::super::State;
     use super::*;
@@ -179,6 +175,35 @@ mod tests {
         assert!((1..=11).contains(&seconds), "{seconds}");
         assert!(messages <= seconds + 1, "{messages} in {seconds} s");
         assert_eq!(told(&inbox), None);
+        ticker.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_made_again_is_not_hidden_behind_the_one_before() {
+        let changes = Arc::new(Changes::default());
+        let ticker = tokio::spawn(changes.clone().tell_counters());
+        let inbox = changes.watch(Vec::new);
+        let before = InstanceReport::new("one".into(), changes.clone());
+        before
+            .add_leg("leg", State::Running)
+            .copied(0, 1, RECORD, None);
+        inbox.changed().await;
+        let counted = inbox.changed().await;
+        let rate = counted[0].legs[0].rate;
+        assert!(rate > 0.0, "it is told again when that falls");
+
+        before.destroyed();
+        let again = InstanceReport::new("one".into(), changes.clone());
+        again
+            .add_leg("leg", State::Running)
+            .copied(0, 1, RECORD, None);
+        let mut last = None;
+        while let Ok(statuses) = timeout(COUNTERS * 20, inbox.changed()).await {
+            last = statuses.into_iter().next_back();
+        }
+        let last = last.expect("what there is");
+        assert!(!last.destroyed);
+        assert_eq!((last.legs[0].records, last.legs[0].rate), (1, 0.0));
         ticker.abort();
     }
 

@@ -15,7 +15,9 @@ pub(crate) struct InstanceReport {
     legs: Mutex<BTreeMap<String, Arc<LegReport>>>,
     /// Counters have moved since they were last told.
     counted: AtomicBool,
-    destroyed: AtomicBool,
+    /// Held while it is told, so that behind the end nothing more is: by then another instance may
+    /// have the id.
+    destroyed: Mutex<bool>,
     this: Weak<Self>,
 }
 
@@ -26,7 +28,7 @@ impl InstanceReport {
             changes,
             legs: Mutex::default(),
             counted: AtomicBool::new(false),
-            destroyed: AtomicBool::new(false),
+            destroyed: Mutex::default(),
             this: this.clone(),
         })
     }
@@ -48,29 +50,36 @@ impl InstanceReport {
         self.changed();
     }
 
-    /// The instance is gone.
+    /// The instance is gone: that is the last that is told of it.
     pub(crate) fn destroyed(&self) {
-        self.destroyed.store(true, Ordering::Relaxed);
-        self.changed();
-    }
-
-    pub(crate) fn is_destroyed(&self) -> bool {
-        self.destroyed.load(Ordering::Relaxed)
-    }
-
-    /// Something has changed that is told at once.
-    pub(super) fn changed(&self) {
+        let mut destroyed = self.end();
+        *destroyed = true;
         if let Some(this) = self.this.upgrade() {
             self.changes.tell_now(&this);
         }
     }
 
+    pub(crate) fn is_destroyed(&self) -> bool {
+        *self.end()
+    }
+
+    /// Something has changed that is told at once.
+    pub(super) fn changed(&self) {
+        self.unless_destroyed(|this| self.changes.tell_now(&this));
+    }
+
     /// A counter has moved.
     pub(super) fn counted(&self) {
-        if !self.counted.swap(true, Ordering::Relaxed)
-            && let Some(this) = self.this.upgrade()
-        {
-            self.changes.tell_soon(this);
+        if !self.counted.swap(true, Ordering::Relaxed) {
+            self.unless_destroyed(|this| self.changes.tell_soon(this));
+        }
+    }
+
+    /// Does what tells somebody of this.
+    pub(super) fn unless_destroyed(&self, tell: impl FnOnce(Arc<Self>)) {
+        let destroyed = self.end();
+        if !*destroyed && let Some(this) = self.this.upgrade() {
+            tell(this);
         }
     }
 
@@ -91,6 +100,12 @@ impl InstanceReport {
             legs: legs.iter().map(|leg| leg.to_proto()).collect(),
             destroyed: self.is_destroyed(),
         }
+    }
+
+    fn end(&self) -> MutexGuard<'_, bool> {
+        self.destroyed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn legs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<LegReport>>> {
