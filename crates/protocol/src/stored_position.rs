@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::parse_digits;
+
 /// Up to where a processor has copied a partition of its source: `120`, or `120@7` where it is known
 /// under which leader of the source what lies just before was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,18 +35,15 @@ impl FromStr for StoredPosition {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (next, epoch) = match text.split_once('@') {
-            Some((next, epoch)) => (next, Some(digits(epoch)?)),
+            Some((next, epoch)) => {
+                let epoch = parse_digits(epoch).ok_or(InvalidStoredPosition)?;
+                (next, Some(epoch))
+            }
             None => (text, None),
         };
-        let next = digits(next)?;
+        let next = parse_digits(next).ok_or(InvalidStoredPosition)?;
         Ok(Self { next, epoch })
     }
-}
-
-fn digits<T: FromStr>(text: &str) -> Result<T, InvalidStoredPosition> {
-    let only = text.bytes().all(|octet| octet.is_ascii_digit());
-    let number = only.then(|| text.parse().ok()).flatten();
-    number.ok_or(InvalidStoredPosition)
 }
 
 #[cfg(test)]

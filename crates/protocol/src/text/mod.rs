@@ -33,11 +33,11 @@ use crate::Command;
 pub use error::{ArgumentError, CommandError, QuotedVerb, SyntaxError, UnwritableError};
 pub use reply::{StatusError, format_data_line, format_status, parse_data_line, parse_status};
 pub(crate) use reply::{ending_status, looks_like_status, needs_escape, unescaped_data_line};
-pub(crate) use value::parse_time;
 pub use value::{
     format_duration, format_positions, format_size, format_start, format_time, parse_duration,
     parse_positions, parse_size, parse_start,
 };
+pub(crate) use value::{parse_digits, parse_time};
 
 /// The most octets of a command or status line, its CRLF included.
 pub const MAX_COMMAND_LENGTH: usize = 8192;

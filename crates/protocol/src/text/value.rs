@@ -166,7 +166,7 @@ pub fn format_positions(positions: &Positions) -> String {
 }
 
 /// `FromStr` takes a sign; the wire does not.
-fn parse_digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+pub(crate) fn parse_digits<T: std::str::FromStr>(text: &str) -> Option<T> {
     let digits = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
