@@ -280,7 +280,22 @@ pub trait QueueWriter: Send {
     ///
     /// # Errors
     /// As for [`QueueWriter::write`].
-    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError>;
+    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
+        self.flush().await?;
+        let stored = self.acknowledged().get(&partition).copied();
+        let Some(from) = stored.filter(|stored| *stored > to) else {
+            return Ok(());
+        };
+        self.store_back(partition, from, to).await?;
+        self.flush().await
+    }
+
+    /// Hands over that in a partition of the source the position `to` is to be stored in place of
+    /// `from`, which is behind it. For [`QueueWriter::rewind`]: nothing else is under way.
+    ///
+    /// # Errors
+    /// As for [`QueueWriter::write`].
+    async fn store_back(&mut self, partition: u32, from: u64, to: u64) -> Result<(), BrokerError>;
 
     /// The source positions up to which everything is acknowledged by the destination.
     fn acknowledged(&self) -> Positions;

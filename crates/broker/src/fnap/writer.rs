@@ -226,14 +226,8 @@ impl QueueWriter for FnapWriter {
         }
     }
 
-    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
-        self.flush().await?;
-        let stored = self.acknowledged().get(&partition).copied();
-        let Some(first) = stored.filter(|stored| *stored > to) else {
-            return Ok(());
-        };
-        self.hand_over(Part::back(partition, first, to)).await?;
-        self.flush().await
+    async fn store_back(&mut self, partition: u32, from: u64, to: u64) -> Result<(), BrokerError> {
+        self.hand_over(Part::back(partition, from, to)).await
     }
 
     fn acknowledged(&self) -> Positions {

@@ -53,7 +53,7 @@ pub(crate) enum Command {
         room: OwnedSemaphorePermit,
     },
     /// Stores a position that is lower than before. Everything handed over was flushed.
-    Rewind {
+    StoreBack {
         source: u32,
         to: u64,
     },
@@ -242,7 +242,7 @@ impl Sender {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Flush(done) => self.flushes.push(done),
-            Command::Rewind { source, to } => self.rewind(source, to),
+            Command::StoreBack { source, to } => self.store_back(source, to),
             Command::Chunk {
                 partition,
                 source,
@@ -272,7 +272,7 @@ impl Sender {
         }
     }
 
-    fn rewind(&mut self, source: u32, to: u64) {
+    fn store_back(&mut self, source: u32, to: u64) {
         self.epochs.rewound(source);
         match &mut self.commits {
             Some(commits) => commits.wrote(source, to, 0),

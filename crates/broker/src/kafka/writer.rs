@@ -264,15 +264,13 @@ impl QueueWriter for KafkaWriter {
         flushed.await.map_err(|_| self.failure())
     }
 
-    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
-        self.flush().await?;
-        if self.acknowledged().get(&partition) <= Some(&to) {
-            return Ok(());
-        }
-        let source = partition;
-        let sent = self.commands.send(Command::Rewind { source, to }).await;
-        sent.map_err(|_| self.failure())?;
-        self.flush().await
+    async fn store_back(&mut self, partition: u32, _: u64, to: u64) -> Result<(), BrokerError> {
+        let back = Command::StoreBack {
+            source: partition,
+            to,
+        };
+        let sent = self.commands.send(back).await;
+        sent.map_err(|_| self.failure())
     }
 
     fn acknowledged(&self) -> Positions {

@@ -178,22 +178,16 @@ impl QueueWriter for LocalWriter {
         self.submit(position, records, bytes).await
     }
 
-    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
-        self.flush().await?;
-        let stored = self.acknowledged().get(&partition).copied();
-        let Some(first) = stored.filter(|stored| *stored > to) else {
-            return Ok(());
-        };
+    async fn store_back(&mut self, partition: u32, from: u64, to: u64) -> Result<(), BrokerError> {
         let position = StorePosition {
             processor: self.processor.clone(),
             partition,
-            first,
+            first: from,
             next: to,
             to: 0,
             epoch: None,
         };
-        self.submit(position, Vec::new(), 0).await?;
-        self.flush().await
+        self.submit(position, Vec::new(), 0).await
     }
 
     async fn flush(&mut self) -> Result<(), BrokerError> {

@@ -328,9 +328,9 @@ impl QueueWriter for FaultyWriter {
         self.writer.flush().await
     }
 
-    async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
+    async fn store_back(&mut self, partition: u32, from: u64, to: u64) -> Result<(), BrokerError> {
         self.faults.check_up()?;
-        self.writer.rewind(partition, to).await
+        self.writer.store_back(partition, from, to).await
     }
 
     fn acknowledged(&self) -> Positions {
