@@ -36,4 +36,10 @@ impl Reached {
         let epoch = self.epochs.get(&partition).copied();
         Some(StoredPosition { next, epoch })
     }
+
+    /// All partitions, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, StoredPosition)> + '_ {
+        let partitions = self.positions.keys();
+        partitions.filter_map(|partition| Some((*partition, self.get(*partition)?)))
+    }
 }

@@ -87,10 +87,9 @@ impl Request<'_> {
         };
         let reached = local.reached(&writable.queue, &processor).await;
         let reached = reached.map_err(|error| failure(&error).to_status())?;
-        let lines = reached.positions.keys().filter_map(|partition| {
-            let position = reached.get(*partition)?;
-            Some(attribute(&partition.to_string(), position))
-        });
+        let lines = reached
+            .iter()
+            .map(|(partition, position)| attribute(&partition.to_string(), position));
         Ok(Reply::data(lines.collect()))
     }
 }

@@ -216,11 +216,10 @@ impl Connection {
             Command::GetPositions(flow, processor) => {
                 let reached = self.broker.reached(flow.as_str(), &processor).await;
                 let reached = reached.map_err(|error| status(&error))?;
-                let line = |partition: &u32| {
-                    let position = reached.get(*partition)?;
-                    Some(DataLine::attribute(partition.to_string(), position))
-                };
-                reached.positions.keys().filter_map(line).collect()
+                let lines = reached.iter().map(|(partition, position)| {
+                    DataLine::attribute(partition.to_string(), position)
+                });
+                lines.collect()
             }
             Command::Quit => return Ok(Status::bye().into()),
             other => return Err(Status::unsupported(format!("no {other} here"))),
