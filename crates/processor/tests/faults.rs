@@ -127,12 +127,7 @@ async fn a_source_that_was_cut_off_is_copied_on_from_there() {
     client.create(bridge()).await.expect("created");
     ground.produce(0..10).await;
     ground.until_count(BLUE, COPY, 10).await;
-    faults.fail_reading(BrokerError::Truncated {
-        queue: FLOW.to_owned(),
-        partition: 0,
-        read: 10,
-        end: 7,
-    });
+    faults.cut_off(FLOW, 10, 7);
     ground.until_count(BLUE, COPY, 13).await;
     until(&client, "bridge", "leg", |leg| {
         leg.stored.get(&0) == Some(&10)
@@ -260,15 +255,11 @@ async fn a_leg_that_another_writer_took_over_from_is_fenced() {
     let client = ground.client().await;
     client.create(bridge()).await.expect("created");
     until_state(&client, "bridge", State::Running).await;
-    let mut rival = bridge();
-    rival.id = "rival".to_owned();
-    client.create(rival).await.expect("created");
-    until_state(&client, "rival", State::Running).await;
-    // The second leg halves the memory of the first, which then takes over again.
+    let _rival = ground.writer_in_place_of_leg(COPY).await;
     ground.produce(0..10).await;
-    let status = until_state(&client, "rival", State::Failed).await;
+    let status = until_state(&client, "bridge", State::Failed).await;
     assert_eq!(status.error.expect("the reason").kind(), Kind::Fenced);
-    ground.until_count(BLUE, COPY, 10).await;
+    assert_eq!(ground.count(BLUE, COPY).await, 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod support;
 
 use bytes::Bytes;
-use eson_broker::{AppendTo, Broker, BrokerError, Epochs, ProcessorSource, WriterOptions};
+use eson_broker::{AppendTo, Epochs};
 use eson_processor::client::ClientError;
 use eson_processor::proto::{self, State, signal::Program};
 use eson_protocol::{Header, Record};
@@ -381,7 +381,7 @@ async fn events_are_counted_by_window_and_key() {
     assert!(attribute(dead, "ce_deadletterreason").contains("had ended"));
 }
 
-/// Also for what goes to one destination only, and with windows.
+/// With windows and without, and though each event goes to one of the two destinations only.
 #[tokio::test]
 async fn a_source_that_was_cut_off_is_asked_about_again_from_there() {
     let program = "if .data.n % 2 == 0 then to(\"large\") else to(\"small\") end";
@@ -396,12 +396,7 @@ async fn a_source_that_was_cut_off_is_asked_about_again_from_there() {
         produce(&ground, 0..10).await;
         ground.until_count(BLUE, LARGE, 5).await;
         ground.until_count(BLUE, SMALL, 5).await;
-        faults.fail_reading(BrokerError::Truncated {
-            queue: FLOW.to_owned(),
-            partition: 0,
-            read: 10,
-            end: 6,
-        });
+        faults.cut_off(FLOW, 10, 6);
         ground.until_count(BLUE, LARGE, 7).await;
         ground.until_count(BLUE, SMALL, 7).await;
     }
@@ -425,10 +420,7 @@ async fn a_destination_ahead_of_the_place_of_a_cut_goes_back_too() {
     .await;
     ground.kill();
     // As where it ended between the two: the one has less, and all that it has is before the cut.
-    let small = ground
-        .broker(BLUE)
-        .open_writer(SMALL, of_leg(&ground).await);
-    let mut small = small.await.expect("a writer");
+    let mut small = ground.writer_in_place_of_leg(SMALL).await;
     small.rewind(0, 6 << 16).await.expect("gone back");
     drop(small);
     *faults.epoch.lock().expect("no panic") = Some(4);
@@ -436,15 +428,6 @@ async fn a_destination_ahead_of_the_place_of_a_cut_goes_back_too() {
     let client = ground.client().await;
     client.create(spec).await.expect("a signal");
     ground.until_count(BLUE, LARGE, 14).await;
-}
-
-async fn of_leg(ground: &Ground) -> WriterOptions {
-    let source = ground.broker(ORANGE).describe_queue(FLOW).await;
-    let of = ProcessorSource {
-        processor: "leg".to_owned(),
-        source: source.expect("the flow").id.0,
-    };
-    WriterOptions::new(Some(of), 1 << 20)
 }
 
 /// Under which leader the source was written is kept with how far it was read, at the destinations or

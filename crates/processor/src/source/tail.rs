@@ -334,8 +334,8 @@ mod tests {
     }
 
     /// What the seat has at once: the offset, or what else it says.
-    fn next(seat: &mut Seat, positions: &mut Reached) -> Result<u64, &'static str> {
-        match seat.next(positions).now_or_never() {
+    fn next(seat: &mut Seat, reached: &mut Reached) -> Result<u64, &'static str> {
+        match seat.next(reached).now_or_never() {
             None => Err("waits"),
             Some(Next::FellBehind) => Err("fell behind"),
             Some(Next::Read(Err(_))) => Err("error"),
@@ -347,7 +347,7 @@ mod tests {
     fn what_one_reads_all_have() {
         let (tail, mut first) = tail((0..3).map(chunk), 1_000);
         let mut second = tail.clone().seat(&at(0)).expect("a seat");
-        let (mut one, mut two): (Reached, Reached) = (at(0), at(0));
+        let (mut one, mut two) = (at(0), at(0));
         for offset in 0..3 {
             assert_eq!(next(&mut first, &mut one), Ok(offset));
         }
@@ -369,7 +369,7 @@ mod tests {
     async fn a_slow_leg_is_waited_for_and_then_falls_behind_and_memory_is_bounded() {
         let (tail, mut fast) = tail((0..100).map(chunk), 500);
         let mut slow = tail.clone().seat(&at(0)).expect("a seat");
-        let (mut ahead, mut behind): (Reached, Reached) = (at(0), at(0));
+        let (mut ahead, mut behind) = (at(0), at(0));
         while next(&mut fast, &mut ahead).is_ok() {}
         assert_eq!(ahead, at(10), "no further without the other");
         assert_eq!(next(&mut slow, &mut behind), Ok(0));
@@ -388,7 +388,7 @@ mod tests {
         let size = |offset| if offset % 2 == 0 { 100 } else { 450 };
         let (tail, mut fast) = tail((0..200).map(|offset| sized(offset, size(offset))), 500);
         let mut slow = tail.clone().seat(&at(0)).expect("a seat");
-        let (mut ahead, mut behind): (Reached, Reached) = (at(0), at(0));
+        let (mut ahead, mut behind) = (at(0), at(0));
         let fast = async {
             while ahead.positions[&0] < 200 {
                 fast.next(&mut ahead).await;
@@ -414,9 +414,9 @@ mod tests {
         let others = (1..LEGS).map(|_| tail.clone().seat(&at(0)).expect("a seat"));
         let seats: Vec<_> = std::iter::once(first).chain(others).collect();
         let legs = (0..LEGS).zip(seats).map(async |(number, mut seat)| {
-            let mut positions = at(0);
+            let mut reached = at(0);
             for order in 0..1_000 {
-                match seat.next(&mut positions).await {
+                match seat.next(&mut reached).await {
                     Next::Read(Ok(chunk)) => assert_eq!(chunk.first, order),
                     _ => panic!("leg {number} is alone at {order}"),
                 }
@@ -434,7 +434,7 @@ mod tests {
     fn who_waits_first_may_leave_and_the_next_one_reads() {
         let (tail, mut first) = tail((0..1).map(chunk), 1_000);
         let mut second = tail.seat(&at(0)).expect("a seat");
-        let mut one: Reached = at(0);
+        let mut one = at(0);
         let mut two = one.clone();
         assert_eq!(next(&mut first, &mut one), Ok(0));
         assert_eq!(next(&mut first, &mut one), Err("waits"));
@@ -446,18 +446,18 @@ mod tests {
     #[test]
     fn a_gap_is_met_by_those_before_it_and_a_truncation_by_all() {
         let (tail, mut first) = tail([gap(0, 5, 9), chunk(5), gap(6, 2, 3), chunk(2)], 1_000);
-        let mut one: Reached = at(0);
+        let mut one = at(0);
         assert_eq!(next(&mut first, &mut one), Err("error"));
         assert_eq!(one, at(5));
         let mut later = tail.seat(&at(5)).expect("a seat");
         let mut two = at(5);
         assert_eq!(next(&mut later, &mut two), Ok(5));
-        for (seat, positions) in [(&mut first, &mut one), (&mut later, &mut two)] {
-            if positions.positions[&0] == 5 {
-                assert_eq!(next(seat, positions), Ok(5));
+        for (seat, reached) in [(&mut first, &mut one), (&mut later, &mut two)] {
+            if reached.positions[&0] == 5 {
+                assert_eq!(next(seat, reached), Ok(5));
             }
-            assert_eq!(next(seat, positions), Err("error"));
-            assert_eq!(next(seat, positions), Ok(2));
+            assert_eq!(next(seat, reached), Err("error"));
+            assert_eq!(next(seat, reached), Ok(2));
         }
     }
 
@@ -471,9 +471,9 @@ mod tests {
         };
         let (tail, mut first) = tail([chunk(0), chunk(1), Err(cut), chunk(1)], 1_000);
         let mut behind = tail.clone().seat(&at(0)).expect("a seat");
-        let (mut one, mut two): (Reached, Reached) = (at(0), at(0));
-        let all = |seat: &mut Seat, positions: &mut Reached| {
-            let next = std::iter::from_fn(|| Some(next(seat, positions)));
+        let (mut one, mut two) = (at(0), at(0));
+        let all = |seat: &mut Seat, reached: &mut Reached| {
+            let next = std::iter::from_fn(|| Some(next(seat, reached)));
             next.take(4).collect::<Vec<_>>()
         };
         let expected = [Ok(0), Ok(1), Err("error"), Ok(1)];

@@ -49,6 +49,16 @@ impl Faults {
         self.read_error_set.notify_one();
     }
 
+    /// Readers meet that the log of partition 0 was cut off at `end`, behind which they are.
+    pub(crate) fn cut_off(&self, queue: &str, read: u64, end: u64) {
+        self.fail_reading(BrokerError::Truncated {
+            queue: queue.to_owned(),
+            partition: 0,
+            read,
+            end,
+        });
+    }
+
     /// How many chunks were read.
     pub(crate) fn chunks(&self) -> u64 {
         self.chunks.load(Ordering::Relaxed)

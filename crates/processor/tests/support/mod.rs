@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
-    AppendTo, Broker, BrokerError, Epochs, LocalBroker, LocalOptions, Payload, QueueId, QueueSpec,
-    ReaderOptions,
+    AppendTo, Broker, BrokerError, Epochs, LocalBroker, LocalOptions, Payload, ProcessorSource,
+    QueueId, QueueSpec, QueueWriter, ReaderOptions, WriterOptions,
 };
 use eson_client::SystemLookup;
 use eson_processor::client::Client;
@@ -215,6 +215,18 @@ impl Ground {
             .values()
             .map(|(earliest, latest)| latest - earliest)
             .sum()
+    }
+
+    /// A writer to a queue of Blue's that takes over from the leg named `leg` that reads the flow.
+    pub(crate) async fn writer_in_place_of_leg(&self, queue: &str) -> Box<dyn QueueWriter> {
+        let source = self.broker(ORANGE).describe_queue(FLOW).await;
+        let leg = ProcessorSource {
+            processor: "leg".to_owned(),
+            source: source.expect("the flow").id.0,
+        };
+        let options = WriterOptions::new(Some(leg), 1 << 20);
+        let writer = self.broker(BLUE).open_writer(queue, options).await;
+        writer.expect("a writer")
     }
 
     /// Waits until a queue has so many records.
