@@ -171,6 +171,17 @@ fn each_command_is_one_of_fnap() {
              to=b.unix.ar,c.unix.ar start=earliest on-gap=stop",
         ),
         (
+            "signal a.unix.ar b.unix.ar --program grpc://c.unix.ar:1 --from cursor:0-42 --on-gap stop",
+            "CREATE PROCESSOR b-signal.unix.ar type=signal from=a.unix.ar to=b.unix.ar \
+             start=cursor:0-42 on-gap=stop grpc=c.unix.ar:1",
+        ),
+        (
+            "signal a.unix.ar b.unix.ar --program grpcs://c.unix.ar:1 --from latest \
+             --delivery at-least-once --commit-interval 1s",
+            "CREATE PROCESSOR b-signal.unix.ar type=signal from=a.unix.ar to=b.unix.ar \
+             start=latest delivery=at-least-once commit-interval=1s grpcs=c.unix.ar:1",
+        ),
+        (
             "update processor p --from a.unix.ar,b.unix.ar --annotate false",
             "UPDATE PROCESSOR p from=a.unix.ar,b.unix.ar annotate=false",
         ),

@@ -22,6 +22,7 @@ fn every_command_has_help() {
         &["replicate"],
         &["collect"],
         &["distribute"],
+        &["signal"],
         &["update", "processor"],
         &["update", "subscriber"],
         &["describe", "subscriber"],

@@ -1,4 +1,5 @@
-//! Options about delivery, for `subscribe`, `replicate`, `collect`, `distribute` and `update`.
+//! Options about delivery, for `subscribe`, `replicate`, `collect`, `distribute`, `signal` and
+//! `update`.
 
 use clap::{Args, ValueEnum};
 use eson_protocol::{Delivery, DeliveryOptions, Positions, Start};

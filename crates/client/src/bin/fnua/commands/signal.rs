@@ -1,9 +1,11 @@
 //! `fnua signal`
 
 use clap::Args;
-use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Program, Server, Start};
+use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Program, Server};
 
-use crate::arguments::{duration, flow, start};
+use super::delivery_options::{BeginArguments, DeliveryArguments};
+use super::on_gap::OnGapArgument;
+use crate::arguments::{duration, flow};
 use crate::failure::Failure;
 use crate::output::Shape;
 use crate::request::Request;
@@ -21,9 +23,12 @@ pub(crate) struct Signal {
     /// or grpc://HOST:PORT
     #[arg(long, value_name = "FILE|URL")]
     program: String,
-    /// Where to begin: earliest, latest, a time, or milliseconds since the Unix epoch
-    #[arg(long, value_parser = start)]
-    from: Option<Start>,
+    #[command(flatten)]
+    begin: BeginArguments,
+    #[command(flatten)]
+    delivery: DeliveryArguments,
+    #[command(flatten)]
+    on_gap: OnGapArgument,
     /// Show the program the events of the same key that came up to so long before: 10s, 5m, 1h
     #[arg(long, value_parser = duration, value_name = "LENGTH")]
     window: Option<u64>,
@@ -45,11 +50,15 @@ impl Signal {
     pub(crate) fn request(self) -> Result<Request, Failure> {
         let (sources, destinations) = ends(self.flows, self.to)?;
         let first = destinations[0].clone();
+        let (start, cursor) = self.begin.options();
         let options = ProcessorOptions {
             kind: Some(ProcessorType::Signal),
             sources,
             destinations,
-            start: self.from,
+            start,
+            cursor,
+            delivery: self.delivery.options(),
+            on_gap: self.on_gap.wanted(),
             program: Some(program(&self.program)?),
             window: self.window,
             tumbling: self.tumbling.then_some(true),
