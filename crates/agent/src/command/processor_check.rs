@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use eson_processor::MAX_LEGS;
 use eson_protocol::{
     Code, Name, ProcessorOptions, ProcessorType, Program, Right, Status, Validate,
 };
@@ -195,6 +196,7 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
             return Err(argument(format!("{key} names {twice} twice")));
         }
     }
+    check_pairs(spec)?;
     if let Some(both) = spec
         .sources
         .iter()
@@ -230,6 +232,20 @@ fn check_count(kind: ProcessorType, key: &str, count: usize, many: bool) -> Resu
         (_, false) => format!("a {kind} has one flow in {key}, and not {count}"),
         (_, true) => format!("a {kind} has at most {MAX_FLOWS} flows in {key}, and not {count}"),
     }))
+}
+
+/// Whether a flow processor has room for a writer from each source of a signal to each destination.
+fn check_pairs(spec: &ProcessorSpec) -> Result<(), Status> {
+    let (sources, destinations) = (spec.sources.len(), spec.destinations.len());
+    let pairs = sources * destinations;
+    if spec.kind != ProcessorType::Signal || pairs <= MAX_LEGS {
+        return Ok(());
+    }
+    Err(argument(format!(
+        "a signal has at most {MAX_LEGS} pairs of a flow in from= and one in to=, and not \
+         {sources} × {destinations} = {pairs}; let it write one flow and a distributor copy that, \
+         or make several signals"
+    )))
 }
 
 fn named_twice(flows: &[Name]) -> Option<&Name> {
@@ -309,6 +325,24 @@ mod tests {
             check_counts(&ProcessorSpec::between(kind, &["a.example"], &names[..256])),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_signal_has_so_many_pairs_of_flows() {
+        let names = |prefix: &str, count: usize| -> Vec<String> {
+            let name = |number| format!("{prefix}{number}.example");
+            (0..count).map(name).collect()
+        };
+        let signal = |sources: usize, destinations: usize| {
+            let (sources, destinations) = (names("s", sources), names("d", destinations));
+            let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+            let destinations: Vec<&str> = destinations.iter().map(String::as_str).collect();
+            ProcessorSpec::between(ProcessorType::Signal, &sources, &destinations)
+        };
+        assert_eq!(check_counts(&signal(250, 4)), Ok(()));
+        let text = refusal(&signal(251, 4));
+        assert!(text.contains("at most 1000 pairs"), "{text}");
+        assert!(text.contains("not 251 × 4 = 1004"), "{text}");
     }
 
     #[test]

@@ -91,6 +91,34 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn a_program_that_no_command_can_carry_is_named() {
+    let home = Home::empty();
+    std::fs::write(home.path("long.jq"), ". | ".repeat(3_000) + ".").expect("written");
+    for arguments in [
+        &["signal", "a.example", "b.example", "--program", "long.jq"][..],
+        &["update", "processor", "p", "--program", "long.jq"],
+    ] {
+        let error = home.run(arguments).failure(2);
+        assert!(
+            error.contains("the program long.jq has 12001 octets") && error.contains("gRPC"),
+            "{arguments:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn more_flows_than_a_command_can_name_are_counted() {
+    let home = Home::empty();
+    let names = (0..1_000).map(|number| format!("f{number}.example"));
+    let names: Vec<String> = names.collect();
+    let flows: Vec<&str> = names.iter().map(String::as_str).collect();
+    for command in ["collect", "distribute"] {
+        let error = home.run(&[&[command], &flows[..]].concat()).failure(2);
+        assert!(error.contains("1000 flows"), "{command}: {error}");
+    }
+}
+
+#[test]
 fn completions_for_shells() {
     let home = Home::empty();
     for shell in ["bash", "zsh", "fish"] {

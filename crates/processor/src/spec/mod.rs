@@ -27,7 +27,8 @@ pub const TYPES: [proto::ProcessorType; 4] = [
     proto::ProcessorType::Distributor,
     proto::ProcessorType::Signal,
 ];
-/// The most legs of one instance, and so the most sources of a collector.
+/// The most legs of one instance, and so the most sources of a collector; of a signal, the most pairs of
+/// a source and a destination, since each of its legs writes to all destinations.
 pub const MAX_LEGS: usize = 1_000;
 /// The longest id of an instance or leg, in bytes.
 pub const MAX_ID: usize = 255;

@@ -41,6 +41,8 @@ pub(crate) async fn run(arguments: Arguments, places: &[PathBuf]) -> Result<(), 
         Command::Resolve(command) => resolve(&agents, command).await,
         Command::Subscribe(command) => subscribe(&agents, command).await,
         Command::Top(command) => top(&agents, command).await,
+        Command::Collect(command) => perform(&agents, command.request()?).await,
+        Command::Distribute(command) => perform(&agents, command.request()?).await,
         Command::Signal(command) => perform(&agents, command.request()?).await,
         Command::Update(command) => perform(&agents, command.request()?).await,
         other => match request(other) {
@@ -58,8 +60,6 @@ fn request(command: Command) -> Option<Request> {
         Command::Get(command) => command.request(),
         Command::Describe(command) => command.request(),
         Command::Replicate(command) => command.request(),
-        Command::Collect(command) => command.request(),
-        Command::Distribute(command) => command.request(),
         Command::Unsubscribe(command) => command.request(),
         Command::Grant(command) => command.request(),
         Command::Revoke(command) => command.request(),
@@ -69,7 +69,9 @@ fn request(command: Command) -> Option<Request> {
         Command::Stop(command) => command.request(),
         Command::Whoami(command) => command.request(),
         Command::Capabilities(command) => command.request(),
-        Command::Signal(_)
+        Command::Collect(_)
+        | Command::Distribute(_)
+        | Command::Signal(_)
         | Command::Update(_)
         | Command::Read(_)
         | Command::Write(_)

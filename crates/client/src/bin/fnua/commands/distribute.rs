@@ -4,10 +4,12 @@ use clap::Args;
 use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType};
 
 use super::delivery_options::{BeginArguments, DeliveryArguments};
+use super::fitting::fitting;
 use super::on_gap::OnGapArgument;
 use super::registry_options::RegistryArguments;
 use super::validate::ValidateArgument;
 use crate::arguments::flow;
+use crate::failure::Failure;
 use crate::output::Shape;
 use crate::request::Request;
 
@@ -36,7 +38,9 @@ pub(crate) struct Distribute {
 }
 
 impl Distribute {
-    pub(crate) fn request(self) -> Request {
+    /// # Errors
+    /// When there are more flows than a command can name.
+    pub(crate) fn request(self) -> Result<Request, Failure> {
         let name = self
             .name
             .unwrap_or_else(|| format!("{}-distributor", self.source));
@@ -53,10 +57,11 @@ impl Distribute {
             registry: self.registry.options(),
             ..ProcessorOptions::default()
         };
-        Request::about(
+        let command = fitting(Command::CreateProcessor, name, options, None)?;
+        Ok(Request::about(
             &self.source,
             Shape::One("processor"),
-            Command::CreateProcessor(name, options),
-        )
+            command,
+        ))
     }
 }

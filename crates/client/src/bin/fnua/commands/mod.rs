@@ -9,6 +9,7 @@ pub(crate) mod delete;
 mod delivery_options;
 pub(crate) mod describe;
 pub(crate) mod distribute;
+mod fitting;
 pub(crate) mod flow_options;
 pub(crate) mod get;
 pub(crate) mod grant;

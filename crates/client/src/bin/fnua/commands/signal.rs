@@ -4,6 +4,7 @@ use clap::Args;
 use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Program, Server};
 
 use super::delivery_options::{BeginArguments, DeliveryArguments};
+use super::fitting::fitting;
 use super::on_gap::OnGapArgument;
 use crate::arguments::{duration, flow};
 use crate::failure::Failure;
@@ -46,7 +47,7 @@ pub(crate) struct Signal {
 
 impl Signal {
     /// # Errors
-    /// When there is nothing to write to, or the program can't be read.
+    /// When there is nothing to write to, or the program can't be read or is too long.
     pub(crate) fn request(self) -> Result<Request, Failure> {
         let (sources, destinations) = ends(self.flows, self.to)?;
         let first = destinations[0].clone();
@@ -66,11 +67,9 @@ impl Signal {
             ..ProcessorOptions::default()
         };
         let name = self.name.unwrap_or_else(|| default_name(&first));
-        Ok(Request::about(
-            &first,
-            Shape::One("processor"),
-            Command::CreateProcessor(name, options),
-        ))
+        let place = Some(self.program.as_str());
+        let command = fitting(Command::CreateProcessor, name, options, place)?;
+        Ok(Request::about(&first, Shape::One("processor"), command))
     }
 }
 

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use eson_protocol::{Command, Name, NamespaceOptions, ProcessorOptions};
 
 use super::delivery_options::DeliveryArguments;
+use super::fitting::fitting;
 use super::flow_options::FlowArguments;
 use super::on_gap::OnGapArgument;
 use super::quality_options::QualityArguments;
@@ -78,7 +79,7 @@ pub(crate) enum Update {
 
 impl Update {
     /// # Errors
-    /// When a program can't be read.
+    /// When a program can't be read, or a processor's program or flows are too long for a command.
     pub(crate) fn request(self) -> Result<Request, Failure> {
         Ok(match self {
             Self::Namespace { namespace, broker } => Request::about(
@@ -103,23 +104,21 @@ impl Update {
                 validate,
                 registry,
             } => {
-                let program = program.as_deref().map(signal::program).transpose()?;
+                let place = program.as_deref();
                 let options = ProcessorOptions {
                     sources: from,
                     destinations: to,
                     on_gap: on_gap.wanted(),
                     annotate,
                     fair,
-                    program,
+                    program: place.map(signal::program).transpose()?,
                     delivery: delivery.options(),
                     validate: validate.wanted(),
                     registry: registry.options(),
                     ..ProcessorOptions::default()
                 };
-                Request::to_default(
-                    Shape::One("processor"),
-                    Command::UpdateProcessor(processor, options),
-                )
+                let command = fitting(Command::UpdateProcessor, processor, options, place)?;
+                Request::to_default(Shape::One("processor"), command)
             }
             Self::Subscriber {
                 flow,
