@@ -20,7 +20,7 @@ const MOST: usize = 4 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{legs} legs don't fit into the {limit} bytes that this processor may use; \
-     raise --memory-limit or start another processor"
+     raise `processor: memory-limit` in fnaad's configuration"
 )]
 pub struct OutOfMemory {
     legs: usize,
@@ -28,6 +28,9 @@ pub struct OutOfMemory {
 }
 
 impl MemoryBudget {
+    /// What one leg needs at least, in bytes, for its reader and its writer.
+    pub const LEG: usize = 2 * LEAST;
+
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
@@ -39,7 +42,7 @@ impl MemoryBudget {
 
     /// Takes a leg in.
     pub(crate) fn enter(&self) -> Result<Share, OutOfMemory> {
-        let room = self.limit / (2 * LEAST);
+        let room = self.limit / Self::LEG;
         self.legs
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |legs| {
                 (legs < room).then_some(legs + 1)

@@ -126,7 +126,7 @@ async fn more_legs_than_there_is_memory_for_are_refused() {
     let ClientError::Exhausted(text) = &error else {
         panic!("{error}");
     };
-    assert!(text.contains("--memory-limit"), "{text}");
+    assert!(text.contains("processor: memory-limit"), "{text}");
     assert_eq!(
         client.describe("").await,
         Ok(Vec::new()),

@@ -4,10 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use eson_processor::MemoryBudget;
+use eson_protocol::text::format_size;
 use ipnet::IpNet;
 
 use super::participant::network;
 use super::reader::Node;
+
+/// More threads than any machine has processors.
+const MOST_THREADS: u32 = 1024;
+
+/// The longest that a Kafka may leave a request without an answer.
+const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
 
 /// `processor`: how flow processors are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +35,15 @@ pub struct Processor {
     /// `program-ca`: the certificates that may sign those of gRPC programs, in PEM; without it,
     /// the system's.
     pub program_ca: Option<PathBuf>,
+    /// `memory-limit`: how many bytes the readers and writers of one process may hold together;
+    /// without it, as many as `flow-processor` itself says.
+    pub memory_limit: Option<u64>,
+    /// `threads`: how many threads of one process move events; without it, as many as the machine
+    /// has processors.
+    pub threads: Option<u32>,
+    /// `request-timeout`: how long a Kafka may leave a request without an answer, in whole seconds;
+    /// without it, as long as `flow-processor` itself says.
+    pub request_timeout: Option<Duration>,
 }
 
 impl Default for Processor {
@@ -38,6 +55,9 @@ impl Default for Processor {
             stop_time: Duration::from_secs(25),
             program_networks: Vec::new(),
             program_ca: None,
+            memory_limit: None,
+            threads: None,
+            request_timeout: None,
         }
     }
 }
@@ -92,6 +112,9 @@ pub(super) fn processor(node: Node<'_>) -> Option<Processor> {
             stop_time: duration("stop-time", default.stop_time),
             program_networks: section.list("program-networks", network),
             program_ca: section.optional("program-ca", |node| node.file()),
+            memory_limit: section.optional("memory-limit", memory_limit),
+            threads: section.optional("threads", |node| node.number(1..=MOST_THREADS)),
+            request_timeout: section.optional("request-timeout", request_timeout),
         };
         if processor.restart_delay > processor.longest_restart_delay {
             section.report(
@@ -101,6 +124,24 @@ pub(super) fn processor(node: Node<'_>) -> Option<Processor> {
         }
         Some(processor)
     })
+}
+
+/// Room for one leg at least.
+fn memory_limit(node: Node<'_>) -> Option<u64> {
+    const LEAST: u64 = MemoryBudget::LEG as u64;
+    match node.size()? {
+        size @ LEAST.. => Some(size),
+        _ => node.report(format!("a leg needs {} at least", format_size(LEAST))),
+    }
+}
+
+/// Whole seconds, as the flow processor counts them.
+fn request_timeout(node: Node<'_>) -> Option<Duration> {
+    let time = node.duration()?;
+    if time.subsec_nanos() == 0 && time <= LONGEST_REQUEST {
+        return Some(time);
+    }
+    node.report("must be whole seconds, from 1s to 1h")
 }
 
 pub(super) fn web(node: Node<'_>) -> Option<Web> {

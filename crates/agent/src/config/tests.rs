@@ -67,6 +67,10 @@ fn everything_can_be_said() {
     assert_eq!(config.limits.event, 4 << 20);
     assert_eq!(config.subscriptions.lapse_keep.as_secs(), 86_400);
     assert_eq!(config.subscriptions.position_keep.as_secs(), 30 * 86_400);
+    assert_eq!(config.processor.memory_limit, Some(64 << 20));
+    assert_eq!(config.processor.threads, Some(2));
+    let request_timeout = config.processor.request_timeout;
+    assert_eq!(request_timeout.map(|time| time.as_secs()), Some(10));
     assert!(config.brokers[1].may_adopt("orders_v1"));
     let flow = "a.flows.orange.example".parse().unwrap();
     assert_eq!(
@@ -196,6 +200,9 @@ fn everything_that_is_wrong_is_told_at_once() {
         "peers[0].mechanism: needs `username` and `password-file`",
         "subscriptions.lease: must be a time with a unit (ms, s, m, h, d), as in 60s or 7d",
         "limits.sessions: must be a whole number from 1 to 10000000",
+        "processor.memory-limit: a leg needs 128KiB at least",
+        "processor.threads: must be a whole number from 1 to 1024",
+        "processor.request-timeout: must be whole seconds, from 1s to 1h",
         "web.listen: must be a loopback address: nobody is asked who he is there",
         "extra: is no key here",
     ];

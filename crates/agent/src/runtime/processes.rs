@@ -23,7 +23,7 @@ use super::child::Child;
 use super::shard::{Shard, Supervisor};
 use super::types::Types;
 use super::{Runtime, RuntimeError, Statuses};
-use crate::config::{Config, Resolver};
+use crate::config::{Config, Processor, Resolver};
 
 /// The flow processor's name.
 const PROGRAM: &str = "flow-processor";
@@ -105,6 +105,7 @@ impl RuntimeOptions {
             arguments: lookup_arguments(&config.resolver)
                 .into_iter()
                 .chain([windows_argument(&config.state_dir)])
+                .chain(limit_arguments(processor))
                 .collect(),
             directory: config.state_dir.join(DIRECTORY),
             restart_delay: processor.restart_delay,
@@ -125,6 +126,18 @@ fn windows_argument(state_dir: &Path) -> String {
 /// Where signals keep their windows: a file for each incarnation of a processor that has some.
 pub(crate) fn windows_directory(state_dir: &Path) -> PathBuf {
     state_dir.join("windows")
+}
+
+/// How much one process may use, as far as the configuration says; what it does not say, the flow
+/// processor decides.
+fn limit_arguments(processor: &Processor) -> impl Iterator<Item = String> {
+    let memory = processor.memory_limit;
+    let memory = memory.map(|bytes| format!("--memory-limit={bytes}"));
+    let threads = processor.threads;
+    let threads = threads.map(|count| format!("--threads={count}"));
+    let wait = processor.request_timeout;
+    let wait = wait.map(|time| format!("--request-timeout={}", time.as_secs()));
+    [memory, threads, wait].into_iter().flatten()
 }
 
 /// Brokers' names are looked up where fnaad itself looks names up.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
+use crate::config::Config;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -66,6 +67,14 @@ fn world_with(program: PathBuf, restart_delay: Duration) -> World {
         processes: ChildProcesses::with(options).unwrap(),
         directory,
     }
+}
+
+/// An example of a configuration with this section `processor`.
+fn configured(directory: &TempDir, processor: &str) -> Config {
+    let file = directory.path().join("fnaad.yaml");
+    let example = include_str!("../../../../examples/orange.yaml");
+    std::fs::write(&file, format!("{example}\nprocessor: {{ {processor} }}\n")).unwrap();
+    Config::load(&file, Some(directory.path())).unwrap()
 }
 
 /// A bridge between queues at a port where nobody answers: it keeps trying.
@@ -229,6 +238,53 @@ async fn starts_a_killed_process_again_with_everything_that_is_wanted() {
         .await
         .unwrap();
     runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_may_use_what_the_configuration_says() {
+    let directory = TempDir::new().unwrap();
+    let program = flow_processor();
+    let section = format!(
+        "program: {}, memory-limit: 128KiB, threads: 1, request-timeout: 5s",
+        program.display()
+    );
+    let world = World {
+        processes: ChildProcesses::new(&configured(&directory, &section)).unwrap(),
+        directory,
+    };
+    let runtime = &world.processes;
+    runtime
+        .ensure("blue.example", bridge("a", "one"))
+        .await
+        .unwrap();
+    let process = until_processes(&world, 1).await[0];
+    let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
+    for argument in [
+        "--memory-limit=131072",
+        "--threads=1",
+        "--request-timeout=5",
+    ] {
+        assert!(line.split('\0').any(|it| it == argument), "{line}");
+    }
+    let refused = runtime.ensure("blue.example", bridge("b", "two")).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("2 legs don't fit into the 131072 bytes")
+            && refused.contains("processor: memory-limit"),
+        "{refused}"
+    );
+    runtime.shutdown().await;
+}
+
+#[test]
+fn what_the_configuration_does_not_say_the_processor_decides() {
+    let directory = TempDir::new().unwrap();
+    let config = configured(&directory, "restart-delay: 1s");
+    let arguments = RuntimeOptions::of(&config).unwrap().arguments;
+    for key in ["--memory-limit", "--threads", "--request-timeout"] {
+        let is_said = arguments.iter().any(|argument| argument.starts_with(key));
+        assert!(!is_said, "{arguments:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
