@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -119,6 +121,19 @@ fn create(client: &ClientConfig, wanted: Vec<NewTopic<'_>>) {
     let done = wait_for(admin.create_topics(&wanted, &AdminOptions::new())).unwrap();
     for topic in done {
         topic.unwrap_or_else(|(topic, cause)| panic!("{topic}: {cause:?}"));
+    }
+}
+
+/// Gives a topic this setting, and all others their defaults.
+///
+/// # Panics
+/// When the broker refuses.
+pub fn configure_topic(client: &ClientConfig, topic: &str, name: &str, value: &str) {
+    let admin: AdminClient<_> = client.create().unwrap();
+    let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+    let done = wait_for(admin.alter_configs(&[wanted], &AdminOptions::new())).unwrap();
+    for topic in done {
+        topic.unwrap_or_else(|(topic, cause)| panic!("{topic:?}: {cause:?}"));
     }
 }
 

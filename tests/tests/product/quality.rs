@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use eson_tests::records::{admin_client, delete_before, topics};
+use eson_tests::records::{admin_client, configure_topic, delete_before, noise, topics};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, World, until};
 
@@ -167,6 +167,38 @@ fn a_gap_before_the_copy_is_what_the_subscriber_says() {
     blue.ok(&format!("RESUME SUBSCRIPTION {local}"));
     await_lines(&mut blue, &describe, &["granted-on-gap=earliest", &told]);
     blue.ok(&format!("UNSUBSCRIBE {local}"));
+}
+
+/// A leg to a copy has no flow for dead letters: what is to be done is said, and done by its owner.
+#[test]
+fn a_copy_that_failed_goes_on_once_its_owner_has_mended_it() {
+    let world = world(Ground::Servers);
+    let (mut orange, flow) = publish(world.orange(), "mended", "partitions=1");
+    let (mut blue, local, copy) = subscribe(world.blue(), &flow, "");
+    let label = label(&mut orange, &flow);
+    let broker = admin_client(&world.kafkas[0]);
+    configure_topic(&broker, &copy, "max.message.bytes", "1000");
+    let large = Event {
+        value: Some(noise(5_000)),
+        ..Event::numbered(0)
+    };
+    write(&mut orange, &flow, std::slice::from_ref(&large));
+    let describe = format!("DESCRIBE SUBSCRIBER {flow} {label}");
+    let advice = "advice=let the destination take larger events (max.message.bytes in Kafka), then RESUME SUBSCRIBER";
+    await_lines(&mut orange, &describe, &["processor-state=failed", advice]);
+    let listed = orange.ok(&format!("GET SUBSCRIBERS {flow}")).data;
+    assert!(
+        listed[0].contains("processor-state=failed") && listed[0].contains("error="),
+        "{listed:?}"
+    );
+    configure_topic(&broker, &copy, "max.message.bytes", "1000000");
+    orange.ok(&format!("RESUME SUBSCRIBER {flow} {label}"));
+    await_events(&mut blue, &local, &[large]);
+    await_lines(
+        &mut orange,
+        &describe,
+        &["processor-state=running", "lag=0"],
+    );
 }
 
 /// At the first rate it would take ten minutes; how long it takes is not measured here.

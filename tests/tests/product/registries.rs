@@ -291,6 +291,48 @@ fn an_unknown_schema_stops_the_bridge_or_passes_or_is_set_apart() {
     assert!(letters[0].contains("schema id 4000000000"), "{letters:?}");
 }
 
+/// The id after the last one that the publisher's registry has given is the next one that it gives.
+#[test]
+fn a_subscription_that_failed_goes_on_once_it_is_resumed() {
+    let world = world(Ground::Servers);
+    let (mut orange, mut blue) = (world.orange().login(), world.blue().login());
+    let theirs = SchemaRegistry::start("publishers-registry");
+    let known = theirs.register("known", &json_schema());
+    let flow = new_flow(world.orange(), "unheard-of");
+    let local = new_flow(world.blue(), "unheard-of");
+    orange.ok(&format!(
+        "CREATE FLOW {flow} access=public schema-registry={}",
+        url(theirs.port())
+    ));
+    let written = [
+        sample(None, Some(framed(known, b"{}"))),
+        sample(None, Some(framed(known + 1, b"{}"))),
+    ];
+    produce(&admin_client(&world.kafkas[0]), &flow, &written);
+    let registry_url = url(registry().port());
+    blue.ok(&format!(
+        "SUBSCRIBE {flow} LOCAL {local} registry-to={registry_url}"
+    ));
+    let describe = format!("DESCRIBE SUBSCRIPTION {local}");
+    until("it to fail and to say what to do", PATIENCE, || {
+        let described = blue.ok(&describe);
+        let advice = described.attribute("advice").unwrap_or_default();
+        let is_failed = described.attribute("processor-state") == Some("failed");
+        check(is_failed && advice.contains("SUBSCRIBE again"), || {
+            format!("{described:?}")
+        })
+    });
+    let listed = blue.ok("GET SUBSCRIPTIONS").data;
+    let own = listed.iter().find(|line| line.starts_with(&local));
+    let told = own.is_some_and(|line| {
+        line.contains("processor-state=failed") && line.contains("the value has the schema id")
+    });
+    assert!(told, "{listed:?}");
+    assert_eq!(theirs.register("unheard-of", &protobuf()), known + 1);
+    blue.ok(&format!("RESUME SUBSCRIPTION {local}"));
+    await_records(&world.kafkas[1], &local, 2);
+}
+
 #[test]
 fn what_is_no_registry_is_told() {
     let orange = world(Ground::Servers).orange();

@@ -3,96 +3,234 @@
 use eson_processor::proto::error::{Kind, Side};
 use eson_processor::proto::{Error, State};
 
+/// Whose leg it is: that says which commands do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LegOwner {
+    /// A processor that a user runs.
+    Processor,
+    /// A subscription, whose bridge reads at the publisher's.
+    Subscription,
+    /// A subscriber, whose copy its publisher fills.
+    Subscriber,
+}
+
+impl LegOwner {
+    /// What starts the leg again.
+    fn resume(self) -> &'static str {
+        match self {
+            Self::Processor => "RESUME PROCESSOR",
+            Self::Subscription => "RESUME SUBSCRIPTION",
+            Self::Subscriber => "RESUME SUBSCRIBER",
+        }
+    }
+
+    /// What changes how the leg does its work.
+    fn change(self) -> &'static str {
+        match self {
+            Self::Processor => "UPDATE PROCESSOR",
+            Self::Subscription => "SUBSCRIBE again",
+            Self::Subscriber => "the subscriber SUBSCRIBEs again",
+        }
+    }
+
+    /// What makes it anew.
+    fn make_anew(self) -> &'static str {
+        match self {
+            Self::Processor => "DELETE PROCESSOR, and create it again",
+            Self::Subscription => "UNSUBSCRIBE, and subscribe again",
+            Self::Subscriber => "REMOVE and RESUME SUBSCRIBER, and it may subscribe again",
+        }
+    }
+
+    /// What else there is for an event that the destination does not take.
+    fn dead_letters(self) -> &'static str {
+        match self {
+            Self::Processor => {
+                "; or create the flow dlq.NAME of this processor: they go there then"
+            }
+            Self::Subscription => {
+                "; or create the flow dlq.NAME of the local flow: they go there then"
+            }
+            Self::Subscriber => "",
+        }
+    }
+
+    /// What keeps events that are not as they have to be from stopping the leg.
+    fn set_apart(self) -> &'static str {
+        match self {
+            Self::Processor => "validate=dead-letter or on-unknown-schema=dead-letter",
+            Self::Subscription | Self::Subscriber => "on-unknown-schema=dead-letter",
+        }
+    }
+
+    /// What to do where the source's broker turns our user down.
+    fn admit_at_source(self, what: &str) -> String {
+        match self {
+            // A copy is read as its publisher says.
+            Self::Subscription => {
+                "the publisher is asked for another credential by itself; if it stays so, ask its owner".to_owned()
+            }
+            Self::Processor | Self::Subscriber => format!("{what}, then {}", self.resume()),
+        }
+    }
+}
+
 /// What a person can do about it.
-pub(super) fn advice(state: State, error: &Error) -> &'static str {
-    match (error.kind(), error.side()) {
-        (Kind::OutOfRange, _) if state == State::Failed => {
-            "these events are lost here; on-gap=earliest (UPDATE PROCESSOR, SUBSCRIBE) goes on with the oldest that is left"
-        }
+pub(super) fn advice(owner: LegOwner, state: State, error: &Error) -> String {
+    let again = owner.resume();
+    let side = error.side();
+    match (error.kind(), side) {
+        (Kind::OutOfRange, _) if state == State::Failed => format!(
+            "these events are lost here; with on-gap=earliest ({}) it goes on with the oldest that is left",
+            owner.change()
+        ),
         (Kind::OutOfRange, _) => {
-            "these events are lost here; keep events longer at the source (retention) or read sooner"
+            "these events are lost here; keep events longer at the source (retention) or read sooner".to_owned()
         }
-        (Kind::Unreachable, Side::Destination) => {
-            "it is tried again by itself; see whether the destination's broker runs and is reached from here"
-        }
-        (Kind::Unreachable, _) => {
-            "it is tried again by itself; see whether the source's broker runs and is reached from here"
+        (Kind::Unreachable, _) => format!(
+            "it is tried again by itself; see whether the {} broker runs and is reached from here",
+            whose(side)
+        ),
+        (Kind::Unauthenticated, Side::Destination) => {
+            format!("correct the broker's user and password in the configuration, then {again}")
         }
         (Kind::Unauthenticated, _) => {
-            "correct the broker's user and password in the configuration, then RESUME PROCESSOR"
+            owner.admit_at_source("correct the broker's user and password in the configuration")
         }
         (Kind::Denied, Side::Destination) => {
-            "let the broker's user write the destination's queue, then RESUME PROCESSOR"
+            format!("let the broker's user write the destination's queue, then {again}")
         }
-        (Kind::Denied, _) => "let the broker's user read the source's queue, then RESUME PROCESSOR",
-        (Kind::NotFound, _) => {
-            "the queue is gone from the broker: create the flow again, or take it out by UPDATE PROCESSOR"
-        }
-        (Kind::Replaced, _) => {
-            "another queue has the name by now; create the processor again if that one is meant"
-        }
-        (Kind::TooLarge, _) => {
-            "let the destination take larger events (max.message.bytes in Kafka) and RESUME PROCESSOR; or create the flow dlq.NAME of this processor or local flow: such events go there then"
-        }
-        (Kind::Refused, _) => {
-            "let the destination take such events and RESUME PROCESSOR; or create the flow dlq.NAME of this processor or local flow: they go there then"
-        }
+        (Kind::Denied, _) => owner.admit_at_source("let the broker's user read the source's queue"),
+        (Kind::NotFound, _) => format!(
+            "the queue is gone from the broker: create the flow again, or {}",
+            owner.make_anew()
+        ),
+        (Kind::Replaced, _) => format!(
+            "another queue has the name by now; if that one is meant, {}",
+            owner.make_anew()
+        ),
+        (Kind::TooLarge, _) => format!(
+            "let the destination take larger events (max.message.bytes in Kafka), then {again}{}",
+            owner.dead_letters()
+        ),
+        (Kind::Refused, _) => format!(
+            "let the destination take such events, then {again}{}",
+            owner.dead_letters()
+        ),
         (Kind::DeadLetter, _) => {
-            "read the flow of dead letters: each event there says why in deadletterreason"
+            "read the flow of dead letters: each event there says why in deadletterreason".to_owned()
         }
         (Kind::Hanging, _) => {
-            "end that transaction at the source: start its producer again, or abort it with kafka-transactions.sh"
+            "end that transaction at the source: start its producer again, or abort it with kafka-transactions.sh".to_owned()
         }
         (Kind::Program, _) => {
-            "it is tried again by itself; see whether the program's service runs and is reached from here"
+            "it is tried again by itself; see whether the program's service runs and is reached from here".to_owned()
         }
         (Kind::Registry, _) if state == State::Retrying => {
-            "it is tried again by itself; see whether the Schema Registry runs and is reached from here"
+            "it is tried again by itself; see whether the Schema Registry runs and is reached from here".to_owned()
         }
         (Kind::Registry, Side::Destination) => {
-            "let the registry of registry-to= take it: its rules of compatibility for the subject, or our login in schema-registries; it is tried again by itself"
+            "let the registry of registry-to= take it: its rules of compatibility for the subject, or our login in schema-registries; it is tried again by itself".to_owned()
         }
         (Kind::Registry, _) => {
-            "see what the registry of registry-from= lacks, or our login in schema-registries; it is tried again by itself"
+            "see what the registry of registry-from= lacks, or our login in schema-registries; it is tried again by itself".to_owned()
         }
-        (Kind::Content, _) if state == State::Failed => {
-            "correct what writes such events to the source; with validate=dead-letter or on-unknown-schema=dead-letter it goes on without them (UPDATE PROCESSOR)"
-        }
-        (Kind::Content, _) => "correct what writes such events to the source",
-        (Kind::Fenced, _) => "another process moves the same events; end it, then RESUME PROCESSOR",
-        (Kind::Unspecified | Kind::Other, _) if state == State::Retrying => {
-            "it is tried again by itself; the log of fnaad says more"
+        (Kind::Content, _) if state == State::Failed => format!(
+            "correct what writes such events to the source; with {} it goes on without them ({})",
+            owner.set_apart(),
+            owner.change()
+        ),
+        (Kind::Content, _) => "correct what writes such events to the source".to_owned(),
+        (Kind::Fenced, _) => format!("another process moves the same events; end it, then {again}"),
+        (Kind::Unspecified | Kind::Other, _) if state == State::Failed => {
+            format!("the log of fnaad says more; {again} tries again")
         }
         (Kind::Unspecified | Kind::Other, _) => {
-            "the log of fnaad says more; RESUME PROCESSOR tries again"
+            "it is tried again by itself; the log of fnaad says more".to_owned()
         }
+    }
+}
+
+fn whose(side: Side) -> &'static str {
+    match side {
+        Side::Destination => "destination's",
+        _ => "source's",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use eson_protocol::text::usage;
+
     use super::*;
 
-    fn advice_on(state: State, kind: Kind, side: Side) -> &'static str {
+    const OWNERS: [LegOwner; 3] = [
+        LegOwner::Processor,
+        LegOwner::Subscription,
+        LegOwner::Subscriber,
+    ];
+
+    fn advice_on(owner: LegOwner, state: State, kind: Kind, side: Side) -> String {
         let error = Error {
             kind: kind.into(),
             side: side.into(),
             ..Default::default()
         };
-        advice(state, &error)
+        advice(owner, state, &error)
     }
 
     #[test]
     fn what_to_do_depends_on_what_it_is_and_where() {
-        let retrying = |kind, side| advice_on(State::Retrying, kind, side);
-        let at_source = retrying(Kind::Unreachable, Side::Source);
-        let at_destination = retrying(Kind::Unreachable, Side::Destination);
+        let of_processor = |state, kind, side| advice_on(LegOwner::Processor, state, kind, side);
+        let at_source = of_processor(State::Retrying, Kind::Unreachable, Side::Source);
+        let at_destination = of_processor(State::Retrying, Kind::Unreachable, Side::Destination);
         assert!(at_source.contains("by itself") && at_source.contains("source"));
         assert!(at_destination.contains("destination"));
-        let failed = advice_on(State::Failed, Kind::Denied, Side::Destination);
+        let failed = of_processor(State::Failed, Kind::Denied, Side::Destination);
         assert!(failed.contains("write") && failed.contains("RESUME"));
-        let gap = |state| advice_on(state, Kind::OutOfRange, Side::Source);
+        let gap = |state| of_processor(state, Kind::OutOfRange, Side::Source);
         assert!(gap(State::Failed).contains("on-gap=earliest"));
         assert!(gap(State::Running).contains("retention"));
+        let bug = |state| of_processor(state, Kind::Other, Side::Unspecified);
+        assert!(bug(State::Failed).contains("RESUME"));
+        assert!(!bug(State::Running).contains("RESUME"));
+    }
+
+    /// Also a copy's owner is not sent to what is not there for copies.
+    #[test]
+    fn the_commands_are_those_of_whose_leg_it_is() {
+        let too_large = |owner| advice_on(owner, State::Failed, Kind::TooLarge, Side::Destination);
+        assert!(too_large(LegOwner::Processor).contains("dlq.NAME of this processor"));
+        assert!(too_large(LegOwner::Subscription).contains("dlq.NAME of the local flow"));
+        assert!(!too_large(LegOwner::Subscriber).contains("dlq."));
+        for owner in OWNERS {
+            for number in 0.. {
+                let Ok(kind) = Kind::try_from(number) else {
+                    break;
+                };
+                for side in [Side::Unspecified, Side::Source, Side::Destination] {
+                    for state in [State::Running, State::Retrying, State::Failed] {
+                        check_commands(owner, &advice_on(owner, state, kind, side));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether FNAP has each command that is named, and whether it is for such a leg.
+    fn check_commands(owner: LegOwner, advice: &str) {
+        let things = ["PROCESSOR", "SUBSCRIPTION", "SUBSCRIBER"];
+        let words: Vec<_> = advice
+            .split(|it: char| !it.is_ascii_alphabetic())
+            .filter(|word| !word.is_empty())
+            .collect();
+        for pair in words.windows(2) {
+            if things.contains(&pair[1]) {
+                let command = format!("{} {}", pair[0], pair[1]);
+                let known = usage().any(|line| line.starts_with(&command));
+                assert!(known, "{command} in: {advice}");
+                assert!(owner.resume().ends_with(pair[1]), "{owner:?}: {advice}");
+            }
+        }
     }
 }

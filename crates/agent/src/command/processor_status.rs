@@ -5,9 +5,9 @@ use eson_protocol::text::format_duration;
 use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply, Status, Validate};
 
 use super::lines::{attribute, attributes, entry, optional, words};
-use super::processor_advice::advice;
+use super::processor_advice::{LegOwner, advice};
 use super::{Answer, Request};
-use crate::resource::{Activity, Processor, ProcessorLeg};
+use crate::resource::{Activity, Condition, Processor, ProcessorLeg};
 use crate::store::Stored;
 
 impl Request<'_> {
@@ -50,7 +50,9 @@ impl Request<'_> {
         lines.extend(optional("failure", failure.map(|failure| &failure.text)));
         let now = self.participant.now();
         match (spec.kind, &legs[..]) {
-            (ProcessorType::Bridge, [leg]) => lines.extend(leg_lines(leg, now)),
+            (ProcessorType::Bridge, [leg]) => {
+                lines.extend(leg_lines(LegOwner::Processor, leg, now))
+            }
             _ => {
                 lines.extend(total_lines(&found.resource, &legs, now));
                 lines.extend(
@@ -194,8 +196,8 @@ fn leg_line(
     let id = spec.leg_id(leg);
     let flow = spec.own_end(leg).as_str();
     let Some(status) = legs.iter().find(|status| status.id == id) else {
-        let state = absent_state(processor).to_owned();
-        return attribute("leg", words(flow, &[("state", state)]));
+        let state = absent_state(spec.activity, &processor.status.condition);
+        return attribute("leg", words(flow, &[("state", state.to_owned())]));
     };
     let mut values = vec![
         ("state", state_word(status.state()).to_owned()),
@@ -215,7 +217,8 @@ fn leg_line(
     }
     if let Some(error) = &status.error {
         values.push(("error", error.text.clone()));
-        values.push(("advice", advice(status.state(), error).to_owned()));
+        let advice = advice(LegOwner::Processor, status.state(), error);
+        values.push(("advice", advice));
     }
     attribute("leg", words(flow, &values))
 }
@@ -228,9 +231,9 @@ fn state(processor: &Processor, legs: &[LegStatus]) -> &'static str {
         .map(LegStatus::state)
         .max_by_key(|it| attention(*it));
     match worst {
-        Some(_) if has_failed(processor) => state_word(State::Failed),
+        Some(_) if has_failed(&processor.status.condition) => state_word(State::Failed),
         Some(state) if spec.activity == Activity::Running => state_word(state),
-        _ => absent_state(processor),
+        _ => absent_state(spec.activity, &processor.status.condition),
     }
 }
 
@@ -258,18 +261,35 @@ fn activity_word(activity: Activity) -> &'static str {
     }
 }
 
+/// Every word for how a leg is, in the order of its life.
+pub(crate) const LEG_STATES: [&str; 7] = [
+    "pending", "starting", "running", "paused", "stopped", "retrying", "failed",
+];
+
+/// How a leg is, of which the runtime tells this, or nothing.
+pub(crate) fn leg_state(
+    told: Option<&LegStatus>,
+    activity: Activity,
+    condition: &Condition,
+) -> &'static str {
+    match told {
+        Some(leg) => state_word(leg.state()),
+        None => absent_state(activity, condition),
+    }
+}
+
 /// How a leg is that the runtime does not tell of.
-fn absent_state(processor: &Processor) -> &'static str {
-    match processor.spec.activity {
-        Activity::Running if has_failed(processor) => state_word(State::Failed),
+fn absent_state(activity: Activity, condition: &Condition) -> &'static str {
+    match activity {
+        Activity::Running if has_failed(condition) => state_word(State::Failed),
         Activity::Running => "pending",
         other => activity_word(other),
     }
 }
 
-/// Whether something of it is stopped until somebody changes something.
-fn has_failed(processor: &Processor) -> bool {
-    let failure = processor.status.condition.failure.as_ref();
+/// Whether something is stopped until somebody changes something.
+fn has_failed(condition: &Condition) -> bool {
+    let failure = condition.failure.as_ref();
     failure.is_some_and(|failure| !failure.is_transient())
 }
 
@@ -278,7 +298,7 @@ fn seconds_word(leg: &LegStatus, now: u64) -> String {
 }
 
 /// What the runtime tells of a leg, as data lines.
-pub(super) fn leg_lines(leg: &LegStatus, now: u64) -> Vec<DataLine> {
+pub(super) fn leg_lines(owner: LegOwner, leg: &LegStatus, now: u64) -> Vec<DataLine> {
     let mut lines = vec![
         attribute("processor-state", state_word(leg.state())),
         attribute("lag", leg.lag),
@@ -299,9 +319,20 @@ pub(super) fn leg_lines(leg: &LegStatus, now: u64) -> Vec<DataLine> {
     );
     if let Some(error) = &leg.error {
         lines.push(attribute("processor-error", &error.text));
-        lines.push(attribute("advice", advice(leg.state(), error)));
+        lines.push(attribute("advice", advice(owner, leg.state(), error)));
     }
     lines
+}
+
+/// What a list tells of the leg of a subscription or of a copy.
+pub(super) fn leg_words(leg: &LegStatus, now: u64) -> Vec<(&'static str, String)> {
+    vec![
+        ("processor-state", state_word(leg.state()).to_owned()),
+        ("lag", leg.lag.to_string()),
+        ("lag-seconds", seconds_word(leg, now)),
+        ("records", leg.records.to_string()),
+        ("rate", format!("{:.1}", leg.rate)),
+    ]
 }
 
 /// `<partition>-<offset>` of each partition, in order.
@@ -325,7 +356,10 @@ pub(super) fn state_word(state: State) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use eson_protocol::Code;
+
     use super::*;
+    use crate::resource::Failure;
 
     fn leg(state: State, error: Option<&str>) -> LegStatus {
         let error = error.map(|text| proto::Error {
@@ -366,6 +400,25 @@ mod tests {
         assert_eq!(lag_seconds(&leg(3, None), 9_000), None);
         assert_eq!(lag_seconds(&leg(3, Some(2_000)), 9_999), Some(7));
         assert_eq!(lag_seconds(&leg(3, Some(20_000)), 9_999), Some(0));
+    }
+
+    #[test]
+    fn every_word_for_a_leg_is_known() {
+        use Activity::{Paused, Running, Stopped};
+        let failed = Condition {
+            failure: Some(Failure::refused(Code::Denied, "not so")),
+            ..Condition::default()
+        };
+        for condition in [failed, Condition::default()] {
+            for activity in [Running, Paused, Stopped] {
+                assert!(LEG_STATES.contains(&leg_state(None, activity, &condition)));
+            }
+        }
+        for state in (State::Starting as i32..).map_while(|it| State::try_from(it).ok()) {
+            let told = leg(state, None);
+            let word = leg_state(Some(&told), Running, &Condition::default());
+            assert!(LEG_STATES.contains(&word), "{word}");
+        }
     }
 
     #[test]

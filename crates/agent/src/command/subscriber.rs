@@ -4,6 +4,8 @@ use eson_protocol::text::format_positions;
 use eson_protocol::{Code, DataLine, Mode, Name, QualityOptions, Reply, Right, Status};
 
 use super::lines::{attribute, attributes, entry, optional, seconds_until};
+use super::processor_advice::LegOwner;
+use super::processor_status::{leg_lines, leg_words};
 use super::{Answer, Request, wait};
 use crate::reconcile::queue::failure;
 use crate::resource::{Activity, Lease, Subscriber};
@@ -34,14 +36,16 @@ impl Request<'_> {
             let left = seconds_until(spec.expires, self.participant.now());
             values.push(("expires", format!("{left}s")));
         }
-        if let Some(leg) = self.participant.copy_status(subscriber) {
-            values.push(("lag", leg.lag.to_string()));
-        }
+        let leg = self.participant.copy_status(subscriber);
+        let figures = leg.iter();
+        values.extend(figures.flat_map(|leg| leg_words(leg, self.participant.now())));
         let status = &subscriber.resource.status;
         values.extend(status.notice.iter().map(|it| ("notice", it.clone())));
-        if let Some(failure) = &status.condition.failure {
-            values.push(("error", failure.text.clone()));
-        }
+        let failure = status.condition.failure.as_ref();
+        let error = failure.map(|failure| &failure.text);
+        let of_leg = leg.as_ref().and_then(|leg| leg.error.as_ref());
+        let error = error.or(of_leg.map(|error| &error.text));
+        values.extend(error.map(|error| ("error", error.clone())));
         entry(spec.label.as_str(), &values)
     }
 
@@ -74,10 +78,8 @@ impl Request<'_> {
         lines.extend(self.direct_lag(&found.resource).await?);
         let leg = self.participant.copy_status(&found);
         let now = self.participant.now();
-        lines.extend(
-            leg.map(|leg| super::processor_status::leg_lines(&leg, now))
-                .unwrap_or_default(),
-        );
+        let leg = leg.map(|leg| leg_lines(LegOwner::Subscriber, &leg, now));
+        lines.extend(leg.unwrap_or_default());
         Ok(Reply::data(lines))
     }
 
@@ -134,7 +136,8 @@ impl Request<'_> {
         .await
     }
 
-    /// Goes on after a pause; clears a revocation, so that the subscriber may ask anew.
+    /// Goes on after a pause, and starts the leg to the copy anew if it has failed; clears a
+    /// revocation, so that the subscriber may ask anew.
     pub(super) async fn resume_subscriber(&self, flow: Name, label: String) -> Answer {
         let found = self.owned_subscriber(&flow, &label).await?;
         if found.resource.spec.lease != Lease::Revoked {
@@ -189,7 +192,7 @@ impl Request<'_> {
 }
 
 fn set_activity(subscriber: &mut Subscriber, activity: Activity) {
-    if subscriber.spec.activity != activity {
+    if subscriber.spec.activity != activity || activity == Activity::Running {
         subscriber.spec.activity = activity;
         subscriber.spec.generation += 1;
         subscriber.status.condition.failure = None;

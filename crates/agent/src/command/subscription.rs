@@ -3,7 +3,8 @@
 use eson_protocol::{Name, Reply, Status};
 
 use super::lines::{attribute, attributes, entry, optional};
-use super::processor_status::leg_lines;
+use super::processor_advice::LegOwner;
+use super::processor_status::{leg_lines, leg_words};
 use super::{Answer, Request, wait};
 use crate::resource::{Activity, Subscription};
 use crate::store::{StoreError, Stored};
@@ -36,12 +37,14 @@ impl Request<'_> {
             .await
     }
 
-    /// Resuming also tries again what the publisher had refused.
+    /// Resuming also tries again what the publisher had refused, and starts a bridge that has failed
+    /// anew.
     async fn set_subscription_activity(&self, local: Name, activity: Activity) -> Answer {
         self.own_subscription(&local).await?;
         let change = |subscription: &mut Subscription| {
             let failed = subscription.status.condition.failure.is_some();
-            if subscription.spec.activity != activity || failed {
+            let again = failed || activity == Activity::Running;
+            if subscription.spec.activity != activity || again {
                 subscription.spec.activity = activity;
                 subscription.spec.generation += 1;
                 subscription.status.condition.failure = None;
@@ -81,7 +84,8 @@ impl Request<'_> {
             let dead_letters = spec.dead_letters();
             let legs = std::slice::from_ref(&bridge);
             lines.extend(self.dead_letter_lines(dead_letters.as_ref(), legs).await?);
-            lines.extend(leg_lines(&bridge, self.participant.now()));
+            let now = self.participant.now();
+            lines.extend(leg_lines(LegOwner::Subscription, &bridge, now));
         }
         Ok(Reply::data(lines))
     }
@@ -107,14 +111,14 @@ impl Request<'_> {
             let notice = found.resource.status.terms.notice.iter();
             values.extend(notice.map(|notice| ("notice", notice.clone())));
             let bridge = self.participant.bridge_status(&spec.local);
-            values.extend(bridge.map(|leg| ("lag", leg.lag.to_string())));
+            let leg = bridge.iter();
+            values.extend(leg.flat_map(|leg| leg_words(leg, self.participant.now())));
             let status = &found.resource.status;
-            let error = status
-                .condition
-                .failure
-                .as_ref()
-                .map(|failure| &failure.text);
+            let failure = status.condition.failure.as_ref();
+            let error = failure.map(|failure| &failure.text);
             let error = error.or(status.halted.as_ref());
+            let of_leg = bridge.as_ref().and_then(|leg| leg.error.as_ref());
+            let error = error.or(of_leg.map(|error| &error.text));
             values.extend(error.map(|error| ("error", error.clone())));
             lines.push(entry(spec.local.as_str(), &values));
         }

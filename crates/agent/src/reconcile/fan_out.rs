@@ -56,6 +56,17 @@ impl FanOut {
         Ok(())
     }
 
+    /// Starts those legs of the flow's fan-out again that have failed; false where it can't be
+    /// asked now.
+    pub(crate) async fn restart_failed(
+        &self,
+        participant: &Participant,
+        flow: &Name,
+    ) -> Result<bool, Failure> {
+        let runtime = &participant.runtime;
+        Ok(runtime.restart_failed(SHARD, &instance(flow)).await?)
+    }
+
     fn turn(&self, flow: &Name) -> Arc<Turn> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.retain(|known, turn| known == flow || Arc::strong_count(turn) > 1);

@@ -109,16 +109,13 @@ impl ProcessorReconciler {
         self.wait_until_it_runs(processor, &legs)
     }
 
-    /// Starts legs that have failed again, once for each change that a user makes: their failing
-    /// again wakes this up, too.
     async fn restart_failed(&self, processor: &Processor) -> Result<(), Failure> {
         let Processor { spec, status } = processor;
         let generation = spec.generation;
-        let is_new = status.condition.ready.max(status.restarted) < generation;
-        if is_new && self.has_failed_legs(spec) {
+        if status.condition.wants_restart(generation) && self.has_failed_legs(spec) {
             let instance = instance(&spec.name);
             if self.0.runtime.restart_failed(SHARD, &instance).await? {
-                let note = |it: &mut Processor| it.status.restarted = generation;
+                let note = |it: &mut Processor| it.status.condition.restarted = generation;
                 self.0.processors.update(&spec.name, note).await?;
             }
         }

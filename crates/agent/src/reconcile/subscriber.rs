@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_broker::{Lease as BrokerLease, QueueSpec, Rates};
+use eson_processor::proto;
 use eson_protocol::{Code, Mode, Positions};
 
 use self::lag::Judged;
@@ -66,6 +67,7 @@ impl SubscriberReconciler {
             return Ok(Outcome::Settled);
         }
         self.0.fan_out.apply(&self.0, &flow.spec.name).await?;
+        self.restart_failed(stored).await?;
         if let Some(waiting) = self.wait_for_leg(stored, flow).await? {
             return Ok(waiting);
         }
@@ -198,6 +200,22 @@ impl SubscriberReconciler {
             Subscriber::views,
         )
         .await
+    }
+
+    async fn restart_failed(&self, stored: &Stored<Subscriber>) -> Result<(), Failure> {
+        let generation = stored.resource.spec.generation;
+        let condition = &stored.resource.status.condition;
+        let leg = self.0.copy_status(stored);
+        let has_failed = leg.is_some_and(|leg| leg.state() == proto::State::Failed);
+        if !condition.wants_restart(generation) || !has_failed {
+            return Ok(());
+        }
+        let flow = &stored.resource.spec.flow;
+        if self.0.fan_out.restart_failed(&self.0, flow).await? {
+            let note = |it: &mut Subscriber| it.status.condition.restarted = generation;
+            self.0.subscribers.update(&stored.name, note).await?;
+        }
+        Ok(())
     }
 
     /// The first answer waits until the leg has its position, so that an event written right

@@ -98,6 +98,7 @@ impl SubscriptionReconciler {
         self.succeed(stored, Some(&held.copy), halted).await?;
         Ok(Outcome::Again(
             held.renew_at.saturating_duration_since(Instant::now()),
+        self.restart_failed(stored).await?;
         ))
     }
 
@@ -319,6 +320,27 @@ impl SubscriptionReconciler {
             it.status.state = match spec.activity {
                 _ if halted.is_some() => SubscriptionState::Paused,
                 Activity::Running => SubscriptionState::Active,
+    async fn restart_failed(&self, stored: &Stored<Subscription>) -> Result<(), Failure> {
+        let Subscription { spec, status } = &stored.resource;
+        let generation = spec.generation;
+        if !status.condition.wants_restart(generation) || !self.has_failed(spec) {
+            return Ok(());
+        }
+        let runtime = &self.participant.runtime;
+        let (shard, instance) = (self.shard(spec), instance(&spec.local));
+        if runtime.restart_failed(&shard, &instance).await? {
+            let note = |it: &mut Subscription| it.status.condition.restarted = generation;
+            let subscriptions = &self.participant.subscriptions;
+            subscriptions.update(&stored.name, note).await?;
+        }
+        Ok(())
+    }
+
+    fn has_failed(&self, spec: &SubscriptionSpec) -> bool {
+        self.bridge(spec)
+            .is_some_and(|leg| leg.state() == proto::State::Failed)
+    }
+
                 Activity::Paused => SubscriptionState::Paused,
                 Activity::Stopped => SubscriptionState::Stopped,
             };

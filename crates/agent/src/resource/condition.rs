@@ -70,6 +70,9 @@ pub(crate) struct Condition {
     pub ready: u64,
     /// Why the current generation is not (yet) true.
     pub failure: Option<Failure>,
+    /// The generation for which legs that had failed were last started again.
+    #[serde(default)]
+    pub restarted: u64,
 }
 
 impl Condition {
@@ -82,6 +85,13 @@ impl Condition {
                 .failure
                 .as_ref()
                 .is_some_and(|failure| !failure.is_transient())
+    }
+
+    /// Whether legs that have failed are still to be started again for `generation`: once for each
+    /// change that somebody makes, since their failing again wakes the reconciler up, too.
+    #[must_use]
+    pub(crate) fn wants_restart(&self, generation: u64) -> bool {
+        self.ready.max(self.restarted) < generation
     }
 
     /// Notes that `generation` is true now.
@@ -133,7 +143,11 @@ mod tests {
     use super::*;
 
     fn condition(ready: u64, failure: Option<Failure>) -> Condition {
-        Condition { ready, failure }
+        Condition {
+            ready,
+            failure,
+            restarted: 0,
+        }
     }
 
     #[test]
@@ -149,6 +163,16 @@ mod tests {
     }
 
     #[test]
+    fn failed_legs_are_restarted_once_for_each_change() {
+        let mut condition = condition(1, None);
+        assert!(!condition.wants_restart(1));
+        assert!(condition.wants_restart(2));
+        condition.restarted = 2;
+        assert!(!condition.wants_restart(2));
+        assert!(condition.wants_restart(3));
+    }
+
+    #[test]
     fn success_forgets_the_failure() {
         let mut condition = condition(0, Some(Failure::backend("away")));
         condition.succeed(3);
@@ -156,7 +180,8 @@ mod tests {
             condition,
             Condition {
                 ready: 3,
-                failure: None
+                failure: None,
+                restarted: 0,
             }
         );
     }

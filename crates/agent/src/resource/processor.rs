@@ -180,9 +180,6 @@ impl ProcessorSpec {
 pub(crate) struct ProcessorStatus {
     /// How far it matches.
     pub condition: Condition,
-    /// The generation of the spec for which legs that had failed were last started again.
-    #[serde(default)]
-    pub restarted: u64,
 }
 
 impl Resource for Processor {

@@ -236,15 +236,20 @@ fn top_shows_processors_as_often_as_wanted() {
         S: p type=bridge from=a.unix.ar to=b.unix.ar state=running lag=7 rate=1.5
         S: q type=collector state=failed error=\"the queue is gone\"
         S: 220 OK
+        C: GET SUBSCRIPTIONS
+        S: 220 DATA
+        S: c.unix.ar remote=d.unix.br state=active copy=e.d.unix.br processor-state=retrying lag=3 rate=0.0 error=\"nobody answers\"
+        S: 220 OK
     ";
     let script = Script::logged_in(&exchange.repeat(2));
     let arguments = ["top", "-n", "2", "--interval", "0.01"];
     let out = Home::at(script.port).run(&arguments).success();
     script.end();
     let expected = "\
-PROCESSOR  TYPE       STATE    LAG  RATE  ERROR
-p          bridge     running  7    1.5   -
-q          collector  failed   -    -     the queue is gone
+PROCESSOR  TYPE          STATE     LAG  RATE  ERROR
+p          bridge        running   7    1.5   -
+q          collector     failed    -    -     the queue is gone
+c.unix.ar  subscription  retrying  3    0.0   nobody answers
 ";
     assert_eq!(out, expected.repeat(2));
 }

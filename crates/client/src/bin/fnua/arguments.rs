@@ -103,7 +103,7 @@ pub(crate) enum Command {
     Distribute(distribute::Distribute),
     /// Make new events of those of one or several flows by a program, and go on doing so
     Signal(signal::Signal),
-    /// Show the processors and how they do, again and again
+    /// Show the processors and subscriptions and how they do, again and again
     Top(top::Top),
     /// Subscribe a local flow to a remote one
     Subscribe(subscribe::Subscribe),

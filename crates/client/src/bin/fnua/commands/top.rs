@@ -9,6 +9,7 @@ use eson_protocol::{Command, DataLine, Reply};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::arguments::{Global, seconds};
+use crate::entry::{Entry, attributes_behind};
 use crate::failure::Failure;
 use crate::output::{self, Shape};
 use crate::terminal::written;
@@ -16,10 +17,10 @@ use crate::terminal::written;
 /// Clears the screen and goes to its upper left corner (ECMA-48: CUP, ED).
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// What there is no room for: where events come from and go to.
-const HIDDEN: [&str; 2] = ["from", "to"];
+/// What there is no room for: where events come from and go to, and what a publisher says.
+const HIDDEN: [&str; 5] = ["from", "to", "remote", "copy", "notice"];
 
-/// How often to show the processors.
+/// How often to show the processors and subscriptions.
 #[derive(Debug, Args)]
 pub(crate) struct Top {
     /// Seconds between two looks
@@ -31,7 +32,8 @@ pub(crate) struct Top {
 }
 
 impl Top {
-    /// Shows the processors again and again: in place on a terminal, elsewhere one behind the other.
+    /// Shows the processors and subscriptions again and again: in place on a terminal, elsewhere one
+    /// behind the other.
     pub(crate) async fn run(self, client: &mut Client, global: &Global) -> Result<(), Failure> {
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
@@ -44,8 +46,9 @@ impl Top {
                 _ = ticks.tick() => {}
                 _ = &mut interrupted => return Ok(()),
             }
-            let reply = client.command(&Command::GetProcessors).await?;
-            written(show(global, reply))?;
+            let processors = client.command(&Command::GetProcessors).await?;
+            let subscriptions = client.command(&Command::GetSubscriptions).await?;
+            written(show(global, together(processors, subscriptions)))?;
             left = left.map(|looks| looks - 1);
         }
         Ok(())
@@ -57,45 +60,96 @@ fn show(global: &Global, reply: Reply) -> io::Result<()> {
     if out.is_terminal() {
         out.write_all(CLEAR.as_bytes())?;
     }
-    let shown = match reply {
-        Reply::Data(lines, status) => {
-            Reply::Data(lines.into_iter().map(shortened).collect(), status)
-        }
-        other => other,
-    };
     let shape = Shape::List("processor");
-    output::print(&mut out, global.output, global.quiet, shape, &shown)?;
+    output::print(&mut out, global.output, global.quiet, shape, &reply)?;
     out.flush()
 }
 
-/// A line without what there is no room for.
-fn shortened(line: DataLine) -> DataLine {
-    match line {
-        DataLine::Text(text) => {
-            let is_hidden = |word: &&str| {
-                let key = word.split_once('=').map(|(key, _)| key);
-                key.is_some_and(|key| HIDDEN.contains(&key))
-            };
-            let (unquoted, quoted) = match text.find('"') {
-                Some(at) => text.split_at(at),
-                None => (text.as_str(), ""),
-            };
-            let words = unquoted.split(' ').filter(|word| !is_hidden(word));
-            DataLine::Text(words.collect::<Vec<_>>().join(" ") + quoted)
+/// One list of both, with what is shown of them.
+fn together(processors: Reply, subscriptions: Reply) -> Reply {
+    match (processors, subscriptions) {
+        (Reply::Data(processors, status), Reply::Data(subscriptions, _)) => {
+            let processors = processors.into_iter().flat_map(|line| shown(line, |it| it));
+            let subscriptions = subscriptions.into_iter();
+            let subscriptions = subscriptions.flat_map(|line| shown(line, as_processor));
+            Reply::Data(processors.chain(subscriptions).collect(), status)
         }
-        attribute => attribute,
+        (other, _) => other,
     }
+}
+
+/// What a line says, `as` it is to be seen, without what there is no room for.
+fn shown(line: DataLine, seen: fn(Entry) -> Entry) -> Vec<DataLine> {
+    let entry = match &line {
+        DataLine::Text(text) => attributes_behind("processor", text),
+        DataLine::Attribute(..) => None,
+    };
+    let Some(entry) = entry else {
+        return vec![line];
+    };
+    let has_room = |(key, _): &(String, Vec<String>)| !HIDDEN.contains(&key.as_str());
+    let pairs = seen(entry).into_iter().filter(has_room);
+    let lines = pairs.flat_map(|(key, values)| {
+        let line = move |value| DataLine::Attribute(key.clone(), value);
+        values.into_iter().map(line)
+    });
+    lines.collect()
+}
+
+/// A subscription as a processor is told: its state is that of its bridge, where there is one.
+fn as_processor(mut entry: Entry) -> Entry {
+    let has_bridge = entry.iter().any(|(key, _)| key == "processor-state");
+    entry.retain(|(key, _)| !has_bridge || key != "state");
+    for (key, _) in &mut entry {
+        if key == "processor-state" {
+            *key = "state".to_owned();
+        }
+    }
+    let kind = ("type".to_owned(), vec!["subscription".to_owned()]);
+    entry.insert(1, kind);
+    entry
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn lines(pairs: &[(&str, &str)]) -> Vec<DataLine> {
+        let line = |(key, value): &(&str, &str)| DataLine::attribute(*key, value);
+        pairs.iter().map(line).collect()
+    }
+
     #[test]
     fn flows_are_left_out_and_texts_stay_whole() {
         let line = r#"p type=bridge from=a.example to=b.example lag=0 error="from=x to=y is gone""#;
-        let shown = shortened(DataLine::Text(line.to_owned()));
-        let expected = r#"p type=bridge lag=0 error="from=x to=y is gone""#;
-        assert_eq!(shown, DataLine::Text(expected.to_owned()));
+        let expected = [
+            ("processor", "p"),
+            ("type", "bridge"),
+            ("lag", "0"),
+            ("error", "from=x to=y is gone"),
+        ];
+        let told = DataLine::Text(line.to_owned());
+        assert_eq!(shown(told, |it| it), lines(&expected));
+    }
+
+    #[test]
+    fn subscriptions_stand_among_processors() {
+        let told = |line: &str| DataLine::Text(line.to_owned());
+        let line = r#"l.example remote=r.example state=active notice="5 were gone" processor-state=failed lag=3 error="it is gone""#;
+        let expected = [
+            ("processor", "l.example"),
+            ("type", "subscription"),
+            ("state", "failed"),
+            ("lag", "3"),
+            ("error", "it is gone"),
+        ];
+        assert_eq!(shown(told(line), as_processor), lines(&expected));
+        let stopped = "l.example remote=r.example state=stopped";
+        let expected = [
+            ("processor", "l.example"),
+            ("type", "subscription"),
+            ("state", "stopped"),
+        ];
+        assert_eq!(shown(told(stopped), as_processor), lines(&expected));
     }
 }
