@@ -1,6 +1,7 @@
 //! SUBSCRIBE flow: another participant's FNAA subscribes to a flow of ours, or renews.
 
 use eson_broker::Credential;
+use eson_processor::MAX_LEGS;
 use eson_processor::proto::State;
 use eson_processor::proto::error::Kind;
 use eson_protocol::{
@@ -117,6 +118,10 @@ impl Request<'_> {
             return self.renew(&known, expires, options).await;
         }
         self.check_quota(options).await?;
+        let mode = super::terms::mode(flow, options.mode)?;
+        if mode == Mode::Copy {
+            self.check_copies(flow).await?;
+        }
         let begin = super::terms::begin(flow, options, self.participant.now())?;
         let spec = SubscriberSpec {
             flow: flow.spec.name.clone(),
@@ -125,7 +130,7 @@ impl Request<'_> {
             on_behalf_of: options.on_behalf_of.clone(),
             start: begin.start,
             cursor: begin.cursor,
-            mode: super::terms::mode(flow, options.mode)?,
+            mode,
             on_gap: options.on_gap.unwrap_or_default(),
             delivery: options.delivery,
             quality: Quality::default(),
@@ -213,6 +218,24 @@ impl Request<'_> {
             return Ok(());
         }
         let text = format!("{entitled} has {quota} subscriptions here already; end one first");
+        Err(Status::new(Code::Quota, text))
+    }
+
+    /// One more copy than a fan-out can have would hold up all of them.
+    async fn check_copies(&self, flow: &Flow) -> Result<(), Status> {
+        let flow = &flow.spec.name;
+        let subscribers = self.participant.subscribers_of(flow).await?;
+        let filled = subscribers
+            .iter()
+            .map(|known| &known.resource.spec)
+            .filter(|spec| spec.mode == Mode::Copy)
+            .filter(|spec| [Lease::Held, Lease::Lapsed].contains(&spec.lease));
+        if filled.count() < MAX_LEGS {
+            return Ok(());
+        }
+        let text = format!(
+            "{flow} has {MAX_LEGS} copies, the most that one flow may have; ask its owner for mode=direct, or subscribe to a flow that relays it"
+        );
         Err(Status::new(Code::Quota, text))
     }
 

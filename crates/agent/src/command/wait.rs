@@ -52,7 +52,10 @@ pub(super) async fn gone<R: Resource>(
 ) -> Result<(), Status> {
     let mut last = None;
     let wait = until(resources, name, |found: Option<&Stored<R>>| {
-        let Some(found) = found else { return true };
+        // By now another one may have the name.
+        let Some(found) = found.filter(|found| found.deleting) else {
+            return true;
+        };
         last.clone_from(&condition(&found.resource).failure);
         false
     });

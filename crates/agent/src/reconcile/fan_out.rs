@@ -81,7 +81,7 @@ async fn apply(participant: &Participant, name: &Name) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     let Some(flow) = flow.filter(|_| !legs.is_empty()) else {
-        return Ok(participant.runtime.remove(SHARD, &instance(name)).await?);
+        return Ok(participant.runtime.remove(&instance(name)).await?);
     };
     let spec = proto::Spec {
         id: instance(name),
@@ -90,7 +90,9 @@ async fn apply(participant: &Participant, name: &Name) -> Result<(), Failure> {
         legs,
         ..Default::default()
     };
-    Ok(participant.runtime.ensure(SHARD, spec).await?)
+    let applied = participant.runtime.ensure(SHARD, spec).await;
+    // Never the fault of the one subscriber for whom it is applied.
+    applied.map_err(|error| Failure::backend(error.to_string()))
 }
 
 async fn legs(participant: &Participant, flow: &Stored<Flow>) -> Result<Vec<proto::Leg>, Failure> {

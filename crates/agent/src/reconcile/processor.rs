@@ -1,6 +1,6 @@
 //! Processors that users run between flows of this participant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use eson_processor::proto;
@@ -47,10 +47,13 @@ impl ProcessorReconciler {
         let waiting = match self.instance_spec(&allowed.spec).await? {
             Wanted::Legs(instance) => self.run(&stored.resource, &allowed.spec, *instance).await?,
             Wanted::Nothing => {
-                self.0.runtime.remove(SHARD, &instance(name)).await?;
+                self.0.runtime.remove(&instance(name)).await?;
                 None
             }
-            Wanted::Later => Some(Outcome::Settled),
+            Wanted::Later => {
+                self.stop_what_is_denied(&allowed.spec).await?;
+                Some(Outcome::Settled)
+            }
         };
         if let Some(denied) = allowed.denied {
             return Err(denied);
@@ -89,6 +92,16 @@ impl ProcessorReconciler {
             }
         }
         Ok(allowed)
+    }
+
+    /// While what is left has to wait, nothing may go on that its owner has lost the right for.
+    async fn stop_what_is_denied(&self, allowed: &ProcessorSpec) -> Result<(), Failure> {
+        let legs: BTreeSet<_> = allowed.legs().map(|leg| allowed.leg_id(leg)).collect();
+        let running = self.0.processor_legs(&allowed.name);
+        if running.iter().any(|leg| !legs.contains(&leg.id)) {
+            self.0.runtime.remove(&instance(&allowed.name)).await?;
+        }
+        Ok(())
     }
 
     /// Makes the runtime run this; says when to look again where that is not yet so.
@@ -276,10 +289,7 @@ impl ProcessorReconciler {
     }
 
     async fn tear_down(&self, stored: &Stored<Processor>) -> Result<Outcome, Failure> {
-        self.0
-            .runtime
-            .remove(SHARD, &instance(&stored.name))
-            .await?;
+        self.0.runtime.remove(&instance(&stored.name)).await?;
         let spec = &stored.resource.spec;
         self.0.forget_windows(&spec.incarnation)?;
         self.0.processors.remove(&stored.name).await?;

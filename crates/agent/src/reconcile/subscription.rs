@@ -78,7 +78,13 @@ impl SubscriptionReconciler {
     }
 
     async fn keep(&self, stored: &Stored<Subscription>) -> Result<Outcome, Failure> {
-        let held = self.granted(stored).await?;
+        let held = match self.granted(stored).await {
+            Err(failure) if failure.is_transient() => {
+                self.keep_as_known(stored).await?;
+                return Err(failure);
+            }
+            granted => granted?,
+        };
         let spec = &stored.resource.spec;
         let circle = self.closes_circle(&stored.resource, &held.copy).await?;
         self.ensure_local(stored, &held.copy).await?;
@@ -92,14 +98,29 @@ impl SubscriptionReconciler {
         };
         self.run_bridge(stored, &held.copy, &local, halted.is_some())
             .await?;
+        self.restart_failed(stored).await?;
         if let Some(waiting) = self.wait_for_bridge(stored)? {
             return Ok(waiting);
         }
         self.succeed(stored, Some(&held.copy), halted).await?;
         Ok(Outcome::Again(
             held.renew_at.saturating_duration_since(Instant::now()),
-        self.restart_failed(stored).await?;
         ))
+    }
+
+    /// While the publisher can't be asked, a pause and a right that is lost hold all the same.
+    async fn keep_as_known(&self, stored: &Stored<Subscription>) -> Result<(), Failure> {
+        let spec = &stored.resource.spec;
+        let Some(held) = self.held(&stored.name) else {
+            return Ok(());
+        };
+        let Some(local) = self.local_flow(spec).await? else {
+            return Ok(());
+        };
+        let denied = self.denied(spec, &local).await?;
+        let held_still = denied.is_some() || stored.resource.status.halted.is_some();
+        self.run_bridge(stored, &held.copy, &local, held_still)
+            .await
     }
 
     /// What the publisher has granted: what is held, or its answer now, when it is time to renew
@@ -299,27 +320,6 @@ impl SubscriptionReconciler {
         Ok(())
     }
 
-    /// The first answer waits until the bridge runs.
-    fn wait_for_bridge(&self, stored: &Stored<Subscription>) -> Result<Option<Outcome>, Failure> {
-        let spec = &stored.resource.spec;
-        if stored.resource.status.condition.ready > 0 || spec.activity != Activity::Running {
-            return Ok(None);
-        }
-        first_run(self.bridge(spec), "events can't be moved")
-    }
-
-    async fn succeed(
-        &self,
-        stored: &Stored<Subscription>,
-        copy: Option<&Copy>,
-        halted: Option<String>,
-    ) -> Result<(), Failure> {
-        let spec = &stored.resource.spec;
-        let change = |it: &mut Subscription| {
-            it.status.halted.clone_from(&halted);
-            it.status.state = match spec.activity {
-                _ if halted.is_some() => SubscriptionState::Paused,
-                Activity::Running => SubscriptionState::Active,
     async fn restart_failed(&self, stored: &Stored<Subscription>) -> Result<(), Failure> {
         let Subscription { spec, status } = &stored.resource;
         let generation = spec.generation;
@@ -341,6 +341,27 @@ impl SubscriptionReconciler {
             .is_some_and(|leg| leg.state() == proto::State::Failed)
     }
 
+    /// The first answer waits until the bridge runs.
+    fn wait_for_bridge(&self, stored: &Stored<Subscription>) -> Result<Option<Outcome>, Failure> {
+        let spec = &stored.resource.spec;
+        if stored.resource.status.condition.ready > 0 || spec.activity != Activity::Running {
+            return Ok(None);
+        }
+        first_run(self.bridge(spec), "events can't be moved")
+    }
+
+    async fn succeed(
+        &self,
+        stored: &Stored<Subscription>,
+        copy: Option<&Copy>,
+        halted: Option<String>,
+    ) -> Result<(), Failure> {
+        let spec = &stored.resource.spec;
+        let change = |it: &mut Subscription| {
+            it.status.halted.clone_from(&halted);
+            it.status.state = match spec.activity {
+                _ if halted.is_some() => SubscriptionState::Paused,
+                Activity::Running => SubscriptionState::Active,
                 Activity::Paused => SubscriptionState::Paused,
                 Activity::Stopped => SubscriptionState::Stopped,
             };
@@ -400,12 +421,8 @@ impl SubscriptionReconciler {
     }
 
     async fn remove_bridge(&self, spec: &SubscriptionSpec) -> Result<(), Failure> {
-        let shard = self.shard(spec);
-        Ok(self
-            .participant
-            .runtime
-            .remove(&shard, &instance(&spec.local))
-            .await?)
+        let runtime = &self.participant.runtime;
+        Ok(runtime.remove(&instance(&spec.local)).await?)
     }
 
     /// A final refusal ends the subscription.

@@ -1,7 +1,7 @@
 //! What wakes the reconcilers up: changes of specs, of what resources depend on, and of the
 //! processors' states.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::Controller;
 use crate::participant::Participant;
 use crate::resource::{DEAD_LETTERS, Flow, Namespace, Processor, Subscriber, Subscription};
-use crate::store::{Resource, ResourceChange, Resources, Stored};
+use crate::store::{Resource, ResourceChange, Resources, StoreError, Stored};
 
 pub(super) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &CancellationToken) {
     let mut forward = Forward { tasks, stop };
@@ -70,7 +70,7 @@ async fn forward<R: Resource>(
     spec: fn(&R) -> u64,
 ) {
     let mut known: HashMap<String, (u64, bool)> = HashMap::new();
-    let mut look = |found: &Stored<R>| {
+    let look = |known: &mut HashMap<_, _>, found: &Stored<R>| {
         let now = (spec(&found.resource), found.deleting);
         if known.insert(found.name.clone(), now) != Some(now) {
             controller.poke(&found.name);
@@ -80,10 +80,13 @@ async fn forward<R: Resource>(
     loop {
         match changes.next().await {
             Ok(None) => return,
-            Ok(Some(ResourceChange::Put(found))) => look(&found),
-            Ok(Some(ResourceChange::Removed(name))) => controller.poke(&name),
+            Ok(Some(ResourceChange::Put(found))) => look(&mut known, &found),
+            Ok(Some(ResourceChange::Removed(name))) => {
+                known.remove(&name);
+                controller.poke(&name);
+            }
             Ok(Some(ResourceChange::Resync)) => match resources.list().await {
-                Ok(all) => all.iter().for_each(&mut look),
+                Ok(all) => all.iter().for_each(|found| look(&mut known, found)),
                 Err(error) => tracing::error!(kind = %R::KIND, %error, "can't be listed"),
             },
             Err(error) => tracing::error!(kind = %R::KIND, %error, "a change can't be read"),
@@ -121,8 +124,12 @@ async fn dependents(participant: Arc<Participant>, stop: CancellationToken) {
                 known.remove(&name);
                 wake_dependents(&participant, &name).await;
             }
-            // Everything is looked at then anyway.
-            Ok(Some(ResourceChange::Resync)) => known.clear(),
+            Ok(Some(ResourceChange::Resync)) => {
+                known.clear();
+                if let Err(error) = wake_all(&participant).await {
+                    tracing::error!(%error, "what depends on flows can't be listed");
+                }
+            }
             Err(error) => tracing::error!(%error, "a change of a flow can't be read"),
         }
     }
@@ -133,11 +140,21 @@ fn relevant(flow: &Stored<Flow>) -> u64 {
     let spec = &flow.resource.spec;
     fingerprint(&(
         status.condition.ready,
+        &status.condition.failure,
         status.partitions,
         flow.deleting,
         spec.activity,
         &spec.payload,
     ))
+}
+
+/// What depends on any flow.
+async fn wake_all(participant: &Participant) -> Result<(), StoreError> {
+    participant.look_at_what_runs().await?;
+    for subscriber in participant.subscribers.list().await? {
+        participant.controllers.subscriber.poke(&subscriber.name);
+    }
+    Ok(())
 }
 
 async fn wake_dependents(participant: &Participant, flow: &str) {
@@ -170,7 +187,7 @@ async fn wake_dependents(participant: &Participant, flow: &str) {
 
 /// A processor that begins to run, or fails, wakes up what it belongs to.
 async fn instances(participant: Arc<Participant>, stop: CancellationToken) {
-    let mut states: HashMap<(String, String), i32> = HashMap::new();
+    let mut known: HashMap<String, BTreeMap<String, i32>> = HashMap::new();
     let mut statuses = participant.runtime.watch();
     loop {
         let status = tokio::select! {
@@ -178,14 +195,17 @@ async fn instances(participant: Arc<Participant>, stop: CancellationToken) {
             status = statuses.next() => status,
         };
         let Some(status) = status else { return };
-        for leg in &status.legs {
-            let key = (status.id.clone(), leg.id.clone());
-            if states.insert(key, leg.state) != Some(leg.state) {
-                wake_owner(&participant, &status.id, &leg.id);
+        let states = status.legs.iter().map(|leg| (leg.id.clone(), leg.state));
+        let states: BTreeMap<_, _> = states.collect();
+        let before = match status.destroyed {
+            true => known.remove(&status.id),
+            false => known.insert(status.id.clone(), states.clone()),
+        };
+        let before = before.unwrap_or_default();
+        for (leg, state) in &states {
+            if before.get(leg) != Some(state) {
+                wake_owner(&participant, &status.id, leg);
             }
-        }
-        if status.destroyed {
-            states.retain(|(instance, _), _| *instance != status.id);
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use eson_processor::proto::{self, LegStatus, Spec, State, Status};
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// How long a processor may take to tell the end of an instance.
+const TO_TELL: Duration = Duration::from_secs(1);
 
 /// The last status of every instance.
 #[derive(Debug, Default)]
@@ -89,6 +93,15 @@ impl Board {
         state.tell(|pending| {
             pending.changed.insert(status.id.clone(), status.clone());
         });
+    }
+
+    /// Waits until a processor has told the end of an instance, as one that is told to does at once;
+    /// what it told before can't come behind that. Not for long: one that has ended tells nothing.
+    pub(super) async fn wait_until_gone(&self, id: &str) {
+        let mut statuses = self.watch();
+        let gone = async { while self.status(id).is_some() && statuses.next().await.is_some() {} };
+        // Who waits in vain goes by that he has told it to go.
+        let _ = timeout(TO_TELL, gone).await;
     }
 
     /// An instance is gone for good, whether or not its processor could say so.

@@ -32,6 +32,9 @@ struct Applied {
     spec: Option<Spec>,
 }
 
+/// No process: they are counted from 1.
+const NOBODY: u64 = 0;
+
 impl Instance {
     pub(super) fn new(id: &str) -> Self {
         Self {
@@ -72,6 +75,8 @@ impl Instance {
             if applied.process == running.process && applied.spec == wanted {
                 return Ok(());
             }
+            // What comes of a call that fails is not known.
+            let before = std::mem::replace(&mut applied.process, NOBODY);
             match tell(&running.client, &self.id, wanted.clone()).await {
                 Ok(()) => {
                     *applied = Applied {
@@ -81,8 +86,23 @@ impl Instance {
                     return Ok(());
                 }
                 Err(ClientError::Unavailable(_)) => self.wait(shard, &running, deadline).await?,
-                Err(error) => return Err(RuntimeError::of_call(&self.id, &error)),
+                Err(error) => {
+                    let error = RuntimeError::of_call(&self.id, &error);
+                    if !error.is_transient() {
+                        applied.process = before;
+                        self.take_back(&wanted, &applied.spec);
+                    }
+                    return Err(error);
+                }
             }
+        }
+    }
+
+    /// A spec that the processor refuses leaves what it was told before.
+    fn take_back(&self, refused: &Option<Spec>, before: &Option<Spec>) {
+        let mut wanted = self.lock();
+        if *wanted == *refused {
+            wanted.clone_from(before);
         }
     }
 

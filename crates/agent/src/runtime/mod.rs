@@ -24,10 +24,12 @@ pub(crate) use processes::{ChildProcesses, RuntimeOptions, windows_directory};
 #[async_trait]
 pub(crate) trait Runtime: Send + Sync {
     /// Makes an instance run with this spec: created, or updated where its spec is another one.
-    /// Returns when the processor has taken it. Instances of one shard share a process.
+    /// Returns when the processor has taken it. Instances of one shard share a process; one that ran
+    /// in another shard is removed there first.
     ///
-    /// After an error other than [`RuntimeError::Refused`] the instance is still wanted, and runs
-    /// as soon as its processor does. A dropped call goes on by itself.
+    /// After [`RuntimeError::Refused`] what the processor had taken before is wanted; after another
+    /// error the instance is wanted as said here, and runs as soon as its processor does. A dropped
+    /// call goes on by itself.
     ///
     /// # Errors
     /// [`RuntimeError`].
@@ -38,7 +40,7 @@ pub(crate) trait Runtime: Send + Sync {
     ///
     /// # Errors
     /// [`RuntimeError`]; the instance is still to go, and doesn't come back.
-    async fn remove(&self, shard: &str, id: &str) -> Result<(), RuntimeError>;
+    async fn remove(&self, id: &str) -> Result<(), RuntimeError>;
 
     /// Starts those legs of an instance again that have failed. An instance that does not run is
     /// left alone, since when it starts, all of its legs do; so is one that can't be asked now, which

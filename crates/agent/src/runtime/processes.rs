@@ -249,11 +249,37 @@ impl Inner {
             result = instance.apply(&shard) => result,
             () = self.stop.cancelled() => return Err(RuntimeError::Closed),
         };
-        if result.is_ok() && instance.wanted().is_none() {
+        // One that could not be told to go is still to be told.
+        let is_told = result
+            .as_ref()
+            .map_or_else(|error| !error.is_transient(), |()| true);
+        if is_told && instance.wanted().is_none() {
+            self.board.wait_until_gone(&id).await;
             self.board.forget(&id);
             shard.forget(&id);
         }
         result
+    }
+
+    /// The shards that know of an instance: more than one when it is to move.
+    fn homes(&self, id: &str) -> Vec<Arc<Shard>> {
+        let shards = self.shards();
+        let knows = |shard: &&Arc<Shard>| shard.known_instance(id).is_some();
+        shards.values().filter(knows).cloned().collect()
+    }
+
+    async fn remove_from(
+        self: &Arc<Self>,
+        homes: impl IntoIterator<Item = Arc<Shard>>,
+        id: &str,
+    ) -> Result<(), RuntimeError> {
+        for shard in homes {
+            if let Some(instance) = shard.known_instance(id) {
+                instance.want(None);
+                self.apply_whatever_happens(shard, id.to_owned()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs to its end even when the caller does not wait for it.
@@ -274,22 +300,15 @@ impl Runtime for ChildProcesses {
             return Err(RuntimeError::Closed);
         }
         let id = spec.id.clone();
+        let others = self.inner.homes(&id).into_iter();
+        let others = others.filter(|other| other.name() != shard);
+        self.inner.remove_from(others, &id).await?;
         let shard = self.inner.want(shard, spec);
         self.inner.apply_whatever_happens(shard, id).await
     }
 
-    async fn remove(&self, shard: &str, id: &str) -> Result<(), RuntimeError> {
-        let known = self.inner.shards().get(shard).cloned();
-        let Some(shard) = known else {
-            return Ok(());
-        };
-        let Some(instance) = shard.known_instance(id) else {
-            return Ok(());
-        };
-        instance.want(None);
-        self.inner
-            .apply_whatever_happens(shard, id.to_owned())
-            .await
+    async fn remove(&self, id: &str) -> Result<(), RuntimeError> {
+        self.inner.remove_from(self.inner.homes(id), id).await
     }
 
     async fn restart_failed(&self, shard: &str, id: &str) -> Result<bool, RuntimeError> {

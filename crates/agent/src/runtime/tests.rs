@@ -197,12 +197,12 @@ async fn runs_instances_by_shard_and_stops_what_is_idle() {
         .await
         .unwrap();
 
-    runtime.remove("blue.example", "a").await.unwrap();
+    runtime.remove("a").await.unwrap();
     assert_eq!(runtime.status("a"), None);
-    runtime.remove("green.example", "c").await.unwrap();
+    runtime.remove("c").await.unwrap();
     until_processes(&world, 1).await;
-    runtime.remove("blue.example", "b").await.unwrap();
-    runtime.remove("blue.example", "nobody").await.unwrap();
+    runtime.remove("b").await.unwrap();
+    runtime.remove("nobody").await.unwrap();
     until_processes(&world, 0).await;
     runtime
         .ensure("green.example", bridge("c", "three"))
@@ -301,7 +301,7 @@ async fn tells_that_a_process_has_ended() {
     let ended = until(&mut statuses, "a", is_interrupted).await;
     assert_eq!(ended.legs[0].state(), State::Retrying);
     // Nothing of it runs, so that it is gone at once.
-    runtime.remove("blue.example", "a").await.unwrap();
+    runtime.remove("a").await.unwrap();
     until(&mut statuses, "a", |status| status.destroyed).await;
     runtime.shutdown().await;
 }
@@ -320,7 +320,7 @@ async fn says_what_the_processor_refuses() {
         .unwrap_err();
     assert!(matches!(refused, RuntimeError::Refused { .. }), "{refused}");
     assert!(!refused.is_transient());
-    world.processes.remove("blue.example", "a").await.unwrap();
+    world.processes.remove("a").await.unwrap();
     world.processes.shutdown().await;
 }
 
@@ -340,7 +340,7 @@ async fn says_why_no_process_runs_and_goes_on_trying() {
     );
     let status = runtime.status("a").expect("a status");
     assert_eq!(status.legs[0].state(), State::Retrying);
-    runtime.remove("blue.example", "a").await.unwrap();
+    runtime.remove("a").await.unwrap();
     runtime.shutdown().await;
 }
 
