@@ -113,7 +113,7 @@ fn delivery_is_chosen_where_it_can_be(ground: Ground) {
     }
     await_lines(&mut session, &describe, &["lag=0", "lag-seconds=0"]);
     let metrics = orange.web("/metrics").unwrap().1;
-    let metric = format!("fnaad_leg_lag_seconds{{instance=\"processor/{name}\"");
+    let metric = format!("fnaad_leg_lag_seconds{{kind=\"processor\",name=\"{name}\"");
     assert!(metrics.contains(&metric), "{metrics}");
     session.ok(&format!("DELETE PROCESSOR {name}"));
 }

@@ -28,7 +28,7 @@ mod terms;
 mod wait;
 pub(crate) mod write_flow;
 
-pub(crate) use processor_status::lag_seconds;
+pub(crate) use processor_status::{LEG_STATES, lag_seconds, leg_state};
 
 use eson_protocol::{Code, Command, Reply, Status};
 

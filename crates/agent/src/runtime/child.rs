@@ -64,6 +64,11 @@ impl Child {
         })
     }
 
+    /// The system's id of the process; none once it has been waited for.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Connects as soon as the process answers.
     pub(super) async fn connect(&mut self) -> Result<Client, String> {
         let address = SocketAddress::Unix(self.socket.clone());

@@ -12,6 +12,8 @@ mod processes;
 mod shard;
 mod types;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use eson_processor::client::ClientError;
 use eson_processor::proto::{Spec, Status};
@@ -73,6 +75,9 @@ pub(crate) trait Runtime: Send + Sync {
 
     /// The status of every instance now, then each change.
     fn watch(&self) -> Statuses;
+
+    /// The ids of the processes that answer now, by shard.
+    fn processes(&self) -> BTreeMap<String, u32>;
 
     /// Lets every processor write what it has read, and stops it.
     async fn shutdown(&self);

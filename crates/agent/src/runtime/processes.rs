@@ -1,6 +1,6 @@
 //! Flow processors as processes of this machine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -354,6 +354,15 @@ impl Runtime for ChildProcesses {
 
     fn watch(&self) -> Statuses {
         self.inner.board.watch()
+    }
+
+    fn processes(&self) -> BTreeMap<String, u32> {
+        let shards = self.inner.shards();
+        let process = |(name, shard): (&String, &Arc<Shard>)| {
+            let running = shard.running()?;
+            Some((name.clone(), running.id?))
+        };
+        shards.iter().filter_map(process).collect()
     }
 
     async fn shutdown(&self) {

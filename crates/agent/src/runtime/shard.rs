@@ -44,6 +44,8 @@ enum ProcessState {
 pub(super) struct Running {
     /// Counts the processes of all shards.
     pub(super) process: u64,
+    /// The system's id of it; none where it has just ended.
+    pub(super) id: Option<u32>,
     pub(super) client: Client,
 }
 
@@ -265,7 +267,11 @@ impl Supervisor {
             Ok(connected) => connected,
             Err(cause) => return End::Failed(cause),
         };
-        let running = Running { process, client };
+        let running = Running {
+            process,
+            id: child.id(),
+            client,
+        };
         self.shard
             .state
             .send_replace(ProcessState::Running(running));

@@ -1,5 +1,6 @@
 //! Against real processes of the real `flow-processor`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -187,6 +188,10 @@ async fn runs_instances_by_shard_and_stops_what_is_idle() {
     for id in ["a", "b", "c"] {
         until(&mut runtime.watch(), id, |_| true).await;
     }
+    let served = runtime.processes();
+    assert!(served.keys().eq(["blue.example", "green.example"]));
+    let running: BTreeSet<_> = processes(&world).into_iter().collect();
+    assert_eq!(served.into_values().collect::<BTreeSet<_>>(), running);
     // The same again changes nothing, another spec replaces it.
     runtime
         .ensure("blue.example", bridge("a", "one"))
@@ -204,6 +209,7 @@ async fn runs_instances_by_shard_and_stops_what_is_idle() {
     runtime.remove("b").await.unwrap();
     runtime.remove("nobody").await.unwrap();
     until_processes(&world, 0).await;
+    assert!(runtime.processes().is_empty());
     runtime
         .ensure("green.example", bridge("c", "three"))
         .await
@@ -322,6 +328,39 @@ async fn says_what_the_processor_refuses() {
     assert!(!refused.is_transient());
     world.processes.remove("a").await.unwrap();
     world.processes.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_runs_in_one_shard_and_is_removed_wherever_it_runs() {
+    let world = world(flow_processor());
+    let runtime = &world.processes;
+    for shard in ["peers", "blue.example"] {
+        runtime.ensure(shard, bridge("a", "one")).await.unwrap();
+        until(&mut runtime.watch(), "a", |_| true).await;
+    }
+    until_processes(&world, 1).await;
+    assert!(runtime.processes().keys().eq(["blue.example"]));
+    runtime.remove("a").await.unwrap();
+    assert_eq!(runtime.status("a"), None);
+    until_processes(&world, 0).await;
+    runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_before_a_refused_spec_runs_again_in_a_new_process() {
+    let world = world(flow_processor());
+    let runtime = &world.processes;
+    let good = bridge("a", "one");
+    runtime.ensure("blue.example", good.clone()).await.unwrap();
+    let mut bad = good.clone();
+    bad.sources.clear();
+    let refused = runtime.ensure("blue.example", bad).await.unwrap_err();
+    assert!(!refused.is_transient(), "{refused}");
+    kill(until_one_other_than(&world, 0).await);
+    until(&mut runtime.watch(), "a", is_interrupted).await;
+    let again = until(&mut runtime.watch(), "a", |status| !is_interrupted(status)).await;
+    assert_ne!(again.legs[0].state(), State::Failed, "{again:?}");
+    runtime.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]

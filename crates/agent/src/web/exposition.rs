@@ -1,6 +1,6 @@
 //! The text format that Prometheus scrapes, version 0.0.4.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// The media type.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -54,7 +54,7 @@ pub(super) struct Samples<'p> {
 
 impl Samples<'_> {
     /// One sample.
-    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
+    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Self {
         let labels: Vec<_> = labels
             .iter()
             .map(|(name, value)| format!("{name}=\"{}\"", escape(value)))
@@ -91,15 +91,15 @@ mod tests {
             MetricType::Counter,
             "Records moved.",
         )
-        .sample(&[("instance", "a"), ("leg", "b\"\\\n")], 7)
-        .sample(&[("instance", "c")], 8);
+        .sample(&[("kind", "a"), ("name", "b\"\\\n")], 7)
+        .sample(&[("kind", "c")], 8.25);
         let expected = "# HELP fnaad_sessions Sessions now.\n\
                         # TYPE fnaad_sessions gauge\n\
                         fnaad_sessions 3\n\
                         # HELP fnaad_leg_records_total Records moved.\n\
                         # TYPE fnaad_leg_records_total counter\n\
-                        fnaad_leg_records_total{instance=\"a\",leg=\"b\\\"\\\\\\n\"} 7\n\
-                        fnaad_leg_records_total{instance=\"c\"} 8\n";
+                        fnaad_leg_records_total{kind=\"a\",name=\"b\\\"\\\\\\n\"} 7\n\
+                        fnaad_leg_records_total{kind=\"c\"} 8.25\n";
         assert_eq!(page.finish(), expected);
     }
 }

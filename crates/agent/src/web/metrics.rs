@@ -2,60 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use eson_processor::proto::{LegStatus, State};
+use eson_processor::proto::LegStatus;
 
 use super::exposition::{Exposition, MetricType};
-use crate::participant::Participant;
-use crate::resource::{Condition, Flow, Namespace, Processor, Subscriber, Subscription};
+use super::inventory::Inventory;
+use super::legs::{Leg, legs};
+use super::process::{Usage, usage};
+use crate::command::{LEG_STATES, lag_seconds};
+use crate::resource::Condition;
+use crate::runtime::Runtime;
 use crate::session::Service;
-use crate::store::{Resource, Resources, StoreError};
+use crate::store::{Resource, StoreError, Stored};
 
 /// A page of metrics.
 pub(super) async fn scrape(service: &Service) -> Result<String, StoreError> {
     let mut page = Exposition::default();
-    page.metric(
-        "fnaad_build_info",
-        MetricType::Gauge,
-        "The version, as a label.",
-    )
-    .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let sessions = service.admission.count() as u64;
-    page.metric(
-        "fnaad_sessions",
-        MetricType::Gauge,
-        "FNAP connections that are open.",
-    )
-    .sample(&[], sessions);
-    resources(&mut page, &service.participant).await?;
-    processors(&mut page, &service.participant);
-    if let Some(bytes) = resident_memory().await {
-        let help = "Memory of the process that is in RAM.";
-        page.metric("process_resident_memory_bytes", MetricType::Gauge, help)
-            .sample(&[], bytes);
-    }
+    let help = "The version, as a label.";
+    page.metric("fnaad_build_info", MetricType::Gauge, help)
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let help = "FNAP connections that are open.";
+    page.metric("fnaad_sessions", MetricType::Gauge, help)
+        .sample(&[], service.admission.count());
+    let participant = &service.participant;
+    let inventory = Inventory::read(participant).await?;
+    write_resources(&mut page, &inventory);
+    let statuses = participant.runtime.statuses();
+    write_legs(&mut page, &legs(&inventory, &statuses), participant.now());
+    write_processors(&mut page, participant.runtime.as_ref()).await;
+    write_process(&mut page).await;
     Ok(page.finish())
 }
 
 /// How many resources there are, by kind and by how far they are what they are to be.
-async fn resources(page: &mut Exposition, participant: &Participant) -> Result<(), StoreError> {
+fn write_resources(page: &mut Exposition, inventory: &Inventory) {
     let counts = [
-        count(&participant.namespaces, |it: &Namespace| {
-            &it.status.condition
-        })
-        .await?,
-        count(&participant.flows, |it: &Flow| &it.status.condition).await?,
-        count(&participant.subscribers, |it: &Subscriber| {
-            &it.status.condition
-        })
-        .await?,
-        count(&participant.subscriptions, |it: &Subscription| {
-            &it.status.condition
-        })
-        .await?,
-        count(&participant.processors, |it: &Processor| {
-            &it.status.condition
-        })
-        .await?,
+        count(&inventory.namespaces, |it| &it.status.condition),
+        count(&inventory.flows, |it| &it.status.condition),
+        count(&inventory.subscribers, |it| &it.status.condition),
+        count(&inventory.subscriptions, |it| &it.status.condition),
+        count(&inventory.processors, |it| &it.status.condition),
     ];
     let help = "Resources, by kind and state.";
     let mut samples = page.metric("fnaad_resources", MetricType::Gauge, help);
@@ -64,16 +49,15 @@ async fn resources(page: &mut Exposition, participant: &Participant) -> Result<(
             samples.sample(&[("kind", kind), ("state", state)], count);
         }
     }
-    Ok(())
 }
 
-async fn count<R: Resource>(
-    resources: &Resources<R>,
+fn count<R: Resource>(
+    resources: &[Stored<R>],
     condition: fn(&R) -> &Condition,
-) -> Result<(&'static str, BTreeMap<&'static str, u64>), StoreError> {
+) -> (&'static str, BTreeMap<&'static str, u64>) {
     let states = ["ready", "pending", "failed", "deleting"];
     let mut counts = BTreeMap::from(states.map(|state| (state, 0)));
-    for stored in resources.list().await? {
+    for stored in resources {
         let condition = condition(&stored.resource);
         let state = match &condition.failure {
             _ if stored.deleting => "deleting",
@@ -83,36 +67,100 @@ async fn count<R: Resource>(
         };
         *counts.entry(state).or_default() += 1;
     }
-    Ok((R::KIND.as_str(), counts))
+    (R::KIND.as_str(), counts)
 }
 
-fn processors(page: &mut Exposition, participant: &Participant) {
-    let statuses = participant.runtime.statuses();
-    let legs: Vec<_> = statuses
-        .iter()
-        .flat_map(|status| status.legs.iter().map(|leg| (status.id.as_str(), leg)))
-        .collect();
-    lag_seconds(page, &legs, participant.now());
+fn write_legs(page: &mut Exposition, legs: &[Leg<'_>], now: u64) {
+    write_states(page, legs);
     for metric in LEG_METRICS {
         let mut samples = page.metric(metric.name, metric.kind, metric.help);
-        for (instance, leg) in &legs {
-            samples.sample(
-                &[("instance", instance), ("leg", &leg.id)],
-                (metric.value)(leg),
-            );
+        for leg in legs {
+            if let Some(told) = leg.told {
+                samples.sample(&leg.labels(), (metric.value)(told));
+            }
+        }
+    }
+    write_lag_seconds(page, legs, now);
+    write_positions(page, legs);
+}
+
+/// Each leg has a sample of each state, of which one is 1.
+fn write_states(page: &mut Exposition, legs: &[Leg<'_>]) {
+    let help = "Whether the leg is in this state.";
+    let mut samples = page.metric("fnaad_leg_state", MetricType::Gauge, help);
+    for leg in legs {
+        for state in LEG_STATES {
+            let value = u8::from(leg.state == state);
+            samples.sample(&with(leg, "state", state), value);
         }
     }
 }
 
 /// Only where it is known.
-fn lag_seconds(page: &mut Exposition, legs: &[(&str, &LegStatus)], now: u64) {
+fn write_lag_seconds(page: &mut Exposition, legs: &[Leg<'_>], now: u64) {
     let help = "Time since the oldest event was written that is still to be moved.";
     let mut samples = page.metric("fnaad_leg_lag_seconds", MetricType::Gauge, help);
-    for (instance, leg) in legs {
-        if let Some(seconds) = crate::command::lag_seconds(leg, now) {
-            samples.sample(&[("instance", instance), ("leg", &leg.id)], seconds);
+    for leg in legs {
+        if let Some(seconds) = leg.told.and_then(|told| lag_seconds(told, now)) {
+            samples.sample(&leg.labels(), seconds);
         }
     }
+}
+
+fn write_positions(page: &mut Exposition, legs: &[Leg<'_>]) {
+    let help = "The offset of the source behind the last record stored at the destination.";
+    let mut samples = page.metric("fnaad_leg_position", MetricType::Gauge, help);
+    for leg in legs {
+        let stored = leg.told.iter().flat_map(|told| &told.stored);
+        for (partition, offset) in stored.collect::<BTreeMap<_, _>>() {
+            let partition = partition.to_string();
+            samples.sample(&with(leg, "partition", &partition), offset);
+        }
+    }
+}
+
+/// What each process of flow processors uses.
+async fn write_processors(page: &mut Exposition, runtime: &dyn Runtime) {
+    let mut used = Vec::new();
+    for (shard, process) in runtime.processes() {
+        let usage = usage(&process.to_string()).await;
+        used.extend(usage.map(|usage| (shard, usage)));
+    }
+    let help = "Memory of a process of flow processors that is in RAM.";
+    let name = "fnaad_processor_resident_memory_bytes";
+    let mut samples = page.metric(name, MetricType::Gauge, help);
+    for (shard, usage) in &used {
+        samples.sample(&[("shard", shard)], usage.resident_bytes);
+    }
+    let help = "Time that a process of flow processors has computed.";
+    let name = "fnaad_processor_cpu_seconds_total";
+    let mut samples = page.metric(name, MetricType::Counter, help);
+    for (shard, usage) in &used {
+        samples.sample(&[("shard", shard)], usage.cpu_seconds);
+    }
+}
+
+/// What fnaad itself uses.
+async fn write_process(page: &mut Exposition) {
+    let Some(Usage {
+        resident_bytes,
+        cpu_seconds,
+    }) = usage("self").await
+    else {
+        return;
+    };
+    let help = "Memory of the process that is in RAM.";
+    page.metric("process_resident_memory_bytes", MetricType::Gauge, help)
+        .sample(&[], resident_bytes);
+    let help = "Time that the process has computed.";
+    page.metric("process_cpu_seconds_total", MetricType::Counter, help)
+        .sample(&[], cpu_seconds);
+}
+
+/// A leg's labels and one more.
+fn with<'a>(leg: &'a Leg<'_>, name: &'static str, value: &'a str) -> [(&'static str, &'a str); 5] {
+    let [kind, of, source, destination] = leg.labels();
+    [kind, of, source, destination, (name, value)]
 }
 
 /// What is told of each leg.
@@ -161,19 +209,9 @@ const LEG_METRICS: [LegMetric; 7] = [
         value: |leg| leg.lag,
     },
     LegMetric {
-        name: "fnaad_leg_running",
+        name: "fnaad_leg_held_back",
         kind: MetricType::Gauge,
-        help: "Whether the leg moves events.",
-        value: |leg| u64::from(leg.state() == State::Running),
+        help: "Whether a rate holds the leg back.",
+        value: |leg| u64::from(leg.held_back),
     },
 ];
-
-/// As Linux tells it; none on other systems.
-async fn resident_memory() -> Option<u64> {
-    let status = tokio::fs::read_to_string("/proc/self/status").await.ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}

@@ -1,7 +1,10 @@
 //! Health and metrics over HTTP, on a loopback address: `/healthz`, `/readyz`, `/metrics`.
 
 mod exposition;
+mod inventory;
+mod legs;
 mod metrics;
+mod process;
 
 use std::convert::Infallible;
 use std::io;
