@@ -58,6 +58,9 @@ pub(crate) struct Lane {
     /// After a failure nothing is sent until the answers to everything sent are there: what
     /// comes later would arrive out of order.
     recovering: bool,
+    /// Whether the broker has acknowledged something of this producer. One that knows nothing of a
+    /// producer takes any number for its first: also a batch's before which others got lost.
+    known: bool,
     limit: usize,
 }
 
@@ -117,6 +120,7 @@ impl Lane {
             sent: VecDeque::new(),
             next_sequence: 0,
             recovering: false,
+            known: false,
             limit,
         }
     }
@@ -135,9 +139,10 @@ impl Lane {
     }
 
     /// The next batch to send, by its sequence number; it counts as sent from here on.
-    /// Unless the connection is `idle`, what is small waits for company.
+    /// Unless the connection is `idle`, what is small waits for company. Until the broker knows the
+    /// producer, a batch goes alone.
     pub(crate) fn next(&mut self, idle: bool) -> io::Result<Option<i32>> {
-        if self.recovering && self.has_in_flight() {
+        if (self.recovering || !self.known) && self.has_in_flight() {
             return Ok(None);
         }
         self.recovering = false;
@@ -177,6 +182,7 @@ impl Lane {
     pub(crate) fn acknowledge(&mut self, sequence: i32) -> Vec<Claim> {
         if let Some(index) = self.find(sequence) {
             self.sent[index].state = State::Done;
+            self.known = true;
         }
         self.collect()
     }
@@ -204,6 +210,17 @@ impl Lane {
             self.sent[index].state = State::Ready;
             self.recovering = true;
         }
+    }
+
+    /// Another broker leads the partition: it gets nothing before it is known what the one before
+    /// has taken.
+    pub(crate) fn change_leader(&mut self) {
+        self.recovering = true;
+    }
+
+    /// The producer has to be made known: it is new, or the broker may have forgotten it.
+    pub(crate) fn introduce(&mut self) {
+        self.known = false;
     }
 
     /// Whether everything before it is acknowledged.
@@ -244,7 +261,8 @@ impl Lane {
     }
 
     /// Settles what the broker has, given the last number that it remembers. Says whether its
-    /// memory fits what was sent.
+    /// memory fits what was sent. It has everything before that number, too: the first batch went
+    /// alone, and behind that one it takes none but the next.
     ///
     /// A broker that was killed remembers only a producer's last batch, and takes those before
     /// it for out of order when they come again. They are acknowledged with that last one: it is
@@ -370,7 +388,14 @@ mod tests {
     }
 
     impl Scene {
+        /// The broker knows the producer.
         fn new() -> Self {
+            let mut scene = Self::unknown();
+            scene.lane.known = true;
+            scene
+        }
+
+        fn unknown() -> Self {
             Self {
                 lane: Lane::new(LIMIT),
                 tickets: Tickets::default(),
@@ -438,6 +463,45 @@ mod tests {
         (0..9).for_each(|_| scene.push(1, RIPE + TARGET));
         let sent = std::iter::from_fn(|| scene.next(false)).count();
         assert_eq!(sent, IN_FLIGHT);
+    }
+
+    #[test]
+    fn a_broker_that_does_not_know_the_producer_gets_one_batch_at_a_time() {
+        let mut scene = Scene::unknown();
+        (0..3).for_each(|_| scene.push(1, RIPE + TARGET));
+        assert_eq!([scene.next(true), scene.next(true)], [Some(0), None]);
+        scene.lane.fail(0);
+        assert_eq!([scene.next(true), scene.next(true)], [Some(0), None]);
+        scene.lane.acknowledge(0);
+        assert_eq!([scene.next(true), scene.next(true)], [Some(1), Some(2)]);
+        [1, 2].into_iter().for_each(|it| scene.lane.fail(it));
+        scene.lane.introduce();
+        scene.lane.renumber();
+        assert_eq!([scene.next(true), scene.next(true)], [Some(0), None]);
+    }
+
+    #[test]
+    fn what_was_split_goes_to_a_broker_that_does_not_know_the_producer_in_turn() {
+        let mut scene = Scene::unknown();
+        scene.push(10, 100);
+        assert_eq!(scene.next(true), Some(0));
+        assert!(scene.lane.split(0).expect("decodes"));
+        assert_eq!([scene.next(true), scene.next(true)], [Some(0), None]);
+        assert!(scene.lane.acknowledge(0).is_empty(), "half a part");
+        assert_eq!(scene.next(true), Some(5));
+    }
+
+    #[test]
+    fn a_new_leader_waits_for_what_is_on_its_way_to_the_one_before() {
+        let mut scene = Scene::new();
+        (0..3).for_each(|_| scene.push(1, RIPE + TARGET));
+        assert_eq!([scene.next(true), scene.next(true)], [Some(0), Some(1)]);
+        scene.lane.change_leader();
+        assert_eq!(scene.next(true), None);
+        scene.lane.acknowledge(0);
+        assert_eq!(scene.next(true), None);
+        scene.lane.fail(1);
+        assert_eq!([scene.next(true), scene.next(true)], [Some(1), Some(2)]);
     }
 
     #[test]

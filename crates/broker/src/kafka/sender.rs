@@ -4,6 +4,8 @@
 mod answers;
 mod commits;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -488,6 +490,7 @@ impl Sender {
             Done::Renewed(store, result) => {
                 self.store = store;
                 self.author.producer = result?;
+                self.lanes.iter_mut().for_each(Lane::introduce);
                 self.lanes.iter_mut().for_each(Lane::renumber);
                 self.renewal = Renewal::None;
             }

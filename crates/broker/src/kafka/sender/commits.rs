@@ -101,6 +101,9 @@ impl Sender {
     /// The transaction is decided: its positions are stored, and the next one may begin.
     pub(super) fn committed(&mut self, producer: Producer) {
         if self.author.producer != producer {
+            if self.author.producer.id != producer.id {
+                self.lanes.iter_mut().for_each(Lane::introduce);
+            }
             self.author.producer = producer;
             self.lanes.iter_mut().for_each(Lane::renumber);
             if let Some(store) = &mut self.store {

@@ -23,6 +23,7 @@ impl Sender {
             return;
         }
         self.refreshing = true;
+        self.introduce_rested();
         let wait = self.refreshes.wait();
         self.refreshes.failed();
         let cluster = self.cluster.clone();
@@ -66,6 +67,7 @@ impl Sender {
         }
         let limit = self.limit;
         self.leave_former_leaders(&found);
+        self.wait_for_former_leaders(&found);
         self.lanes
             .resize_with(found.leaders.len(), || Lane::new(limit));
         self.shared
@@ -74,6 +76,15 @@ impl Sender {
         self.refreshed = Instant::now();
         self.topic = found;
         Ok(())
+    }
+
+    /// Brokers forget a producer that has not written for long; much longer than metadata are used.
+    fn introduce_rested(&mut self) {
+        let rested = |lane: &&mut Lane| !lane.is_unsettled();
+        self.lanes
+            .iter_mut()
+            .filter(rested)
+            .for_each(Lane::introduce);
     }
 
     /// When to look whether a leader that does not answer still is one.
@@ -102,6 +113,15 @@ impl Sender {
                 && let Some(open) = &leader.connection
             {
                 open.close("it leads no partition any more".to_owned());
+            }
+        }
+    }
+
+    /// What is on its way to a former leader comes before what the new one gets.
+    fn wait_for_former_leaders(&mut self, found: &Topic) {
+        for (partition, lane) in (0_u32..).zip(&mut self.lanes) {
+            if self.topic.leader(partition) != found.leader(partition) {
+                lane.change_leader();
             }
         }
     }
