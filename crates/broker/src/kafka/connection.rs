@@ -96,7 +96,7 @@ impl Connection {
         Ok(connection)
     }
 
-    fn start(
+    pub(super) fn start(
         config: &KafkaConfig,
         server: &Server,
         transport: Transport,

@@ -5,6 +5,8 @@ mod epochs;
 mod fetch;
 mod notices;
 mod resting;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -110,6 +112,8 @@ struct Leader {
     connection: Option<Arc<Connection>>,
     /// When the fetch that is under way was sent.
     fetching: Option<Instant>,
+    /// From where on that fetch asks for which partition, in order.
+    asked: Vec<(u32, u64)>,
     /// When the last fetch was to be sent.
     paced_at: Option<Instant>,
     calm: Calm,
@@ -126,6 +130,7 @@ impl Default for Leader {
         Self {
             connection: None,
             fetching: None,
+            asked: vec![],
             paced_at: None,
             calm: Calm::default(),
             trickles: false,
@@ -308,8 +313,10 @@ impl Fetcher {
             let first = self.turn % cursors.len();
             cursors.rotate_left(first);
             let request = self.request(&cursors, share);
+            cursors.rotate_right(first);
             let leader = self.leaders.entry(id).or_default();
             leader.fetching = Some(Instant::now());
+            leader.asked = cursors;
             let open = leader.connection.take().filter(|open| !open.is_closed());
             let fetch = Fetch {
                 cluster: self.cluster.clone(),
@@ -350,6 +357,7 @@ impl Fetcher {
     async fn take(&mut self, outcome: Outcome) -> Result<(), BrokerError> {
         let leader = self.leaders.entry(outcome.leader).or_default();
         leader.fetching = None;
+        let asked = std::mem::take(&mut leader.asked);
         let calm = std::mem::take(&mut leader.calm);
         // Until all of it is known to be good.
         leader.backoff.failed();
@@ -365,6 +373,9 @@ impl Fetcher {
         let mut trouble = None;
         for topic in answer.response.responses {
             for data in topic.partitions {
+                if !self.is_timely(outcome.leader, &asked, &data) {
+                    continue;
+                }
                 match ResponseError::try_from_code(data.error_code) {
                     None => {
                         self.look_for_truncation(&data).await;
@@ -392,6 +403,17 @@ impl Fetcher {
                 Ok(())
             }
         }
+    }
+
+    /// Whether what a leader says is what is to be read next. One that stood still may answer when
+    /// another has long been asked instead and has given more, or when what was read has turned out
+    /// to be gone.
+    fn is_timely(&self, leader: BrokerId, asked: &[(u32, u64)], data: &PartitionData) -> bool {
+        let partition = data.partition_index.cast_unsigned();
+        let found = asked.binary_search_by_key(&partition, |(partition, _)| *partition);
+        let offset = found.ok().map(|index| &asked[index].1);
+        let cursor = self.cursors.get(&partition);
+        self.topic.leader(partition) == Some(leader) && cursor.is_some() && cursor == offset
     }
 
     /// Whether a partition could not be read for so long that somebody should know.
