@@ -242,10 +242,9 @@ impl Fetcher {
         let queue = self.topic.name.0.to_string();
         let found = match self.cluster.topic(&queue).await {
             Err(error @ BrokerError::NotFound(_)) => return self.missing(error),
-            other => other?,
+            other => topics::follow(&self.cluster, &self.topic, other?)?,
         };
         self.missing_since = None;
-        topics::same(&queue, &self.topic.queue_id(), &found)?;
         self.follow_growth(&found).await?;
         if self.topic != found {
             self.wake_all();

@@ -53,8 +53,7 @@ pub(crate) async fn memories(
     producer: i64,
 ) -> Result<BTreeMap<u32, Memory>, BrokerError> {
     let queue = topic.name.0.as_str();
-    let now = cluster.topic(queue).await?;
-    topics::same(queue, &topic.queue_id(), &now)?;
+    let now = topics::follow(cluster, topic, cluster.topic(queue).await?)?;
     let mut by_leader: HashMap<BrokerId, Vec<i32>> = HashMap::new();
     for partition in 0..now.partitions() {
         let leader = now.some_leader(cluster, partition)?;

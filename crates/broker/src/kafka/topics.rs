@@ -243,6 +243,21 @@ pub(crate) fn same(queue: &str, expected: &QueueId, found: &Topic) -> Result<(),
     })
 }
 
+/// What is known of a topic now, given what some broker says of it. Kafka takes no partitions away:
+/// who tells of fewer has not heard of all of them yet.
+pub(crate) fn follow(cluster: &Cluster, known: &Topic, found: Topic) -> Result<Topic, BrokerError> {
+    let queue = known.name.0.as_str();
+    same(queue, &known.queue_id(), &found)?;
+    let (before, now) = (known.partitions(), found.partitions());
+    if now < before {
+        return Err(BrokerError::Unreachable {
+            server: cluster.config().server_list(),
+            cause: format!("only {now} of the {before} partitions of `{queue}` are told of"),
+        });
+    }
+    Ok(found)
+}
+
 /// What Kafka allows as a topic's name, said before it is asked.
 fn check_name(queue: &str) -> Result<(), BrokerError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -39,7 +39,8 @@ impl Sender {
         result: Result<Topic, BrokerError>,
     ) -> Result<(), BrokerError> {
         self.refreshing = false;
-        let found = match result {
+        let follow = |found| topics::follow(&self.cluster, &self.topic, found);
+        let found = match result.and_then(follow) {
             Ok(found) => found,
             Err(error @ BrokerError::NotFound(_)) => {
                 let since = *self.missing_since.get_or_insert_with(Instant::now);
@@ -56,12 +57,10 @@ impl Sender {
             }
         };
         self.missing_since = None;
-        let queue = self.topic.name.0.to_string();
-        topics::same(&queue, &self.topic.queue_id(), &found)?;
         if found.is_ready() {
             self.refreshes.succeeded();
         } else {
-            let cause = format!("a partition of `{queue}` has no leader");
+            let cause = format!("a partition of `{}` has no leader", self.topic.name.0);
             let server = self.cluster.config().server_list();
             self.endure(BrokerError::Unreachable { server, cause })?;
         }

@@ -92,6 +92,18 @@ async fn what_follows_does_not_overtake_at_a_new_leader() {
 }
 
 #[tokio::test]
+async fn a_broker_that_knows_fewer_partitions_takes_none_away() {
+    let mut sender = sender(&[1, 1, 1]);
+    sender.push(2);
+    sender.refreshed(Ok(topic(&[2]))).expect("passes");
+    assert_eq!(sender.topic, topic(&[1, 1, 1]));
+    assert!(!sender.lanes[2].is_empty());
+    assert!(sender.refreshing, "another look");
+    sender.refreshed(Ok(topic(&[1, 1, 1, 1]))).expect("grown");
+    assert_eq!(sender.lanes.len(), 4);
+}
+
+#[tokio::test]
 async fn after_a_rest_the_first_batch_goes_alone() {
     let mut sender = sender(&[1, 1]).introduced();
     sender.push(0);
