@@ -311,7 +311,8 @@ impl Sender {
     /// When there is something to do though nothing happens.
     fn wake_at(&self) -> Option<Instant> {
         let due = match &self.commits {
-            Some(commits) => commits.due(),
+            // A renewal goes first.
+            Some(commits) => commits.due().filter(|_| self.renewal == Renewal::None),
             None => self.must_save().then_some(self.save_at),
         };
         due.into_iter().chain(self.stuck_at()).min()

@@ -55,6 +55,27 @@ pub(crate) struct Ownership {
     owner: Owner,
 }
 
+#[cfg(test)]
+impl Ownership {
+    /// Of a store that is not there.
+    pub(crate) fn of_nothing(cluster: Arc<Cluster>, producer: Producer) -> Self {
+        let key = Key {
+            processor: String::new(),
+            source: String::new(),
+            topic: String::new(),
+            partition: None,
+        };
+        Self {
+            log: PositionLog {
+                cluster,
+                key,
+                partition: 0,
+            },
+            owner: producer.into(),
+        }
+    }
+}
+
 impl PositionStore {
     /// Takes over from whoever wrote these positions before, and reads them.
     pub(crate) async fn open(

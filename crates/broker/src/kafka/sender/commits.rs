@@ -4,12 +4,16 @@
 //! batches are still on their way. Whatever can't be mended by sending again ends the writer: the
 //! next one aborts the transaction and reads again from what is stored.
 
+#[cfg(test)]
+use std::sync::Arc;
 use std::time::Duration;
 
 use eson_protocol::Positions;
 use tokio::time::{Instant, timeout};
 
 use super::super::batch::Producer;
+#[cfg(test)]
+use super::super::cluster::Cluster;
 use super::super::coordinator::{Coordinator, End, Style};
 use super::super::lane::Lane;
 use super::super::positions::{Ownership, PositionStore};
@@ -36,6 +40,17 @@ impl Commits {
             transaction: Transaction::new(interval),
             coordinator: store.coordinator(),
             ownership: store.ownership(),
+            joining: false,
+        }
+    }
+
+    /// Transactions whose coordinator is never asked.
+    #[cfg(test)]
+    pub(super) fn unasked(cluster: &Arc<Cluster>, producer: Producer) -> Self {
+        Self {
+            transaction: Transaction::new(Duration::ZERO),
+            coordinator: Coordinator::new(cluster.clone(), "orders", "bridge"),
+            ownership: Ownership::of_nothing(cluster.clone(), producer),
             joining: false,
         }
     }

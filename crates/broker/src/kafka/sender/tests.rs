@@ -132,3 +132,15 @@ async fn only_another_producer_has_to_be_made_known() {
     sender.push(0);
     assert_eq!([sender.next(0), sender.next(0)], [Some(0), None]);
 }
+
+#[tokio::test]
+async fn a_commit_that_is_due_waits_for_a_renewal_to_end() {
+    let mut sender = sender(&[1]);
+    let commits = Commits::unasked(&sender.cluster, producer(1, 0));
+    sender.commits.insert(commits).wrote(0, 1, 1);
+    assert!(sender.wake_at().is_some_and(|due| due <= Instant::now()));
+    for renewal in [Renewal::Wanted, Renewal::UnderWay] {
+        sender.renewal = renewal;
+        assert_eq!(sender.wake_at(), None, "the end of that wakes it");
+    }
+}
