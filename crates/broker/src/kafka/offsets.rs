@@ -39,36 +39,41 @@ pub(crate) async fn resolve(
     partitions: impl Iterator<Item = u32>,
     start: Start,
 ) -> Result<Positions, BrokerError> {
-    let timestamp = match start {
-        Start::Earliest => EARLIEST,
-        Start::Latest => LATEST,
+    let partitions: Vec<_> = partitions.collect();
+    let mut begin = Positions::new();
+    for timestamp in questions(start) {
+        for (partition, offset) in list(cluster, topic, &partitions, timestamp).await? {
+            // -1 says nothing.
+            if let Ok(offset) = u64::try_from(offset) {
+                begin.insert(partition, offset);
+            }
+        }
+    }
+    Ok(begin)
+}
+
+/// The timestamps to ask for, one after the other: the last answer that there is counts. Where no
+/// record is as young as a time, that is the end as it was before: what was written since is.
+fn questions(start: Start) -> Vec<i64> {
+    match start {
+        Start::Earliest => vec![EARLIEST],
+        Start::Latest => vec![LATEST],
         // Negative times have meanings of their own.
-        Start::Timestamp(time) => time.max(0),
-    };
-    let found = list(cluster, topic, partitions, timestamp).await?;
-    let behind_all = found
-        .iter()
-        .filter(|(_, offset)| **offset < 0)
-        .map(|(partition, _)| *partition);
-    let latest = list(cluster, topic, behind_all, LATEST).await?;
-    Ok(found
-        .into_iter()
-        .chain(latest)
-        .filter_map(|(partition, offset)| Some((partition, u64::try_from(offset).ok()?)))
-        .collect())
+        Start::Timestamp(time) => vec![LATEST, time.max(0)],
+    }
 }
 
 /// Asks each partition's leader; -1 where no record is as young as `timestamp`.
 async fn list(
     cluster: &Cluster,
     topic: &Topic,
-    partitions: impl Iterator<Item = u32>,
+    partitions: &[u32],
     timestamp: i64,
 ) -> Result<BTreeMap<u32, i64>, BrokerError> {
     let mut by_leader: HashMap<BrokerId, Vec<u32>> = HashMap::new();
     for partition in partitions {
-        let leader = topic.some_leader(cluster, partition)?;
-        by_leader.entry(leader).or_default().push(partition);
+        let leader = topic.some_leader(cluster, *partition)?;
+        by_leader.entry(leader).or_default().push(*partition);
     }
     let mut found = BTreeMap::new();
     for (leader, partitions) in by_leader {
@@ -107,4 +112,17 @@ async fn ask(
         found.insert(partition.partition_index.cast_unsigned(), partition.offset);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_log_ends_is_asked_before_what_it_has() {
+        assert_eq!(questions(Start::Timestamp(7)), [LATEST, 7]);
+        assert_eq!(questions(Start::Timestamp(EARLIEST)), [LATEST, 0]);
+        assert_eq!(questions(Start::Latest), [LATEST]);
+        assert_eq!(questions(Start::Earliest), [EARLIEST]);
+    }
 }
