@@ -134,6 +134,23 @@ async fn only_another_producer_has_to_be_made_known() {
 }
 
 #[tokio::test]
+async fn trouble_is_over_when_a_look_succeeds_and_nothing_waits() {
+    let mut sender = sender(&[1]);
+    let unreachable = || BrokerError::Unreachable {
+        server: String::new(),
+        cause: String::new(),
+    };
+    sender.refreshed(Err(unreachable())).expect("passes");
+    assert!(sender.stalled_since.is_some());
+    sender.refreshed(Ok(topic(&[2]))).expect("taken over");
+    assert_eq!(sender.stalled_since, None);
+    sender.push(0);
+    sender.refreshed(Err(unreachable())).expect("passes");
+    sender.refreshed(Ok(topic(&[2]))).expect("taken over");
+    assert!(sender.stalled_since.is_some(), "until it is acknowledged");
+}
+
+#[tokio::test]
 async fn a_commit_that_is_due_waits_for_a_renewal_to_end() {
     let mut sender = sender(&[1]);
     let commits = Commits::unasked(&sender.cluster, producer(1, 0));
