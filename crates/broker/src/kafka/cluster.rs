@@ -220,7 +220,7 @@ impl Cluster {
         let found = found.ok_or_else(|| BrokerError::NotFound(queue.to_owned()))?;
         let connection = self.any().await?;
         connection.subject(queue).check(found.error_code, None)?;
-        Ok(topic(queue, found))
+        topic(queue, found).map_err(|cause| connection.broken(cause))
     }
 
     /// Asks for the brokers, and for one topic.
@@ -315,24 +315,57 @@ impl Cluster {
     }
 }
 
-fn topic(queue: &str, found: MetadataResponseTopic) -> Topic {
-    let count = found
-        .partitions
-        .iter()
-        .map(|partition| partition.partition_index + 1)
-        .max()
-        .unwrap_or(0);
-    let mut leaders = vec![None; usize::try_from(count).unwrap_or(0)];
+/// Refuses an index that can't be: it may be as large as to use up the memory.
+fn topic(queue: &str, found: MetadataResponseTopic) -> Result<Topic, String> {
+    let count = found.partitions.len();
+    let mut leaders = vec![None; count];
     for partition in &found.partitions {
-        let index = usize::try_from(partition.partition_index).ok();
-        let slot = index.and_then(|index| leaders.get_mut(index));
-        if let Some(slot) = slot.filter(|_| partition.leader_id.0 >= 0) {
-            *slot = Some(partition.leader_id);
-        }
+        let index = partition.partition_index;
+        let slot = usize::try_from(index).ok();
+        let Some(slot) = slot.and_then(|slot| leaders.get_mut(slot)) else {
+            return Err(format!(
+                "it tells of partition {index} of `{queue}`, and of only {count} partitions"
+            ));
+        };
+        *slot = Some(partition.leader_id).filter(|leader| leader.0 >= 0);
     }
-    Topic {
+    Ok(Topic {
         name: topic_name(queue),
         id: found.topic_id,
         leaders,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+
+    use super::*;
+
+    fn found(partitions: &[(i32, i32)]) -> Result<Topic, String> {
+        let partition = |(index, leader): &(i32, i32)| {
+            MetadataResponsePartition::default()
+                .with_partition_index(*index)
+                .with_leader_id(BrokerId(*leader))
+        };
+        let partitions = partitions.iter().map(partition).collect();
+        let found = MetadataResponseTopic::default().with_partitions(partitions);
+        topic("orders", found)
+    }
+
+    #[test]
+    fn partitions_are_told_of_in_any_order() {
+        let topic = found(&[(2, 7), (0, 5), (1, -1)]).expect("a topic");
+        let leaders = [Some(BrokerId(5)), None, Some(BrokerId(7))];
+        assert_eq!(topic.leaders, leaders);
+        assert_eq!(found(&[]).expect("none yet").partitions(), 0);
+    }
+
+    #[test]
+    fn a_partition_that_cannot_be_is_refused() {
+        for index in [2, i32::MAX, -1, i32::MIN] {
+            let cause = found(&[(0, 5), (index, 5)]).expect_err("too large");
+            assert!(cause.contains("`orders`"), "{cause}");
+        }
     }
 }
