@@ -52,6 +52,8 @@ pub(crate) struct Topic {
     pub(crate) id: Uuid,
     /// For each partition its leader, where there is one now.
     pub(crate) leaders: Vec<Option<BrokerId>>,
+    /// For each partition how often it has changed its leader; -1 where that is not said.
+    pub(crate) epochs: Vec<i32>,
 }
 
 impl Topic {
@@ -79,6 +81,19 @@ impl Topic {
                 server: cluster.config().server_list(),
                 cause: format!("partition {partition} of `{}` has no leader", self.name.0),
             })
+    }
+
+    /// With the leaders known before, where these are older: a broker that is cut off from the
+    /// controller goes on telling what it heard last.
+    pub(crate) fn newer_than(mut self, known: &Self) -> Self {
+        let ours = self.leaders.iter_mut().zip(&mut self.epochs);
+        let known = known.leaders.iter().zip(&known.epochs);
+        for ((leader, epoch), (known_leader, known_epoch)) in ours.zip(known) {
+            if (0..*known_epoch).contains(epoch) {
+                (*leader, *epoch) = (*known_leader, *known_epoch);
+            }
+        }
+        self
     }
 
     /// Whether every partition has a leader.
@@ -318,21 +333,22 @@ impl Cluster {
 /// Refuses an index that can't be: it may be as large as to use up the memory.
 fn topic(queue: &str, found: MetadataResponseTopic) -> Result<Topic, String> {
     let count = found.partitions.len();
-    let mut leaders = vec![None; count];
+    let (mut leaders, mut epochs) = (vec![None; count], vec![-1; count]);
     for partition in &found.partitions {
         let index = partition.partition_index;
-        let slot = usize::try_from(index).ok();
-        let Some(slot) = slot.and_then(|slot| leaders.get_mut(slot)) else {
+        let Some(slot) = usize::try_from(index).ok().filter(|slot| *slot < count) else {
             return Err(format!(
                 "it tells of partition {index} of `{queue}`, and of only {count} partitions"
             ));
         };
-        *slot = Some(partition.leader_id).filter(|leader| leader.0 >= 0);
+        leaders[slot] = Some(partition.leader_id).filter(|leader| leader.0 >= 0);
+        epochs[slot] = partition.leader_epoch;
     }
     Ok(Topic {
         name: topic_name(queue),
         id: found.topic_id,
         leaders,
+        epochs,
     })
 }
 
@@ -359,6 +375,20 @@ mod tests {
         let leaders = [Some(BrokerId(5)), None, Some(BrokerId(7))];
         assert_eq!(topic.leaders, leaders);
         assert_eq!(found(&[]).expect("none yet").partitions(), 0);
+    }
+
+    #[test]
+    fn of_two_leaders_the_later_one_counts() {
+        let topic = |partitions: &[(i32, i32)]| Topic {
+            name: topic_name("orders"),
+            id: Uuid::from_u128(1),
+            leaders: partitions.iter().map(|it| Some(BrokerId(it.0))).collect(),
+            epochs: partitions.iter().map(|it| it.1).collect(),
+        };
+        let known = topic(&[(1, 5), (1, 5), (1, 5), (1, 5), (1, -1)]);
+        let found = topic(&[(2, 4), (2, 5), (2, 6), (2, -1), (2, 0), (2, 0)]);
+        let newer = topic(&[(1, 5), (2, 5), (2, 6), (2, -1), (2, 0), (2, 0)]);
+        assert_eq!(found.newer_than(&known), newer);
     }
 
     #[test]

@@ -140,6 +140,7 @@ mod tests {
             name: TopicName(StrBytes::from_static_str("orders")),
             id: Uuid::from_u128(0x1234),
             leaders: vec![None; 3],
+            epochs: vec![-1; 3],
         };
         let batch = Batch::new(0, (1, 2), 2, Bytes::from(vec![7; 300]));
         let wire = [&batch.header(author.producer, 9)[..], &batch.records[..]].concat();

@@ -244,7 +244,7 @@ pub(crate) fn same(queue: &str, expected: &QueueId, found: &Topic) -> Result<(),
 }
 
 /// What is known of a topic now, given what some broker says of it. Kafka takes no partitions away:
-/// who tells of fewer has not heard of all of them yet.
+/// who tells of fewer has not heard of all of them yet. A leader is not given up for one before it.
 pub(crate) fn follow(cluster: &Cluster, known: &Topic, found: Topic) -> Result<Topic, BrokerError> {
     let queue = known.name.0.as_str();
     same(queue, &known.queue_id(), &found)?;
@@ -255,7 +255,7 @@ pub(crate) fn follow(cluster: &Cluster, known: &Topic, found: Topic) -> Result<T
             cause: format!("only {now} of the {before} partitions of `{queue}` are told of"),
         });
     }
-    Ok(found)
+    Ok(found.newer_than(known))
 }
 
 /// What Kafka allows as a topic's name, said before it is asked.

@@ -90,6 +90,7 @@ fn topic(leader: BrokerId) -> Topic {
         name: topic_name("orders"),
         id: Uuid::from_u128(1),
         leaders: vec![Some(leader)],
+        epochs: vec![-1],
     }
 }
 

@@ -21,6 +21,7 @@ fn topic(leaders: &[i32]) -> Topic {
         name: topic_name("orders"),
         id: Uuid::from_u128(1),
         leaders: leaders.iter().map(|id| Some(BrokerId(*id))).collect(),
+        epochs: vec![-1; leaders.len()],
     }
 }
 
@@ -89,6 +90,17 @@ async fn what_follows_does_not_overtake_at_a_new_leader() {
     assert_eq!(sender.next(1), None, "the first is still on its way");
     sender.lanes[1].fail(1);
     assert_eq!([sender.next(1), sender.next(1)], [Some(1), Some(2)]);
+}
+
+#[tokio::test]
+async fn a_leader_of_the_past_is_not_followed() {
+    let mut sender = sender(&[1]);
+    for (leader, epoch, followed) in [(2, 5, 2), (1, 4, 2), (3, 6, 3)] {
+        let mut found = topic(&[leader]);
+        found.epochs = vec![epoch];
+        sender.refreshed(Ok(found)).expect("taken over");
+        assert_eq!(sender.topic.leader(0), Some(BrokerId(followed)));
+    }
 }
 
 #[tokio::test]
