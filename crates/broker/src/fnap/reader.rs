@@ -182,6 +182,7 @@ impl FnapReader {
                     let what = "records of another partition came before a position line";
                     return Err(self.link.broken(what));
                 }
+                self.count(partition);
                 Ok(self.gather(partition, record))
             }
             Line::Position {
@@ -189,7 +190,7 @@ impl FnapReader {
                 next,
                 high_watermark,
             } => {
-                self.partitions = self.partitions.max(partition.saturating_add(1));
+                self.count(partition);
                 Ok(self.chunk(partition, next, high_watermark))
             }
             Line::Gap {
@@ -209,6 +210,11 @@ impl FnapReader {
                 })
             }
         }
+    }
+
+    /// Counts a partition that may be new, before anything of it is handed out.
+    fn count(&mut self, partition: u32) {
+        self.partitions = self.partitions.max(partition.saturating_add(1));
     }
 
     fn gather(&mut self, partition: u32, record: Record) -> Option<Chunk> {
@@ -326,7 +332,35 @@ fn beginnings(found: &QueueDescription, options: &ReaderOptions) -> (Positions, 
 
 #[cfg(test)]
 mod tests {
+    use eson_client::{ConnectOptions, Dialer, SystemLookup};
+    use eson_protocol::AddressPolicy;
+
+    use super::super::FnapOptions;
     use super::*;
+
+    /// A reader whose session is over.
+    fn reader(partitions: u32, buffer: usize) -> FnapReader {
+        let dialer = Dialer::new(Arc::new(SystemLookup), AddressPolicy::unrestricted());
+        let link = Link::new(FnapOptions {
+            servers: Vec::new(),
+            connect: ConnectOptions::new(dialer),
+            credentials: None,
+        });
+        FnapReader {
+            link: Arc::new(link),
+            flow: Name::parse("time.flows.orange.example").expect("a name"),
+            id: QueueId("q1".to_owned()),
+            partitions,
+            session: None,
+            connecting: None,
+            backoff: Backoff::default(),
+            positions: Positions::new(),
+            since: None,
+            gathered: Gathered::default(),
+            buffer,
+            ended: None,
+        }
+    }
 
     fn record(offset: u64, timestamp: i64) -> Record {
         Record {
@@ -335,6 +369,13 @@ mod tests {
             key: None,
             value: None,
             headers: Vec::new(),
+        }
+    }
+
+    fn large(offset: u64) -> Record {
+        Record {
+            value: Some(vec![b'x'; 1_000].into()),
+            ..record(offset, 0)
         }
     }
 
@@ -348,5 +389,14 @@ mod tests {
         let permitted = times.map(|time| since.permits(0, &record(0, time)));
         assert_eq!(permitted, [false, false, true, true, true]);
         assert!(since.permits(1, &record(0, 1)), "its position was given");
+    }
+
+    #[test]
+    fn a_new_partition_is_counted_before_its_first_chunk_is_handed_out() {
+        let mut reader = reader(3, 1);
+        let taken = reader.take(Line::Record(3, large(0)));
+        let chunk = taken.expect("a record").expect("more than the buffer");
+        assert_eq!((chunk.partition, chunk.next), (3, 1));
+        assert_eq!(reader.partitions(), 4);
     }
 }
