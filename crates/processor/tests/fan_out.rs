@@ -122,6 +122,26 @@ async fn a_leg_that_is_stuck_holds_nobody_and_catches_up() {
 }
 
 #[tokio::test]
+async fn a_leg_that_is_being_opened_is_not_disturbed_by_what_others_are_told() {
+    let copies = copies(4);
+    let ground = ground(&copies).await;
+    let faults = ground.inject(BLUE, Faults::default());
+    // The fourth leg does not make the memory of the third smaller.
+    let slow = &copies[2];
+    faults.slow_to_open.send_replace(Some(slow.clone()));
+    let client = ground.client().await;
+    client.create(fan_out(&copies[..3])).await.expect("created");
+    assert_eq!(faults.openings(slow).await, 1);
+    client.update(fan_out(&copies)).await.expect("updated");
+    client.resume("fan-out").await.expect("it runs");
+
+    faults.slow_to_open.send_replace(None);
+    ground.produce(0..100).await;
+    until_all_have(&ground, &copies, 100).await;
+    assert_eq!(faults.openings(slow).await, 1, "nothing is opened again");
+}
+
+#[tokio::test]
 async fn legs_come_and_go_while_events_flow() {
     let copies = copies(6);
     let ground = ground(&copies).await;

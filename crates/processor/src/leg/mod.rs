@@ -162,7 +162,7 @@ impl Leg {
     /// Stops reading and waits until all that was read is written, or a while.
     pub(crate) async fn pause(&mut self) -> Drained {
         self.report.was_cut_short();
-        self.wish.send_replace(Wish::Pause);
+        self.tell(Wish::Pause);
         let reached = |state: &State| matches!(state, State::Paused | State::Failed);
         // The state's sender lives in the report, which this leg holds: it can't be gone.
         if self.state.wait_for(reached).await.is_err() || self.report.was_cut_short() {
@@ -173,7 +173,16 @@ impl Leg {
 
     /// Goes on after [`Leg::pause`].
     pub(crate) fn resume(&self) {
-        self.wish.send_replace(Wish::Run);
+        self.tell(Wish::Run);
+    }
+
+    /// Tells the task what is wanted, if that is something else than before: one that is opening its
+    /// ends, or waits to try that again, would begin anew.
+    fn tell(&self, wish: Wish) {
+        self.wish.send_if_modified(|before| {
+            let before = std::mem::replace(before, wish);
+            before != wish
+        });
     }
 
     /// Keeps `spec` for the next comparison: it differs in nothing that the task knows, but for
@@ -188,7 +197,7 @@ impl Leg {
 
     /// Drains, for a bounded time, and ends.
     pub(crate) async fn stop(self) {
-        self.wish.send_replace(Wish::Stop);
+        self.tell(Wish::Stop);
         if let Err(error) = self.task.await {
             tracing::error!(leg = self.report.id(), %error, "the leg's task broke");
         }

@@ -11,7 +11,7 @@ use eson_broker::{
     ReaderOptions, WriterOptions,
 };
 use eson_protocol::{BrokerKind, Positions, Record};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What goes wrong. Everything works by default.
 #[derive(Default)]
@@ -24,6 +24,10 @@ pub(crate) struct Faults {
     pub(crate) down: AtomicBool,
     /// Writes to this queue never end, while it is set.
     pub(crate) stuck: Mutex<Option<String>>,
+    /// Opening a writer of this queue takes as long as it is set.
+    pub(crate) slow_to_open: watch::Sender<Option<String>>,
+    /// How often opening a writer of each queue has begun.
+    openings: watch::Sender<BTreeMap<String, u64>>,
     /// What readers meet, once.
     pub(crate) read_error: Mutex<Option<BrokerError>>,
     /// What writers meet, once.
@@ -71,6 +75,23 @@ impl Faults {
             .expect("no panic")
             .get(queue)
             .cloned()
+    }
+
+    /// How often opening a writer of a queue has begun, once it has.
+    pub(crate) async fn openings(&self, queue: &str) -> u64 {
+        let mut openings = self.openings.subscribe();
+        let begun = openings.wait_for(|openings| openings.contains_key(queue));
+        // Its sender lives as long as this.
+        begun.await.expect("a sender")[queue]
+    }
+
+    async fn begin_to_open(&self, queue: &str) {
+        self.openings.send_modify(|openings| {
+            *openings.entry(queue.to_owned()).or_default() += 1;
+        });
+        let mut slow = self.slow_to_open.subscribe();
+        let open = slow.wait_for(|slow| slow.as_deref() != Some(queue));
+        open.await.expect("a sender");
     }
 
     fn note_epochs(&self, queue: &str, epochs: &Epochs) {
@@ -208,6 +229,7 @@ impl Broker for Faulty {
         options: WriterOptions,
     ) -> Result<Box<dyn QueueWriter>, BrokerError> {
         self.faults.check_up()?;
+        self.faults.begin_to_open(queue).await;
         let writer = self.broker.open_writer(queue, options).await?;
         let faults = self.faults.clone();
         Ok(Box::new(FaultyWriter {
