@@ -3,9 +3,13 @@
 mod support;
 
 use eson_broker::{AppendTo, Broker, QueueUpdate};
+use eson_processor::client::Client;
 use eson_processor::proto::error::Kind;
+use eson_processor::proto::signal::Program;
 use eson_processor::proto::start::From;
-use eson_processor::proto::{OnGap, ProcessorType, Spec, State};
+use eson_processor::proto::{
+    Leg, LegStatus, OnGap, ProcessorType, Signal, Spec, Start, State, Window,
+};
 
 use support::{
     BLUE, COPY, FLOW, Ground, ORANGE, bridge, endpoint, event, leg, number, start, until,
@@ -162,31 +166,53 @@ async fn reading_may_begin_at_a_time() {
     assert_eq!(contents[&0].iter().map(number).min(), Some(40));
 }
 
-/// A bridge whose source has lost 30 events that it has yet to read; nothing runs.
-async fn with_gap() -> Ground {
+#[tokio::test]
+async fn what_is_before_the_time_is_not_waited_for() {
+    let mut ground = Ground::with_queues(3, 3).await;
+    ground.produce(0..100).await;
+    let mut spec = bridge();
+    spec.legs[0].start = start(From::Timestamp(event(100).timestamp));
+    for _ in 0..2 {
+        let client = ground.client().await;
+        client.create(spec.clone()).await.expect("created");
+        let status = until_state(&client, "bridge", State::Running).await;
+        assert_eq!(status.lag, 0, "also when it is opened again");
+        ground.kill();
+        ground.start();
+    }
+}
+
+/// A processor whose source has lost, of 100 events that it has yet to read, those before an offset;
+/// nothing runs.
+async fn with_gap(spec: Spec, earliest: u64) -> Ground {
     let mut ground = Ground::with_queues(1, 1).await;
     let client = ground.client().await;
-    client.create(bridge()).await.expect("created");
+    let id = spec.id.clone();
+    client.create(spec).await.expect("created");
     ground.produce(0..100).await;
     ground.until_count(BLUE, COPY, 100).await;
-    until(&client, "bridge", "leg", |leg| {
-        leg.stored.get(&0) == Some(&100)
-    })
-    .await;
+    until_stored(&client, &id, 0, 100).await;
     ground.kill();
     ground.produce(100..200).await;
-    let trimmed = ground
-        .broker(ORANGE)
-        .trim_queue(FLOW, &[(0, 130)].into())
-        .await;
-    trimmed.expect("trimmed");
+    trim(&ground, 0, earliest).await;
     ground.start();
     ground
 }
 
+async fn trim(ground: &Ground, partition: u32, earliest: u64) {
+    let before = [(partition, earliest)].into();
+    let trimmed = ground.broker(ORANGE).trim_queue(FLOW, &before);
+    trimmed.await.expect("trimmed");
+}
+
+async fn until_stored(client: &Client, id: &str, partition: u32, position: u64) -> LegStatus {
+    let stored = |leg: &LegStatus| leg.stored.get(&partition) == Some(&position);
+    until(client, id, "leg", stored).await
+}
+
 #[tokio::test]
 async fn a_gap_is_counted_and_gone_past() {
-    let ground = with_gap().await;
+    let ground = with_gap(bridge(), 130).await;
     let client = ground.client().await;
     client.create(bridge()).await.expect("created");
     ground.until_count(BLUE, COPY, 170).await;
@@ -196,9 +222,77 @@ async fn a_gap_is_counted_and_gone_past() {
     assert_eq!(error.kind(), Kind::OutOfRange);
 }
 
+/// From the flow to its copy.
+fn signal() -> Spec {
+    let destination = bridge().legs[0].destination.clone();
+    Spec {
+        id: "signal".to_owned(),
+        r#type: ProcessorType::Signal.into(),
+        legs: vec![Leg {
+            id: "leg".to_owned(),
+            ..Default::default()
+        }],
+        signal: Some(Signal {
+            destinations: destination.into_iter().collect(),
+            dead_letters: Some(endpoint(BLUE, "dlq.signal")),
+            program: Some(Program::Jq(".".to_owned())),
+            ..Default::default()
+        }),
+        ..bridge()
+    }
+}
+
+/// The same, with each event in the window of the second before it.
+fn windowed() -> Spec {
+    let mut spec = signal();
+    let signal = spec.signal.as_mut().expect("a signal");
+    signal.window = Some(Window {
+        length_ms: 1_000,
+        state: "incarnation".to_owned(),
+        ..Default::default()
+    });
+    spec
+}
+
+#[tokio::test]
+async fn a_gap_up_to_the_end_is_stored_and_counted_once() {
+    for spec in [bridge(), signal(), windowed()] {
+        let mut ground = with_gap(spec.clone(), 200).await;
+        let client = ground.client().await;
+        client.create(spec.clone()).await.expect("created");
+        let status = until_stored(&client, &spec.id, 0, 200).await;
+        assert_eq!((status.lag, status.lost), (0, 100), "{}", spec.id);
+
+        ground.kill();
+        ground.start();
+        let client = ground.client().await;
+        client.create(spec.clone()).await.expect("created");
+        ground.produce(200..210).await;
+        let status = until_stored(&client, &spec.id, 0, 210).await;
+        assert_eq!((status.records, status.lost), (10, 0), "{}", spec.id);
+        assert_eq!(status.error, None, "no gap is told again");
+    }
+}
+
+#[tokio::test]
+async fn a_gap_where_nothing_was_copied_is_stored_too() {
+    let ground = Ground::with_queues(3, 2).await;
+    ground.produce_to(2, 0..10).await;
+    trim(&ground, 2, 10).await;
+    let mut spec = bridge();
+    spec.legs[0].start = Some(Start {
+        from: Some(From::Earliest(true)),
+        offsets: [(2, 4)].into(),
+    });
+    let client = ground.client().await;
+    client.create(spec).await.expect("created");
+    let status = until_stored(&client, "bridge", 2, 10).await;
+    assert_eq!((status.lag, status.lost), (0, 6));
+}
+
 #[tokio::test]
 async fn a_leg_that_shall_stop_at_gaps_does_until_it_is_told_to_go_on() {
-    let ground = with_gap().await;
+    let ground = with_gap(bridge(), 130).await;
     let client = ground.client().await;
     let mut careful = bridge();
     careful.legs[0].set_on_gap(OnGap::Stop);

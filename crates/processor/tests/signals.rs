@@ -2,14 +2,27 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
-use eson_broker::{AppendTo, Epochs};
-use eson_processor::client::ClientError;
+use eson_broker::{AppendTo, BrokerError, Epochs};
+use eson_processor::client::{Client, ClientError};
+use eson_processor::proto::error::Kind;
+use eson_processor::proto::start::From;
 use eson_processor::proto::{self, State, signal::Program};
+use eson_processor::signal::proto::output::Content;
+use eson_processor::signal::proto::program_service_server::{ProgramService, ProgramServiceServer};
+use eson_processor::signal::proto::{Outcome, Output, ProcessRequest, ProcessResponse};
 use eson_protocol::{Header, Record};
+use prost::Message;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
 
 use self::support::faults::Faults;
-use self::support::{BLUE, FLOW, Ground, ORANGE, endpoint, until};
+use self::support::{BLUE, FLOW, Ground, ORANGE, ORANGE_TOO, endpoint, until};
 
 const LARGE: &str = "large.flows.blue.example";
 const SMALL: &str = "small.flows.blue.example";
@@ -497,4 +510,277 @@ async fn a_window_that_can_not_be_is_refused() {
             other => panic!("refused, and not {other:?}"),
         }
     }
+}
+
+/// A service that gives every event back, and tells how much it was asked for at once.
+#[derive(Clone, Default)]
+struct Measuring {
+    largest: Arc<AtomicUsize>,
+}
+
+#[tonic::async_trait]
+impl ProgramService for Measuring {
+    async fn process(
+        &self,
+        request: Request<ProcessRequest>,
+    ) -> Result<Response<ProcessResponse>, Status> {
+        let request = request.into_inner();
+        self.largest
+            .fetch_max(request.encoded_len(), Ordering::Relaxed);
+        let outcome = |_| Outcome {
+            outputs: vec![Output {
+                flow: "small".to_owned(),
+                content: Some(Content::Unchanged(true)),
+            }],
+            failure: None,
+        };
+        let outcomes = request.inputs.iter().map(outcome).collect();
+        Ok(Response::new(ProcessResponse { outcomes }))
+    }
+}
+
+impl Measuring {
+    /// Serves it at an address of this machine, until the test ends.
+    async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let service = ProgramServiceServer::new(self.clone()).max_decoding_message_size(1 << 30);
+        let serving = Server::builder().add_service(service);
+        tokio::spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
+        address.to_string()
+    }
+}
+
+/// An event of a key with so many octets beside it.
+fn padded(key: u64, padding: usize) -> Record {
+    let padding = "x".repeat(padding);
+    let value = format!("{{\"n\":{key},\"padding\":\"{padding}\"}}");
+    Record {
+        value: Some(Bytes::from(value)),
+        ..number(key)
+    }
+}
+
+/// Windows are large where they show many events, or many of them end at once.
+#[tokio::test]
+async fn a_program_is_asked_for_no_more_at_once_than_services_take() {
+    const LARGE_EVENT: usize = 100_000;
+    let of_one_key = (0..60).map(|at| padded(1, if at < 10 { LARGE_EVENT } else { 0 }));
+    let of_each_key = (0..60).map(|key| padded(key, LARGE_EVENT));
+    let cases: [(bool, Vec<Record>); 2] =
+        [(false, of_one_key.collect()), (true, of_each_key.collect())];
+    for (tumbling, records) in cases {
+        let ground = ground(1).await;
+        let measuring = Measuring::default();
+        let mut spec = windowed(".", 1_000, tumbling);
+        spec.sources.truncate(1);
+        spec.legs.truncate(1);
+        let signal = spec.signal.as_mut().expect("a signal");
+        signal.program = Some(Program::Grpc(measuring.serve().await));
+        signal.trusted_networks = vec!["127.0.0.0/8".to_owned()];
+        let broker = ground.broker(ORANGE);
+        let appended = broker.append(FLOW, AppendTo::Key, records, None).await;
+        appended.expect("written");
+        ground.client().await.create(spec).await.expect("a signal");
+        ground.until_count(BLUE, SMALL, 60).await;
+        assert_eq!(ground.count(BLUE, DEAD).await, 0);
+        let largest = measuring.largest.load(Ordering::Relaxed);
+        assert!((1 << 20..4 << 20).contains(&largest), "{largest} at once");
+    }
+}
+
+/// Beginning at an offset of partition 0.
+fn at_offset(from: From, offset: u64) -> Option<proto::Start> {
+    Some(proto::Start {
+        from: Some(from),
+        offsets: [(0, offset)].into(),
+    })
+}
+
+/// The signal over one source, with windows and without.
+fn of_one_source() -> [proto::Spec; 2] {
+    let program = ".data.n | to(\"small\")";
+    let mut with_windows = windowed(program, HOUR, false);
+    with_windows.sources.truncate(1);
+    with_windows.legs.truncate(1);
+    [signal(program), with_windows]
+}
+
+#[tokio::test]
+async fn a_cursor_goes_before_the_start() {
+    for mut spec in of_one_source() {
+        let ground = ground(1).await;
+        produce(&ground, 0..20).await;
+        spec.legs[0].start = at_offset(From::Latest(true), 15);
+        ground.client().await.create(spec).await.expect("a signal");
+        ground.until_count(BLUE, SMALL, 5).await;
+        assert_eq!(values(&all(&ground, SMALL).await)[0], b"15");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_behind_the_end_begins_there() {
+    for mut spec in of_one_source() {
+        let ground = ground(1).await;
+        produce(&ground, 0..20).await;
+        spec.legs[0].start = at_offset(From::Earliest(true), 1_000);
+        let client = ground.client().await;
+        client.create(spec).await.expect("a signal");
+        support::until_state(&client, "signal", State::Running).await;
+        produce(&ground, 20..25).await;
+        let read_all = |leg: &proto::LegStatus| leg.stored.get(&0) == Some(&25);
+        let status = until(&client, "signal", "leg", read_all).await;
+        assert_eq!((status.records, status.lost), (5, 0));
+        ground.until_count(BLUE, SMALL, 5).await;
+    }
+}
+
+/// There is nothing to wait for of a source whose cursor is at its end.
+#[tokio::test]
+async fn windows_end_without_what_is_before_a_cursor() {
+    let ground = ground(1).await;
+    ground.create_queue(ORANGE, PAYMENTS, 1).await;
+    produce(&ground, 0..20).await;
+    pay(&ground, 0..20).await;
+    let mut spec = windowed("length | to(\"small\")", 1_000, true);
+    spec.legs[1].start = at_offset(From::Earliest(true), 20);
+    ground.client().await.create(spec).await.expect("a signal");
+    ground.until_count(BLUE, SMALL, 20).await;
+    assert_eq!(values(&all(&ground, SMALL).await), [b"1"; 20]);
+}
+
+/// An event each second, with a number of its own, all in one partition.
+fn each_second(numbers: std::ops::Range<u64>) -> Vec<Record> {
+    let record = |value| Record {
+        timestamp: 1_700_000_000_000 + 1_000 * value as i64,
+        key: Some(Bytes::from_static(b"one")),
+        ..number(value)
+    };
+    numbers.map(record).collect()
+}
+
+/// How many events each window has, one window for each number of both flows.
+fn counted() -> proto::Spec {
+    windowed("length | to(\"small\")", 1_000, true)
+}
+
+async fn append(ground: &Ground, queue: &str, numbers: std::ops::Range<u64>) {
+    let broker = ground.broker(ORANGE);
+    let appended = broker.append(queue, AppendTo::Key, each_second(numbers), None);
+    appended.await.expect("written");
+}
+
+/// Waits until a leg has so many events of all partitions behind it.
+async fn until_stored(client: &Client, leg: &str, wanted: u64) {
+    let stored = |leg: &proto::LegStatus| leg.stored.values().sum::<u64>() == wanted;
+    until(client, "signal", leg, stored).await;
+}
+
+/// Each window has the event of either flow, and none came too late.
+async fn check_windows_of_both(ground: &Ground, windows: u64) {
+    ground.until_count(BLUE, SMALL, windows).await;
+    let small = all(ground, SMALL).await;
+    assert!(values(&small).into_iter().all(|count| count == b"2"));
+    assert_eq!(ground.count(BLUE, DEAD).await, 0);
+}
+
+#[tokio::test]
+async fn windows_wait_for_a_source_that_is_held_to_its_rate() {
+    let ground = ground(1).await;
+    ground.create_queue(ORANGE, PAYMENTS, 1).await;
+    let client = ground.client().await;
+    let mut spec = counted();
+    spec.legs[1].events_per_second = 1;
+    for queue in [FLOW, PAYMENTS] {
+        append(&ground, queue, 0..10).await;
+    }
+    client.create(spec.clone()).await.expect("a signal");
+    until_stored(&client, "leg", 10).await;
+    until_stored(&client, "payments", 10).await;
+    append(&ground, PAYMENTS, 10..600).await;
+    until(&client, "signal", "payments", |leg| leg.held_back).await;
+    append(&ground, FLOW, 10..600).await;
+    until_stored(&client, "leg", 600).await;
+    spec.legs[1].events_per_second = 0;
+    client.update(spec).await.expect("updated");
+    check_windows_of_both(&ground, 600).await;
+}
+
+#[tokio::test]
+async fn windows_wait_for_a_source_that_can_not_be_read() {
+    let ground = ground(1).await;
+    ground.create_queue(ORANGE, PAYMENTS, 1).await;
+    let faults = ground.inject(ORANGE_TOO, Faults::default());
+    let client = ground.client().await;
+    let mut spec = counted();
+    spec.sources[1] = endpoint(ORANGE_TOO, PAYMENTS);
+    for queue in [FLOW, PAYMENTS] {
+        append(&ground, queue, 0..10).await;
+    }
+    client.create(spec).await.expect("a signal");
+    until_stored(&client, "leg", 10).await;
+    until_stored(&client, "payments", 10).await;
+    faults.down.store(true, Ordering::Relaxed);
+    faults.fail_reading(BrokerError::Unreachable {
+        server: ORANGE_TOO.to_owned(),
+        cause: "it is away".to_owned(),
+    });
+    let retries = |leg: &proto::LegStatus| leg.state() == State::Retrying;
+    until(&client, "signal", "payments", retries).await;
+    append(&ground, PAYMENTS, 10..600).await;
+    append(&ground, FLOW, 10..600).await;
+    until_stored(&client, "leg", 600).await;
+    faults.down.store(false, Ordering::Relaxed);
+    check_windows_of_both(&ground, 600).await;
+}
+
+#[tokio::test]
+async fn windows_wait_for_a_source_that_is_paused() {
+    let ground = ground(1).await;
+    // One of them stays empty, and holds up nothing.
+    ground.create_queue(ORANGE, PAYMENTS, 2).await;
+    let client = ground.client().await;
+    let mut spec = counted();
+    for queue in [FLOW, PAYMENTS] {
+        append(&ground, queue, 0..100).await;
+    }
+    client.create(spec.clone()).await.expect("a signal");
+    for leg in ["leg", "payments"] {
+        until_stored(&client, leg, 100).await;
+    }
+    spec.legs[1].paused = true;
+    client.update(spec.clone()).await.expect("paused");
+    append(&ground, PAYMENTS, 100..600).await;
+    append(&ground, FLOW, 100..600).await;
+    until_stored(&client, "leg", 600).await;
+    spec.legs[1].paused = false;
+    client.update(spec).await.expect("resumed");
+    check_windows_of_both(&ground, 600).await;
+}
+
+/// What windows no longer hold is counted, and told with what to do about it.
+#[tokio::test]
+async fn events_that_fall_out_of_windows_early_are_counted() {
+    let ground = ground(1).await;
+    let client = ground.client().await;
+    let mut spec = windowed("empty", HOUR, false);
+    spec.sources.truncate(1);
+    spec.legs.truncate(1);
+    client.create(spec).await.expect("a signal");
+    let broker = ground.broker(ORANGE);
+    for key in 0..80 {
+        let records = vec![padded(key, 1_000_000)];
+        let appended = broker.append(FLOW, AppendTo::Key, records, None).await;
+        appended.expect("written");
+    }
+    until_stored(&client, "leg", 80).await;
+    let status = until(&client, "signal", "leg", |leg| leg.records == 80).await;
+    assert_eq!(
+        status.crowded_out,
+        80 - 67,
+        "64 MiB have room for the others"
+    );
+    let error = status.error.expect("told");
+    assert_eq!(error.kind(), Kind::Crowded);
+    assert!(error.text.ends_with("at most 64 MiB"), "{error:?}");
 }

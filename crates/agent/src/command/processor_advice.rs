@@ -141,6 +141,9 @@ pub(super) fn advice(owner: LegOwner, state: State, error: &Error) -> String {
             owner.change()
         ),
         (Kind::Content, _) => "correct what writes such events to the source".to_owned(),
+        (Kind::Crowded, _) => {
+            "counts and joins lack events: make the window shorter (create the signal again), or have fewer events or fewer keys in it".to_owned()
+        }
         (Kind::Fenced, _) => format!("another process moves the same events; end it, then {again}"),
         (Kind::Unspecified | Kind::Other, _) if state == State::Failed => {
             format!("the log of fnaad says more; {again} tries again")
@@ -188,6 +191,8 @@ mod tests {
         assert!(at_destination.contains("destination"));
         let failed = of_processor(State::Failed, Kind::Denied, Side::Destination);
         assert!(failed.contains("write") && failed.contains("RESUME"));
+        let crowded = of_processor(State::Running, Kind::Crowded, Side::Unspecified);
+        assert!(crowded.contains("shorter") && crowded.contains("fewer keys"));
         let gap = |state| of_processor(state, Kind::OutOfRange, Side::Source);
         assert!(gap(State::Failed).contains("on-gap=earliest"));
         assert!(gap(State::Running).contains("retention"));
@@ -204,10 +209,8 @@ mod tests {
         assert!(too_large(LegOwner::Subscription).contains("dlq.NAME of the local flow"));
         assert!(!too_large(LegOwner::Subscriber).contains("dlq."));
         for owner in OWNERS {
-            for number in 0.. {
-                let Ok(kind) = Kind::try_from(number) else {
-                    break;
-                };
+            // Some numbers between them are free.
+            for kind in (0..100).filter_map(|number| Kind::try_from(number).ok()) {
                 for side in [Side::Unspecified, Side::Source, Side::Destination] {
                     for state in [State::Running, State::Retrying, State::Failed] {
                         check_commands(owner, &advice_on(owner, state, kind, side));

@@ -140,6 +140,7 @@ struct Total {
     bytes: u64,
     lost: u64,
     rate: f64,
+    crowded_out: u64,
     unknown_schemas: u64,
     /// Of the leg that is furthest behind.
     lag_seconds: Option<u64>,
@@ -153,6 +154,7 @@ impl Total {
             bytes: sum.bytes + leg.bytes,
             lost: sum.lost + leg.lost,
             rate: sum.rate + leg.rate,
+            crowded_out: sum.crowded_out + leg.crowded_out,
             unknown_schemas: sum.unknown_schemas + leg.unknown_schemas,
             lag_seconds: sum.lag_seconds.max(lag_seconds(leg, now)),
         })
@@ -180,6 +182,8 @@ fn total_lines(processor: &Processor, legs: &[LegStatus], now: u64) -> Vec<DataL
         attribute("rate", format!("{:.1}", total.rate)),
     ];
     lines.extend(optional("lag-seconds", total.lag_seconds));
+    let crowded = total.crowded_out;
+    lines.extend((crowded > 0).then(|| attribute("crowded-out", crowded)));
     let unknown = total.unknown_schemas;
     lines.extend((unknown > 0).then(|| attribute("unknown-schemas", unknown)));
     lines
@@ -211,6 +215,9 @@ fn leg_line(
     ];
     if status.held_back {
         values.push(("held-back", "by its rate".to_owned()));
+    }
+    if status.crowded_out > 0 {
+        values.push(("crowded-out", status.crowded_out.to_string()));
     }
     if status.unknown_schemas > 0 {
         values.push(("unknown-schemas", status.unknown_schemas.to_string()));

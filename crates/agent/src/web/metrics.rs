@@ -171,7 +171,7 @@ struct LegMetric {
     value: fn(&LegStatus) -> u64,
 }
 
-const LEG_METRICS: [LegMetric; 7] = [
+const LEG_METRICS: [LegMetric; 8] = [
     LegMetric {
         name: "fnaad_leg_records_total",
         kind: MetricType::Counter,
@@ -201,6 +201,12 @@ const LEG_METRICS: [LegMetric; 7] = [
         kind: MetricType::Counter,
         help: "Events that passed with a schema id that is unknown.",
         value: |leg| leg.unknown_schemas,
+    },
+    LegMetric {
+        name: "fnaad_leg_crowded_out_total",
+        kind: MetricType::Counter,
+        help: "Events that fell out of a signal's windows early.",
+        value: |leg| leg.crowded_out,
     },
     LegMetric {
         name: "fnaad_leg_lag_records",

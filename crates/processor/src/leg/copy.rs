@@ -9,6 +9,7 @@ use eson_protocol::{Positions, Record};
 use super::annotation::Annotation;
 use super::drive::Ended;
 use super::examination::{Examination, Examined};
+use super::open::position_only;
 use super::passage::Passage;
 use super::refusal::{Piece, Search, set_apart, take_run};
 use crate::dead_letters::{DeadLetter, DeadLetters};
@@ -79,8 +80,8 @@ impl Passage for Copying {
         self.search.rewound(partition, to);
         // Told with the next flush.
         self.dirty = true;
-        let gone_back = self.writer.rewind(partition, to).await;
-        gone_back.map_err(|error| self.give_up(&error))
+        let stored = self.store_exactly(partition, to).await;
+        stored.map_err(|error| self.give_up(&error))
     }
 
     fn track(&mut self) -> bool {
@@ -118,6 +119,20 @@ impl Copying {
         }
         self.unfit = unfit;
         Ok(())
+    }
+
+    /// Has the destination store that the source is read from `to` on: back, or past a gap, behind which
+    /// there may be nothing that would tell.
+    async fn store_exactly(&mut self, partition: u32, to: u64) -> Result<(), BrokerError> {
+        self.writer.rewind(partition, to).await?;
+        let stored = self.writer.acknowledged().get(&partition).copied();
+        let stored = stored.unwrap_or_default();
+        if stored >= to {
+            return Ok(());
+        }
+        let destination = partition % self.writer.partitions().max(1);
+        let gap = position_only(partition, stored, to);
+        self.writer.write(destination, gap).await
     }
 
     /// Hands a chunk over, but for records that the writer knows the destination not to take.

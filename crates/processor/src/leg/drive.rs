@@ -108,10 +108,11 @@ impl<'a, P: Passage> Drive<'a, P> {
     }
 
     async fn next(&mut self, wishes: &mut Wishes) -> Woken {
-        let passage = &self.leg.passage;
+        let passage = &mut self.leg.passage;
         let awake = passage.is_dirty() || passage.is_waiting();
         let held = Held {
             feed: &mut self.leg.feed,
+            passage,
             pace: self.lent.pace,
             report: self.lent.report,
             chunk: &mut self.held,
@@ -135,6 +136,7 @@ impl<'a, P: Passage> Drive<'a, P> {
         if wishes.current() == Wish::Run {
             return Ok(());
         }
+        self.leg.passage.stand_still();
         self.flush(wishes).await?;
         while wishes.current() == Wish::Pause {
             self.lent.report.enter(State::Paused);
@@ -174,12 +176,17 @@ impl<'a, P: Passage> Drive<'a, P> {
         }
         self.tracked = Instant::now();
         if self.leg.passage.track() {
+            self.lent.backoff.reset();
             return Ok(());
         }
         self.flush(wishes).await
     }
 
     async fn rest(&mut self, wishes: &Wishes) -> Result<(), Ended> {
+        // There is more to read, and nothing to do beside that.
+        if self.held.is_some() {
+            return self.flush(wishes).await;
+        }
         let rested = tokio::select! {
             biased;
             rested = self.leg.passage.rest() => rested,
@@ -282,14 +289,15 @@ impl<'a, P: Passage> Drive<'a, P> {
 
 /// Reading no faster than the leg may go. What was read too early is held, so that the leg's lag is
 /// known while it waits.
-struct Held<'a> {
+struct Held<'a, P> {
     feed: &'a mut Feed,
+    passage: &'a mut P,
     pace: &'a mut Pace,
     report: &'a LegReport,
     chunk: &'a mut Option<Chunk>,
 }
 
-impl Held<'_> {
+impl<P: Passage> Held<'_, P> {
     /// The next chunk that may be passed on. Cancel-safe.
     async fn next(self) -> Result<Chunk, BrokerError> {
         if self.chunk.is_none() {
@@ -298,6 +306,7 @@ impl Held<'_> {
                 return Ok(chunk);
             }
             let written_at = first_timestamp(&chunk.payload);
+            self.passage.stand_still();
             self.report
                 .held_back(chunk.partition, chunk.high_watermark, written_at);
             *self.chunk = Some(chunk);
@@ -326,20 +335,26 @@ mod tests {
         ReaderOptions, WriterOptions,
     };
     use eson_protocol::{Positions, Record, Start};
+    use tempfile::TempDir;
     use tokio::sync::watch;
 
     use super::*;
     use crate::budget::MemoryBudget;
     use crate::source::SharedReads;
 
+    const AWAY: &str = "it is away";
+
     /// Asks somebody who is away, and has something to store.
+    #[derive(Default)]
     struct Unanswered {
         flushed: bool,
+        /// Whether its destination stores by itself.
+        stores: bool,
     }
 
     impl Passage for Unanswered {
         async fn pass_on(&mut self, _chunk: Chunk, _partitions: u32) -> Result<(), Ended> {
-            Err(Trouble::of_program("it is away".to_owned()).into())
+            Err(Trouble::of_program(AWAY.to_owned()).into())
         }
 
         fn is_dirty(&self) -> bool {
@@ -351,6 +366,10 @@ mod tests {
             Ok(())
         }
 
+        fn track(&mut self) -> bool {
+            self.stores
+        }
+
         async fn rewind(&mut self, _partition: u32, _to: u64) -> Result<(), Ended> {
             Ok(())
         }
@@ -358,8 +377,14 @@ mod tests {
         async fn close(&mut self) {}
     }
 
+    fn broker(directory: &TempDir) -> Arc<dyn Broker> {
+        let server = "orange.example:6150".parse().expect("a server");
+        let options = LocalOptions::new(directory.path().join("events"), server);
+        Arc::new(LocalBroker::open(&options).expect("a broker"))
+    }
+
     /// A leg whose source has a record.
-    async fn leg(broker: &Arc<dyn Broker>) -> Opened<Unanswered> {
+    async fn leg(broker: &Arc<dyn Broker>, passage: Unanswered) -> Opened<Unanswered> {
         let queue = QueueSpec {
             name: "time".to_owned(),
             partitions: 1,
@@ -398,7 +423,7 @@ mod tests {
         let feed = Feed::open(reads, broker.clone(), "time", options, &described).await;
         Opened {
             feed: feed.expect("a reader"),
-            passage: Unanswered { flushed: false },
+            passage,
             buffer: 0,
             source,
             delivery: Delivery::AtLeastOnce,
@@ -408,29 +433,74 @@ mod tests {
         }
     }
 
+    /// Where a leg has failed once.
+    struct Troubled {
+        report: LegReport,
+        share: Share,
+        pace: Pace,
+        backoff: Backoff,
+        wishes: Wishes,
+        _rates: watch::Sender<Rates>,
+        _wish: watch::Sender<Wish>,
+    }
+
+    impl Troubled {
+        fn once() -> Self {
+            let (rates, receiver) = watch::channel(Rates::default());
+            let (wish, wishes) = watch::channel(Wish::Run);
+            let mut backoff = Backoff::soon();
+            backoff.next();
+            Self {
+                report: LegReport::new("leg".to_owned(), Weak::new(), State::Starting),
+                share: MemoryBudget::new(64 << 20).enter().expect("memory"),
+                pace: Pace::new(receiver),
+                backoff,
+                wishes: Wishes(wishes),
+                _rates: rates,
+                _wish: wish,
+            }
+        }
+
+        fn lent(&mut self) -> Lent<'_> {
+            Lent {
+                report: &self.report,
+                share: &self.share,
+                pace: &mut self.pace,
+                backoff: &mut self.backoff,
+                on_gap: OnGap::Stop,
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_trouble_that_stays_is_tried_less_and_less_often() {
         let directory = tempfile::tempdir().expect("a directory");
-        let server = "orange.example:6150".parse().expect("a server");
-        let options = LocalOptions::new(directory.path().join("events"), server);
-        let broker: Arc<dyn Broker> = Arc::new(LocalBroker::open(&options).expect("a broker"));
-        let report = LegReport::new("leg".to_owned(), Weak::new(), State::Starting);
-        let share = MemoryBudget::new(64 << 20).enter().expect("memory");
-        let (_rates, rates) = watch::channel(Rates::default());
-        let (_wish, wishes) = watch::channel(Wish::Run);
-        let mut backoff = Backoff::soon();
-        backoff.next();
-        let lent = Lent {
-            report: &report,
-            share: &share,
-            pace: &mut Pace::new(rates),
-            backoff: &mut backoff,
-            on_gap: OnGap::Stop,
-        };
-        let drive = Drive::new(leg(&broker).await, lent);
-        let (ended, passage) = drive.run(&mut Wishes(wishes)).await;
-        assert_eq!(ended.text(), "it is away");
+        let leg = leg(&broker(&directory), Unanswered::default()).await;
+        let mut troubled = Troubled::once();
+        let mut wishes = troubled.wishes.clone();
+        let (ended, passage) = Drive::new(leg, troubled.lent()).run(&mut wishes).await;
+        assert_eq!(ended.text(), AWAY);
         assert!(passage.flushed, "what was read before is stored");
-        assert_eq!(backoff.attempts(), 1, "the trouble is not over");
+        assert_eq!(troubled.backoff.attempts(), 1, "the trouble is not over");
+    }
+
+    #[tokio::test]
+    async fn a_destination_that_stores_by_itself_is_out_of_trouble() {
+        for stores in [true, false] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let passage = Unanswered {
+                flushed: true,
+                stores,
+            };
+            let leg = leg(&broker(&directory), passage).await;
+            let mut troubled = Troubled::once();
+            let wishes = troubled.wishes.clone();
+            let mut drive = Drive::new(leg, troubled.lent());
+            drive.tracked -= TRACK;
+            let tracked = drive.track(&wishes).await;
+            assert!(tracked.is_ok());
+            drop(drive);
+            assert_eq!(troubled.backoff.attempts(), u32::from(!stores));
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use annotation::SOURCE_FLOW;
 pub(crate) use drive::Ended;
 use eson_broker::Rates;
-pub(crate) use open::{check_identity, progress, store_positions};
+pub(crate) use open::{check_identity, given, progress, store_positions};
 pub(crate) use passage::{Opened, Passage};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -78,7 +78,7 @@ impl Opening<'_> {
         Ok(Opened {
             feed,
             buffer: self.buffer,
-            progress: progress(&description, &positions),
+            progress: progress(&description, &positions, self.spec.start),
             source: description.id,
             delivery: passage.writer.delivery(),
             stored: positions,
@@ -185,10 +185,7 @@ impl Opening<'_> {
         let Some(first) = source.partitions.keys().next() else {
             return Ok(positions);
         };
-        let given = |partition: &u32, latest: u64| {
-            let given = self.spec.cursor.get(partition);
-            given.map(|offset| (*offset).min(latest))
-        };
+        let given = |partition: &u32, latest| given(&self.spec.cursor, *partition, latest);
         // The first partition is stored last: with it, all were.
         if self.spec.start != Start::Latest || positions.contains_key(first) {
             for (partition, (_, latest)) in &source.partitions {
@@ -216,6 +213,13 @@ impl Opening<'_> {
     }
 }
 
+/// Where a cursor says to begin in a partition, which is no later than at its end; none where it says
+/// nothing.
+pub(crate) fn given(cursor: &Positions, partition: u32, latest: u64) -> Option<u64> {
+    let offset = cursor.get(&partition)?;
+    Some(latest.min(*offset))
+}
+
 pub(crate) fn check_identity(
     endpoint: &Endpoint,
     expected: Option<&QueueId>,
@@ -241,20 +245,21 @@ pub(crate) async fn store_positions(
         return Ok(());
     };
     for (partition, next) in others {
-        let chunk = position_only(*partition, *next);
+        let chunk = position_only(*partition, *next, *next);
         writer.write(partition % partitions, chunk).await?;
     }
     writer.flush().await?;
     writer
-        .write(last.0 % partitions, position_only(last.0, last.1))
+        .write(last.0 % partitions, position_only(last.0, last.1, last.1))
         .await?;
     writer.flush().await
 }
 
-fn position_only(partition: u32, next: u64) -> Chunk {
+/// A chunk that says that there is nothing to copy from `first` to before `next`.
+pub(super) fn position_only(partition: u32, first: u64, next: u64) -> Chunk {
     Chunk {
         partition,
-        first: next,
+        first,
         next,
         high_watermark: next,
         epoch: None,
@@ -265,14 +270,20 @@ fn position_only(partition: u32, next: u64) -> Chunk {
 pub(crate) fn progress(
     source: &QueueDescription,
     positions: &Positions,
+    start: Start,
 ) -> BTreeMap<u32, Progress> {
     source
         .partitions
         .iter()
         .map(|(partition, (earliest, latest))| {
-            let written = positions.get(partition).copied().unwrap_or(*earliest);
+            let begin = match start {
+                // The latest is stored by now: a partition without position is a new one.
+                Start::Earliest | Start::Latest => *earliest,
+                // What is before the time is not waited for; where that is, the reader finds out.
+                Start::Timestamp(_) => *latest,
+            };
             let progress = Progress {
-                written,
+                written: positions.get(partition).copied().unwrap_or(begin),
                 high_watermark: *latest,
             };
             (*partition, progress)

@@ -45,8 +45,11 @@ pub(crate) trait Passage: Send {
         ready(Ok(()))
     }
 
-    /// Goes back in a partition of the source, whose log was cut off there: what comes from now on is
-    /// new.
+    /// Nothing is read until the next chunk comes, or until it rests.
+    fn stand_still(&mut self) {}
+
+    /// Goes to a place in a partition of the source: back, where its log was cut off there, so that
+    /// what comes from now on is new, or past a gap. The next flush reports that.
     fn rewind(&mut self, partition: u32, to: u64)
     -> impl Future<Output = Result<(), Ended>> + Send;
 

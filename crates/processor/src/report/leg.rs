@@ -67,6 +67,7 @@ struct Figures {
     bytes: u64,
     lost: u64,
     dead_letters: u64,
+    crowded_out: u64,
     unknown_schemas: u64,
     /// Up to where they are counted: what was not stored is read again.
     unknown_until: Positions,
@@ -86,6 +87,7 @@ impl LegReport {
             bytes: 0,
             lost: 0,
             dead_letters: 0,
+            crowded_out: 0,
             unknown_schemas: 0,
             unknown_until: Positions::new(),
             meter: Meter::new(Instant::now()),
@@ -247,6 +249,18 @@ impl LegReport {
         self.tell_now();
     }
 
+    /// Events fell out of windows early. The log is told once, until there is another trouble.
+    pub(crate) fn crowded_out(&self, events: u64, trouble: Trouble) {
+        let mut figures = self.figures();
+        if !figures.trouble.as_ref().is_some_and(Trouble::is_crowding) {
+            tracing::warn!(leg = self.id, events, error = trouble.text(), "crowded out");
+        }
+        figures.crowded_out += events;
+        figures.trouble = Some(trouble);
+        drop(figures);
+        self.tell_soon();
+    }
+
     /// Events passed with the ids of schemas that they had, since those are unknown.
     pub(crate) fn passed_unknown(&self, partition: u32, unknown: &[(u64, String)]) {
         if unknown.is_empty() {
@@ -289,6 +303,7 @@ impl LegReport {
             bytes: figures.bytes,
             lost: figures.lost,
             dead_letters: figures.dead_letters,
+            crowded_out: figures.crowded_out,
             unknown_schemas: figures.unknown_schemas,
             rate: figures.meter.rate(Instant::now()),
             error: figures.trouble.as_ref().map(Trouble::to_proto),

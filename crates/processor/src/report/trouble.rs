@@ -118,6 +118,17 @@ impl Trouble {
         }
     }
 
+    /// A signal's windows hold so much that the oldest events fall out.
+    pub(crate) fn crowded_out(max_bytes: usize) -> Self {
+        let max = max_bytes >> 20;
+        Self {
+            kind: proto::error::Kind::Crowded,
+            ..Self::own(format!(
+                "events fall out of the windows early, the oldest first: these hold at most {max} MiB"
+            ))
+        }
+    }
+
     /// An event went to the dead-letter flow.
     pub(crate) fn buried(reason: &str) -> Self {
         Self {
@@ -129,6 +140,11 @@ impl Trouble {
     /// Whether it is over once records of this partition arrive.
     pub(crate) fn ends_with(&self, partition: u32) -> bool {
         self.hides == Some(partition)
+    }
+
+    /// Whether it is that windows hold too much.
+    pub(crate) fn is_crowding(&self) -> bool {
+        self.kind == proto::error::Kind::Crowded
     }
 
     /// Whether it may pass by itself.

@@ -1,14 +1,20 @@
-//! Runs of records that a program is asked for at once.
+//! Runs of records, and of inputs with their windows, that a program is asked for at once.
 
 use eson_broker::{Chunk, Payload};
 use eson_protocol::Record;
+use prost::Message;
 
+use super::proto::Input;
 use crate::measure::{Measure, record_size};
 use crate::partition::StillEncoded;
 
 /// How many events, and how many bytes of them, a program is asked for at once.
 const COUNT: usize = 256;
 const BYTES: usize = 256 * 1024;
+
+/// How many bytes of inputs that is with the events of their windows, unless one alone has more: less
+/// than the 4 MiB that a gRPC server takes where nothing else is said.
+const CALL_BYTES: usize = 3 << 20;
 
 /// Consecutive records of a partition.
 pub(super) struct Batch {
@@ -78,6 +84,30 @@ pub(super) fn batches(chunk: Chunk) -> Result<Vec<Batch>, StillEncoded> {
     Ok(batches)
 }
 
+/// Inputs that a program is asked for at once.
+#[derive(Default)]
+pub(super) struct Call {
+    inputs: Vec<Input>,
+    bytes: usize,
+}
+
+impl Call {
+    /// Takes one more input; gives back those before it where it is too much with them.
+    pub(super) fn take(&mut self, input: Input) -> Option<Vec<Input>> {
+        let more = input.encoded_len();
+        let fits = self.inputs.len() < COUNT && self.bytes + more <= CALL_BYTES;
+        let full = (!fits && !self.inputs.is_empty()).then(|| std::mem::take(self).inputs);
+        self.bytes += more;
+        self.inputs.push(input);
+        full
+    }
+
+    /// Those that are left.
+    pub(super) fn rest(self) -> Vec<Input> {
+        self.inputs
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -85,6 +115,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::signal::proto::Event;
+
+    fn input(size: usize) -> Input {
+        let event = Event {
+            flow: "x".repeat(size),
+            ..Event::default()
+        };
+        Input {
+            event: Some(event),
+            window: None,
+        }
+    }
 
     fn chunk(sizes: &[usize]) -> Chunk {
         let record = |(offset, size): (u64, &usize)| Record {
@@ -133,6 +175,23 @@ mod tests {
             }
             prop_assert_eq!(next, whole.next);
             prop_assert_eq!(joined, records);
+        }
+
+        #[test]
+        fn the_calls_joined_are_the_inputs(
+            sizes in vec(prop_oneof![199 => 0..9_usize, 1 => 0..2 * CALL_BYTES], 0..700),
+        ) {
+            let mut call = Call::default();
+            let full = sizes.iter().filter_map(|size| call.take(input(*size)));
+            let mut calls: Vec<_> = full.collect();
+            calls.push(call.rest());
+            for call in &calls {
+                let bytes: usize = call.iter().map(Message::encoded_len).sum();
+                prop_assert!(call.len() <= COUNT);
+                prop_assert!(bytes <= CALL_BYTES || call.len() == 1);
+            }
+            let joined = calls.into_iter().flatten();
+            prop_assert!(joined.eq(sizes.iter().map(|size| input(*size))));
         }
     }
 }

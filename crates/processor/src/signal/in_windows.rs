@@ -2,14 +2,15 @@
 
 use eson_protocol::Record;
 
-use super::batch::Batch;
+use super::batch::{Batch, Call};
 use super::outlet::{Outlet, Piece, Refused};
 use super::place;
+use super::program::Verdict;
 use super::proto::Input;
 use super::record::to_stored;
 use super::routing::{Routed, route};
 use super::run::Processing;
-use super::window::{Changes, Pending, State, StoreError, Windows};
+use super::window::{Changes, MAX_BYTES, Pending, State, StoreError, Windows};
 use super::windowed::{self, OUTPUTS, now, sliding};
 use crate::dead_letters::DeadLetter;
 use crate::report::Trouble;
@@ -22,16 +23,17 @@ impl Processing {
         batch: Batch,
     ) -> Result<(), Trouble> {
         let mut turn = windows.turn().await.map_err(broken)?;
-        let taken = self.take(windows, &mut turn.state, &batch);
+        windows.go_on(self.report.id());
+        let now = now();
+        let taken = self.take(windows, &mut turn.state, &batch).await?;
         let caught_up = batch.next >= batch.newest;
         let newest = batch.records.iter().map(time).max().unwrap_or(i64::MIN);
         turn.state
-            .tick(self.report.id(), batch.partition, newest, caught_up, now());
-        turn.state.forget(now());
+            .tick(self.report.id(), batch.partition, newest, caught_up, now);
+        turn.state.forget(now);
         let crowded_out = turn.state.crowded_out();
-        let verdicts = self.ask(taken.inputs).await?;
         let from = (batch.partition, self.partitions);
-        let mut routed = route(&self.outlets, from, &taken.asked, verdicts);
+        let mut routed = route(&self.outlets, from, &taken.asked, taken.verdicts);
         routed.failed.extend(taken.failed);
         self.bury(batch.partition, &batch.records, routed.failed)
             .await?;
@@ -42,20 +44,27 @@ impl Processing {
         let outputs = changes.outputs.clone();
         let is_waiting = turn.state.is_waiting();
         turn.commit(changes).await.map_err(broken)?;
+        self.has_read(batch.partition, batch.next);
         if crowded_out > 0 {
-            let text =
-                format!("{crowded_out} events fell out of windows early: there are too many");
-            self.report.met(Trouble::own(text));
+            self.report
+                .crowded_out(crowded_out, Trouble::crowded_out(MAX_BYTES));
         }
         self.write_outputs(outputs).await?;
         self.set_waiting(is_waiting);
         self.end_windows().await
     }
 
-    /// Takes records into their windows; says what to ask, and which came too late or have no key.
-    fn take(&self, windows: &Windows, state: &mut State, batch: &Batch) -> Taken {
+    /// Takes records into their windows, and asks for each with what its window shows then; says
+    /// which came too late or have no key.
+    async fn take(
+        &mut self,
+        windows: &Windows,
+        state: &mut State,
+        batch: &Batch,
+    ) -> Result<Taken, Trouble> {
         let spec = &windows.spec;
         let mut taken = Taken::default();
+        let mut answers = Answers::default();
         for record in &batch.records {
             let event = self.event(batch.partition, record);
             let key = spec.key.of(&event.flow, batch.partition, record);
@@ -68,11 +77,12 @@ impl Processing {
                 Ok(_) if spec.tumbling => {}
                 Ok(key) => {
                     let events = state.around(&key, time);
-                    taken.asked.push(record.clone());
-                    taken.inputs.push(Input {
+                    let input = Input {
                         event: Some(event),
                         window: Some(sliding(key, time, spec.length, events)),
-                    });
+                    };
+                    taken.asked.push(record.clone());
+                    self.ask_soon(&mut answers, input).await?;
                 }
                 Err(reason) => taken.failed.push(Refused {
                     place: place::before(record.offset),
@@ -80,7 +90,34 @@ impl Processing {
                 }),
             }
         }
-        taken
+        taken.verdicts = self.ask_now(answers).await?;
+        Ok(taken)
+    }
+
+    /// Asks for this input together with the next ones, and for those before it where it is too much
+    /// with them.
+    async fn ask_soon(&mut self, answers: &mut Answers, input: Input) -> Result<(), Trouble> {
+        if let Some(full) = answers.call.take(input) {
+            answers.verdicts.extend(self.ask(full).await?);
+        }
+        Ok(())
+    }
+
+    /// Asks for what is left; says what became of all inputs.
+    async fn ask_now(&mut self, answers: Answers) -> Result<Vec<Verdict>, Trouble> {
+        let Answers { call, mut verdicts } = answers;
+        verdicts.extend(self.ask(call.rest()).await?);
+        Ok(verdicts)
+    }
+
+    /// Sees whether there is more to read after a while in which nothing was.
+    pub(super) async fn look_again(&mut self) -> Result<(), Trouble> {
+        let Some(windowed) = self.windowed.as_mut().filter(|it| it.is_unsure) else {
+            return Ok(());
+        };
+        let source = self.broker.describe_queue(&self.queue).await;
+        let source = source.map_err(|error| Trouble::at_source(&error))?;
+        windowed.look_again(&source).await.map_err(broken)
     }
 
     /// Asks the program about the tumbling windows that have ended by now.
@@ -100,12 +137,16 @@ impl Processing {
         let ended = (0..)
             .zip(ended)
             .map(|(number, it)| windowed::ended(number, it));
-        let (inputs, records): (Vec<_>, Vec<Record>) = ended.unzip();
-        let inputs = inputs.into_iter().map(|window| Input {
-            event: None,
-            window: Some(window),
-        });
-        let verdicts = self.ask(inputs.collect()).await?;
+        let (mut answers, mut records) = (Answers::default(), Vec::new());
+        for (window, record) in ended {
+            let input = Input {
+                event: None,
+                window: Some(window),
+            };
+            self.ask_soon(&mut answers, input).await?;
+            records.push(record);
+        }
+        let verdicts = self.ask_now(answers).await?;
         // They were in no partition: each goes by its key.
         let Routed { written, failed } = route(&self.outlets, (0, 0), &records, verdicts);
         self.bury(0, &records, failed).await?;
@@ -150,6 +191,7 @@ impl Processing {
     /// Keeps that a partition of the source is read again from there on. The places at destinations
     /// are numbers of outputs, and go on.
     pub(super) async fn rewind_windows(&mut self, partition: u32, to: u64) -> Result<(), Trouble> {
+        self.has_read(partition, to);
         let Some(windowed) = &self.windowed else {
             return Ok(());
         };
@@ -215,6 +257,12 @@ impl Processing {
         written.map_err(|error| Trouble::at_destination(&error))
     }
 
+    fn has_read(&mut self, partition: u32, next: u64) {
+        if let Some(windowed) = &mut self.windowed {
+            windowed.positions.insert(partition, next);
+        }
+    }
+
     fn set_waiting(&mut self, is_waiting: bool) {
         if let Some(windowed) = &mut self.windowed {
             windowed.is_waiting = is_waiting;
@@ -222,12 +270,20 @@ impl Processing {
     }
 }
 
-/// What becomes of records before the program is asked.
+/// What becomes of records.
 #[derive(Default)]
 struct Taken {
     asked: Vec<Record>,
-    inputs: Vec<Input>,
+    /// The program's, for those.
+    verdicts: Vec<Verdict>,
     failed: Vec<Refused>,
+}
+
+/// What became of inputs, and those that are still to be asked for.
+#[derive(Default)]
+struct Answers {
+    call: Call,
+    verdicts: Vec<Verdict>,
 }
 
 /// The time of an event; that of its arrival here, where the broker has none.

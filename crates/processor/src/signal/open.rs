@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use eson_broker::{Broker, QueueDescription, QueueId, Reached, ReaderOptions, WriterOptions};
-use eson_protocol::{Start, StoredPosition};
+use eson_protocol::{Positions, Start, StoredPosition};
 
 use super::outlet::Outlet;
 use super::place;
@@ -14,7 +14,7 @@ use super::spec::SignalSpec;
 use super::windowed::{Delivered, Windowed};
 use crate::brokers::BrokerFactory;
 use crate::dead_letters::DeadLetters;
-use crate::leg::{Opened, check_identity, progress, store_positions};
+use crate::leg::{Opened, check_identity, given, progress, store_positions};
 use crate::report::{LegReport, Trouble};
 use crate::source::{Feed, SharedReads};
 use crate::spec::LegSpec;
@@ -44,21 +44,10 @@ impl Opening<'_> {
         let mut outlets = self.open_outlets(&description.id).await?;
         let delivered = outlets.iter().map(Delivered::by).collect();
         let windowed = self.open_windows(&description, delivered).await?;
-        let Reached {
-            mut positions,
-            epochs,
-        } = match &windowed {
+        let Reached { positions, epochs } = match &windowed {
             Some((_, read)) => read.clone(),
-            None => {
-                if self.spec.start == Start::Latest {
-                    begin_at_latest(&description, &mut outlets).await?;
-                }
-                least_far(&description, &outlets)
-            }
+            None => self.begin(&description, &mut outlets).await?,
         };
-        for (partition, offset) in &self.spec.cursor {
-            positions.entry(*partition).or_insert(*offset);
-        }
         let options = ReaderOptions {
             start: match self.spec.start {
                 // Stored by now; a partition without place is a new one.
@@ -81,6 +70,8 @@ impl Opening<'_> {
             dead_letters: self.dead_letters(),
             report: self.report.clone(),
             flow: source.flow.clone(),
+            broker: broker.clone(),
+            queue: source.queue.clone(),
             partitions: feed.partitions(),
             read: Reached::default(),
             dirty: false,
@@ -90,7 +81,7 @@ impl Opening<'_> {
             feed,
             passage,
             buffer: self.buffer,
-            progress: progress(&description, &positions),
+            progress: progress(&description, &positions, self.spec.start),
             source: description.id,
             delivery,
             stored: positions,
@@ -128,9 +119,28 @@ impl Opening<'_> {
             return Ok(None);
         };
         let windows = self.programs.windows(spec)?;
-        let opened = Windowed::open(windows, self.report.id(), self.spec.start, source, outlets);
+        let opened = Windowed::open(windows, self.report.id(), self.spec, source, outlets);
         let opened = opened.await.map_err(|error| Trouble::of_windows(&error))?;
         Ok(Some(opened))
+    }
+
+    /// From where the source is to be read for the outlets.
+    async fn begin(
+        &self,
+        source: &QueueDescription,
+        outlets: &mut [Outlet],
+    ) -> Result<Reached, Trouble> {
+        let cursor = &self.spec.cursor;
+        if self.spec.start == Start::Latest {
+            begin_at_latest(source, cursor, outlets).await?;
+        }
+        let mut read = least_far(source, outlets);
+        for (partition, (_, latest)) in &source.partitions {
+            if let Some(offset) = given(cursor, *partition, *latest) {
+                read.positions.entry(*partition).or_insert(offset);
+            }
+        }
+        Ok(read)
     }
 
     async fn open_outlets(&self, source: &QueueId) -> Result<Vec<Outlet>, Trouble> {
@@ -154,13 +164,20 @@ impl Opening<'_> {
     }
 }
 
-/// Stores where the newest record is before anything is read, so that a restart goes on there and
-/// does not skip what has come since.
-async fn begin_at_latest(source: &QueueDescription, outlets: &mut [Outlet]) -> Result<(), Trouble> {
+/// Stores where the cursor is, or the newest record, before anything is read, so that a restart goes on
+/// there and does not skip what has come since.
+async fn begin_at_latest(
+    source: &QueueDescription,
+    cursor: &Positions,
+    outlets: &mut [Outlet],
+) -> Result<(), Trouble> {
     for outlet in outlets {
         let partitions = source.partitions.iter().rev();
         let missing = partitions.filter(|(partition, _)| !outlet.places().contains_key(partition));
-        let missing = missing.map(|(partition, (_, latest))| (*partition, place::before(*latest)));
+        let missing = missing.map(|(partition, (_, latest))| {
+            let offset = given(cursor, *partition, *latest).unwrap_or(*latest);
+            (*partition, place::before(offset))
+        });
         let missing: Vec<_> = missing.collect();
         // The first partition is stored last: with it, all were, and what is missing is new.
         let first = source.partitions.keys().next();

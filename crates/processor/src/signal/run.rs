@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eson_broker::{Chunk, Delivery, Reached};
+use eson_broker::{Broker, Chunk, Delivery, Reached};
 use eson_protocol::Record;
 use futures::future::try_join_all;
 
@@ -28,6 +28,9 @@ pub(crate) struct Processing {
     pub(super) report: Arc<LegReport>,
     /// The name of the source.
     pub(super) flow: String,
+    /// Where that is.
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) queue: String,
     /// How many partitions the source has.
     pub(super) partitions: u32,
     /// Up to which place each partition was read, and under which leaders that was written.
@@ -82,6 +85,8 @@ impl Passage for Processing {
 
     async fn rewind(&mut self, partition: u32, to: u64) -> Result<(), Ended> {
         self.read.advance(partition, place::before(to), None);
+        // Told, and past a gap stored, with the next flush.
+        self.dirty = true;
         if self.windowed.is_some() {
             return Ok(self.rewind_windows(partition, to).await?);
         }
@@ -94,11 +99,18 @@ impl Passage for Processing {
 
     fn is_waiting(&self) -> bool {
         let windowed = self.windowed.as_ref();
-        windowed.is_some_and(|windowed| windowed.is_waiting)
+        windowed.is_some_and(|windowed| windowed.is_waiting || windowed.is_unsure)
     }
 
     async fn rest(&mut self) -> Result<(), Trouble> {
+        self.look_again().await?;
         self.end_windows().await
+    }
+
+    fn stand_still(&mut self) {
+        if let Some(windowed) = &mut self.windowed {
+            windowed.stand_still();
+        }
     }
 
     async fn close(&mut self) {

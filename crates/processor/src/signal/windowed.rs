@@ -13,6 +13,8 @@ use super::outlet::Outlet;
 use super::proto::{Event, Window};
 use super::record::{from_stored, to_stored};
 use super::window::{Changes, Clock, Ended, Pending, StoreError, StoredLeg, Windows};
+use crate::leg::given;
+use crate::spec::LegSpec;
 
 /// The partition under which destinations store the numbers of outputs.
 pub(super) const OUTPUTS: u32 = 0;
@@ -35,6 +37,7 @@ impl Delivered {
 /// What a leg has kept and is still to write.
 pub(super) struct Windowed {
     pub(super) windows: Arc<Windows>,
+    leg: String,
     /// The leg, and the identity of its source.
     pub(super) name: String,
     /// The next number for each outlet.
@@ -43,6 +46,11 @@ pub(super) struct Windowed {
     pub(super) backlog: Vec<Vec<(u64, Pending)>>,
     /// Whether there are windows that end some time.
     pub(super) is_waiting: bool,
+    /// Whether it has stood still, and there may be more to read than it knows.
+    pub(super) is_unsure: bool,
+    start: Start,
+    /// How far the source is read.
+    pub(super) positions: Positions,
 }
 
 impl Windowed {
@@ -50,16 +58,17 @@ impl Windowed {
     pub(super) async fn open(
         windows: Arc<Windows>,
         leg: &str,
-        start: Start,
+        spec: &LegSpec,
         source: &QueueDescription,
         outlets: Vec<Delivered>,
     ) -> Result<(Self, Reached), StoreError> {
         let name = format!("{leg}@{}", source.id);
         let mut stored = windows.store.load_leg(&name).await?;
-        begin(&windows, &name, start, source, &mut stored.read.positions).await?;
+        begin(&windows, &name, spec, source, &mut stored.read.positions).await?;
         let mut turn = windows.turn().await?;
+        windows.go_on(leg);
         turn.state
-            .open_leg(leg, clocks(start, source, &stored.read.positions));
+            .open_leg(leg, clocks(spec.start, source, &stored.read.positions));
         let is_waiting = turn.state.is_waiting();
         turn.leave();
         let read = std::mem::take(&mut stored.read);
@@ -67,12 +76,37 @@ impl Windowed {
         let (next, backlog) = outputs.unzip();
         let windowed = Self {
             windows,
+            leg: leg.to_owned(),
             name,
             next,
             backlog,
             is_waiting,
+            is_unsure: false,
+            start: spec.start,
+            positions: read.positions.clone(),
         };
         Ok((windowed, read))
+    }
+
+    /// Nothing is read until the next chunk, or until it looks again.
+    pub(super) fn stand_still(&mut self) {
+        self.is_unsure = true;
+        self.windows.stand_still(&self.leg);
+    }
+
+    /// The leg reads again, and finds nothing: sees whether there is nothing in each partition.
+    pub(super) async fn look_again(&mut self, source: &QueueDescription) -> Result<(), StoreError> {
+        let clocks = clocks(self.start, source, &self.positions);
+        let mut turn = self.windows.turn().await?;
+        self.windows.go_on(&self.leg);
+        for (partition, Clock { time, caught_up }) in clocks {
+            turn.state
+                .tick(&self.leg, partition, time, caught_up, now());
+        }
+        self.is_waiting = turn.state.is_waiting();
+        self.is_unsure = false;
+        turn.leave();
+        Ok(())
     }
 
     /// Outputs in the form in which they are kept, with the numbers that they get.
@@ -94,6 +128,13 @@ impl Windowed {
     }
 }
 
+/// However a leg ends, it does not read then.
+impl Drop for Windowed {
+    fn drop(&mut self) {
+        self.windows.stand_still(&self.leg);
+    }
+}
+
 /// The next number for an outlet, and what is still to be written there. The destination knows
 /// better than a file that was lost.
 fn outputs(stored: &mut StoredLeg, outlet: &Delivered) -> (u64, Vec<(u64, Pending)>) {
@@ -105,20 +146,24 @@ fn outputs(stored: &mut StoredLeg, outlet: &Delivered) -> (u64, Vec<(u64, Pendin
     (next.max(reached), pending.collect())
 }
 
-/// Keeps where the newest record is, where reading is to begin there.
+/// Begins where the cursor is, or the newest record where that is asked for, which is kept then.
 async fn begin(
     windows: &Windows,
     name: &str,
-    start: Start,
+    spec: &LegSpec,
     source: &QueueDescription,
     positions: &mut Positions,
 ) -> Result<(), StoreError> {
-    if start != Start::Latest || !positions.is_empty() {
+    let at_latest = spec.start == Start::Latest && positions.is_empty();
+    for (partition, (_, latest)) in &source.partitions {
+        let given = given(&spec.cursor, *partition, *latest);
+        if let Some(offset) = given.or(at_latest.then_some(*latest)) {
+            positions.entry(*partition).or_insert(offset);
+        }
+    }
+    if !at_latest {
         return Ok(());
     }
-    let latest = source.partitions.iter();
-    let latest = latest.map(|(partition, (_, latest))| (*partition, *latest));
-    positions.extend(latest);
     let changes = Changes {
         read: Reached {
             positions: positions.clone(),

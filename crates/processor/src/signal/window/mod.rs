@@ -12,7 +12,7 @@ mod spec;
 mod state;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard as StdGuard, PoisonError, Weak};
 
@@ -20,9 +20,10 @@ use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 pub(super) use self::key::Key;
 pub use self::spec::WindowSpec;
-pub(super) use self::state::{Clock, Clocks, Ended, State};
+pub(super) use self::state::{Clock, Clocks, Ended, MAX_BYTES, State};
 use self::store::Store;
 pub(super) use self::store::{Changes, Pending, StoreError, StoredLeg};
+use super::windowed::now;
 
 /// The windows of all signals of a process, each open once for all of its legs.
 #[derive(Clone, Default)]
@@ -45,6 +46,7 @@ impl OpenWindows {
             spec: spec.clone(),
             state: AsyncMutex::new(None),
             clocks: Mutex::default(),
+            standing: Mutex::default(),
         });
         open.insert(file, Arc::downgrade(&windows));
         Ok(windows)
@@ -59,6 +61,8 @@ pub(super) struct Windows {
     state: AsyncMutex<Option<State>>,
     /// As the last turn has left them; the file has none.
     clocks: Mutex<Clocks>,
+    /// The legs that don't read.
+    standing: Mutex<BTreeSet<String>>,
 }
 
 /// A turn at the windows. What is changed and not committed is forgotten with it.
@@ -72,19 +76,37 @@ impl Windows {
     /// Waits for a turn.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
         let mut guard = self.state.lock().await;
-        let state = match guard.take() {
+        let mut state = match guard.take() {
             Some(state) => state,
             None => {
-                let mut state = self.store.load(&self.spec).await?;
+                let mut state = self.store.load(&self.spec, now()).await?;
                 state.set_clocks(self.clocks().clone());
                 state
             }
         };
+        for leg in &*self.standing() {
+            state.stand_still(leg);
+        }
         Ok(Turn {
             windows: self,
             guard,
             state,
         })
+    }
+
+    /// A leg does not read, so that nobody knows whether there is more: its source has the time up to
+    /// which it was read.
+    pub(super) fn stand_still(&self, leg: &str) {
+        self.standing().insert(leg.to_owned());
+    }
+
+    /// A leg reads, and tells in this turn what there is.
+    pub(super) fn go_on(&self, leg: &str) {
+        self.standing().remove(leg);
+    }
+
+    fn standing(&self) -> StdGuard<'_, BTreeSet<String>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn clocks(&self) -> StdGuard<'_, Clocks> {

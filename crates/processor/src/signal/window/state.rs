@@ -11,7 +11,7 @@ use crate::signal::proto::Event;
 const MAX_OF_KEY: usize = 1_000;
 
 /// The most bytes that all windows of a signal hold.
-const MAX_BYTES: usize = 64 << 20;
+pub(crate) const MAX_BYTES: usize = 64 << 20;
 
 /// How long events of a source that has no more may be on their way, in milliseconds of the clock.
 const GRACE: i64 = 1_000;
@@ -34,16 +34,16 @@ pub(crate) struct Marks {
     pub(crate) next: u64,
     /// Windows up to here have ended.
     pub(crate) closed: i64,
-    /// The newest time of any event.
+    /// The newest time of any event, no later than the clock when that came.
     pub(crate) newest: i64,
 }
 
 /// How far the time of a partition is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
-    /// The newest time that was seen, in milliseconds since the Unix epoch.
+    /// The newest time that was seen, in milliseconds since the Unix epoch, no later than the clock.
     pub(crate) time: i64,
-    /// Whether there was nothing more to read.
+    /// Whether there was nothing more to read, and would be read if there were.
     pub(crate) caught_up: bool,
 }
 
@@ -69,8 +69,8 @@ pub(crate) struct State {
     by_key: HashMap<String, BTreeSet<(i64, u64)>>,
     bytes: usize,
     marks: Marks,
-    /// When, by the clock, the newest event came; none since the file was read.
-    newest_at: Option<i64>,
+    /// When, by the clock, the newest event came, or the file was read.
+    newest_at: i64,
     clocks: Clocks,
     added: Vec<u64>,
     removed: Vec<u64>,
@@ -79,10 +79,13 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// What was kept, read at `now` by the clock. Marks lie in the future where a clock was wrong, and
+    /// hold up no window.
     pub(super) fn new(
         spec: &WindowSpec,
         kept: impl IntoIterator<Item = (u64, Kept)>,
         marks: Marks,
+        now: i64,
     ) -> Self {
         let mut state = Self {
             length: spec.length,
@@ -91,8 +94,12 @@ impl State {
             by_time: BTreeSet::new(),
             by_key: HashMap::new(),
             bytes: 0,
-            marks,
-            newest_at: None,
+            marks: Marks {
+                next: marks.next,
+                closed: marks.closed.min(now),
+                newest: marks.newest.min(now),
+            },
+            newest_at: now,
             clocks: spec.legs.iter().map(|leg| (leg.clone(), None)).collect(),
             added: Vec::new(),
             removed: Vec::new(),
@@ -118,8 +125,18 @@ impl State {
         self.clocks.insert(leg.to_owned(), Some(clocks));
     }
 
-    /// A partition was read up to `time`, at `now` by the clock.
+    /// A leg does not read: there may be more than it knows.
+    pub(super) fn stand_still(&mut self, leg: &str) {
+        let clocks = self.clocks.get_mut(leg).and_then(Option::as_mut);
+        for clock in clocks.into_iter().flat_map(BTreeMap::values_mut) {
+            clock.caught_up = false;
+        }
+    }
+
+    /// A partition was read up to `time`, at `now` by the clock. Producers may be ahead of the clock;
+    /// the time of all is not.
     pub(crate) fn tick(&mut self, leg: &str, partition: u32, time: i64, caught_up: bool, now: i64) {
+        let time = time.min(now);
         let clocks = self.clocks.entry(leg.to_owned()).or_default();
         let clocks = clocks.get_or_insert_default();
         let clock = clocks.entry(partition).or_insert(Clock { time, caught_up });
@@ -127,7 +144,7 @@ impl State {
         clock.caught_up = caught_up;
         if time > self.marks.newest {
             self.marks.newest = time;
-            self.newest_at = Some(now);
+            self.newest_at = now;
         }
     }
 
@@ -171,11 +188,11 @@ impl State {
     }
 
     /// Up to which time every source was read. A source without more events has the time of the
-    /// newest event of all, which goes on with the clock, less a grace; one that was not opened yet
-    /// has none.
-    fn watermark(&mut self, now: i64) -> Option<i64> {
-        let newest_at = *self.newest_at.get_or_insert(now);
-        let going_on = self.marks.newest.saturating_add(now - newest_at - GRACE);
+    /// newest event of all, which goes on with the clock, less a grace; one that is not read has that
+    /// up to which it was, and one that was not opened yet none.
+    fn watermark(&self, now: i64) -> Option<i64> {
+        let since = now - self.newest_at;
+        let going_on = self.marks.newest.saturating_add(since - GRACE);
         let clocks: Option<Vec<_>> = self.clocks.values().map(Option::as_ref).collect();
         let times = clocks?.into_iter().flat_map(BTreeMap::values);
         let time = |clock: &Clock| match clock.caught_up {
@@ -303,7 +320,7 @@ mod tests {
             closed: i64::MIN,
             newest: i64::MIN,
         };
-        State::new(&spec(tumbling), [], marks)
+        State::new(&spec(tumbling), [], marks, 0)
     }
 
     fn event(offset: u64) -> Event {
@@ -341,14 +358,14 @@ mod tests {
     fn events_stay_as_long_as_a_source_may_need_them() {
         let mut state = state(false);
         state.take("k".to_owned(), 1_000, event(1)).expect("taken");
-        state.tick("a", 0, 9_000, false, 0);
-        state.forget(0);
+        state.tick("a", 0, 9_000, false, 9_000);
+        state.forget(9_000);
         assert_eq!(state.kept.len(), 1, "b was not opened yet");
         state.open_leg("b", clock(1_500, false));
-        state.forget(0);
+        state.forget(9_000);
         assert_eq!(state.kept.len(), 1, "b is behind");
-        state.tick("b", 0, 1_600, true, 0);
-        state.forget(0);
+        state.tick("b", 0, 1_600, true, 9_000);
+        state.forget(9_000);
         assert_eq!(state.kept.len(), 0, "b has no more");
     }
 
@@ -380,13 +397,71 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_not_read_has_the_time_up_to_which_it_was() {
+        let mut state = state(true);
+        for (offset, time) in [(1, 100), (2, 1_100), (3, 9_000)] {
+            state
+                .take("x".to_owned(), time, event(offset))
+                .expect("taken");
+        }
+        state.open_leg("b", clock(i64::MIN, true));
+        state.tick("b", 0, 1_000, true, 9_000);
+        state.tick("a", 0, 9_000, false, 9_000);
+        state.stand_still("b");
+        let ended = state.end(9_000);
+        assert_eq!(ended.len(), 1, "b was read past the end of one");
+        assert_eq!(state.end(90_000).len(), 0, "b may have more");
+        state.tick("b", 0, i64::MIN, true, 9_000);
+        assert_eq!(state.end(9_000).len(), 1, "b has no more");
+    }
+
+    #[test]
+    fn an_event_of_the_future_moves_time_no_further_than_the_clock() {
+        let mut state = state(true);
+        for (offset, time) in [(1, 9_999_999), (2, 70_200)] {
+            state
+                .take("x".to_owned(), time, event(offset))
+                .expect("taken");
+        }
+        state.open_leg("b", clock(i64::MIN, true));
+        state.tick("a", 0, 9_999_999, true, 70_300);
+        assert_eq!(state.end(71_999).len(), 0, "time is that of the clock");
+        state.take("x".to_owned(), 70_900, event(3)).expect("taken");
+        let ended = state.end(72_000);
+        assert_eq!(ended.len(), 1, "the other one lies in the future");
+        assert_eq!(offsets(&ended[0].events), [2, 3]);
+
+        let mut slid = self::state(false);
+        slid.take("x".to_owned(), 69_900, event(1)).expect("taken");
+        slid.open_leg("b", clock(i64::MIN, true));
+        slid.tick("a", 0, 9_999_999, false, 70_300);
+        slid.forget(70_300);
+        assert_eq!(offsets(&slid.around("x", 70_300)), [1]);
+    }
+
+    #[test]
+    fn marks_of_the_future_are_set_right_when_they_are_read() {
+        let marks = Marks {
+            next: 7,
+            closed: i64::MAX,
+            newest: i64::MAX,
+        };
+        let mut state = State::new(&spec(true), [], marks, 70_300);
+        state.open_leg("a", clock(i64::MIN, true));
+        state.open_leg("b", clock(i64::MIN, true));
+        state.take("x".to_owned(), 70_200, event(1)).expect("taken");
+        assert_eq!(state.end(71_999).len(), 0);
+        assert_eq!(state.end(72_000).len(), 1);
+    }
+
+    #[test]
     fn time_goes_on_after_a_restart_also_without_events() {
         let mut first = state(true);
         first.take("x".to_owned(), 100, event(1)).expect("taken");
         first.tick("a", 0, 100, true, 5_000);
         let (_, _, marks) = first.changes();
         let kept = std::mem::take(&mut first.kept);
-        let mut again = State::new(&spec(true), kept, marks);
+        let mut again = State::new(&spec(true), kept, marks, 90_000);
         again.open_leg("a", clock(i64::MIN, true));
         again.open_leg("b", clock(i64::MIN, true));
         assert_eq!(again.end(90_000).len(), 0);
@@ -400,9 +475,9 @@ mod tests {
         state.take("x".to_owned(), 1, event(1)).expect("taken");
         let (added, removed, marks) = state.changes();
         assert_eq!((added.len(), removed.len(), marks.next), (1, 0, 1));
-        state.tick("a", 0, 1_000, false, 0);
-        state.tick("b", 0, 1_000, false, 0);
-        assert_eq!(state.end(0).len(), 1);
+        state.tick("a", 0, 1_000, false, 1_000);
+        state.tick("b", 0, 1_000, false, 1_000);
+        assert_eq!(state.end(1_000).len(), 1);
         let (added, removed, marks) = state.changes();
         assert_eq!((added.len(), removed, marks.closed), (0, vec![0], 1_000));
     }

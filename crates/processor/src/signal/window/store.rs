@@ -123,10 +123,11 @@ impl Store {
         Ok(store)
     }
 
-    /// What all windows hold.
-    pub(super) async fn load(&self, spec: &WindowSpec) -> Result<State, StoreError> {
+    /// What all windows hold, at `now` by the clock.
+    pub(super) async fn load(&self, spec: &WindowSpec, now: i64) -> Result<State, StoreError> {
         let spec = spec.clone();
-        self.off_thread(move |database| load(database, &spec)).await
+        self.off_thread(move |database| load(database, &spec, now))
+            .await
     }
 
     /// What a leg has kept.
@@ -185,7 +186,7 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn load(database: &Database, spec: &WindowSpec) -> Result<State, redb::Error> {
+fn load(database: &Database, spec: &WindowSpec, now: i64) -> Result<State, redb::Error> {
     let transaction = database.begin_read()?;
     let marks = transaction.open_table(MARKS)?;
     let mark = |name, absent| {
@@ -202,7 +203,7 @@ fn load(database: &Database, spec: &WindowSpec) -> Result<State, redb::Error> {
         let (number, event) = row?;
         kept.push((number.value(), decode::<Kept>(event.value())?));
     }
-    Ok(State::new(spec, kept, marks))
+    Ok(State::new(spec, kept, marks, now))
 }
 
 fn load_leg(database: &Database, leg: &str) -> Result<StoredLeg, redb::Error> {
