@@ -19,6 +19,7 @@ on_all_grounds!(
     a_signal_goes_on_when_a_right_is_given_back,
     a_subscription_stops_when_its_owner_loses_a_right,
     deleting_a_flow_races_updating_a_processor,
+    who_follows_a_flow_is_told_that_his_right_is_gone,
 );
 
 fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
@@ -180,4 +181,29 @@ fn both(one: &mut RawFnap, first: &str, other: &mut RawFnap, second: &str) -> (A
         let second = other.ask(second);
         (first.join().expect("no panic"), second)
     })
+}
+
+fn who_follows_a_flow_is_told_that_his_right_is_gone(ground: Ground) {
+    let orange = world(ground).orange();
+    let mut owner = orange.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
+    let flow = new_flow(orange, "followed");
+    owner.ok(&format!("CREATE FLOW {flow}"));
+    let grant = format!("read ON {flow} TO {grantee}");
+    let revoke = format!("REVOKE read ON {flow} FROM {grantee}");
+    for closing in [&revoke, &format!("DELETE FLOW {flow}")] {
+        owner.ok(&format!("GRANT {grant}"));
+        let mut reader = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+        reader.send(&format!("READ FLOW {flow} from=latest follow=true"));
+        reader.expect("220 DATA");
+        // What concerns others ends nothing.
+        owner.ok(&format!("GRANT write ON {flow} TO {grantee}"));
+        owner.ok(&format!("REVOKE write ON {flow} FROM {grantee}"));
+        write_numbered(&mut owner, &flow, 0..1);
+        assert!(reader.line().starts_with('{'), "an event");
+        owner.ok(closing);
+        let end = reader.line();
+        assert!(end.starts_with("550 ") || end.starts_with("450 "), "{end}");
+        reader.refused(&format!("READ FLOW {flow}"), "550 [NOTFOUND]");
+    }
 }

@@ -7,7 +7,8 @@ use super::Request;
 use crate::authority::Role;
 use crate::participant::BrokerEntry;
 use crate::reconcile::queue::failure;
-use crate::resource::{Lease, Subscriber};
+use crate::resource::{Grant, Lease, Subscriber};
+use crate::store::{NameChanges, ResourceChanges};
 
 /// How many bytes one reading session may hold.
 const BUFFER: usize = 1 << 20;
@@ -30,6 +31,26 @@ pub(crate) struct Reading {
     pub(crate) end: Positions,
     /// Records before this time are left out, until the first that is not.
     pub(crate) since: Option<i64>,
+    /// What may end it.
+    pub(crate) right: RightWatch,
+}
+
+/// Tells when a reader's right may have changed: the owner takes grants away, closes the flow or
+/// deletes it.
+pub(crate) struct RightWatch(Option<(ResourceChanges<Grant>, NameChanges)>);
+
+impl RightWatch {
+    /// Waits until the right is to be judged again; for ever where others see to it. Cancel-safe.
+    pub(crate) async fn changed(&mut self) {
+        let Some((grants, flow)) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        // What there was can't always be read; that something was is what counts.
+        tokio::select! {
+            _ = grants.next() => {}
+            _ = flow.changed() => {}
+        }
+    }
 }
 
 impl Request<'_> {
@@ -39,6 +60,8 @@ impl Request<'_> {
         name: &Name,
         options: &ReadOptions,
     ) -> Result<Reading, Status> {
+        // Before the right is judged, so that nothing is missed behind that.
+        let right = self.watch_right(name, options);
         let readable = self.readable(name).await?;
         let broker = &readable.entry.broker;
         let found = broker.describe_queue(&readable.queue).await;
@@ -59,7 +82,25 @@ impl Request<'_> {
             begin,
             end: end.collect(),
             since,
+            right,
         })
+    }
+
+    /// The broker sees to credentials, and the reconcilers to processors.
+    fn watch_right(&self, name: &Name, options: &ReadOptions) -> RightWatch {
+        let watched = options.follow && self.caller.role == Role::Participant;
+        RightWatch(watched.then(|| {
+            let flow = self.participant.flows.changes_of(name.as_str());
+            (self.participant.grants.changes(), flow)
+        }))
+    }
+
+    /// Judges the right of a reading that goes on.
+    ///
+    /// # Errors
+    /// As for whoever begins to read now.
+    pub(crate) async fn check_reading(&self, name: &Name) -> Result<(), Status> {
+        self.readable(name).await.map(|_| ())
     }
 
     async fn readable(&self, name: &Name) -> Result<Readable<'_>, Status> {

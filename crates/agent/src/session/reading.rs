@@ -53,6 +53,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let stop = self.service.stop.clone();
             let next = tokio::select! {
                 next = reading.reader.next() => next,
+                () = reading.right.changed() => {
+                    if let Err(status) = self.check_reading(progress.flow).await {
+                        return Ok(status);
+                    }
+                    continue;
+                }
                 received = self.receive(), if self.session.wants_input() => {
                     received?;
                     continue;
@@ -71,6 +77,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.flush().await?;
         }
         Ok(Status::done())
+    }
+
+    async fn check_reading(&self, flow: &Name) -> Result<(), Status> {
+        self.request()?.check_reading(flow).await
     }
 
     async fn read_failure(&self, flow: &Name, error: &BrokerError) -> Status {
