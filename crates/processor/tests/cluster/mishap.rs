@@ -11,9 +11,9 @@ use super::route::Route;
 /// What goes wrong in a round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mishap {
-    /// `kill -9` of the broker that leads one of the destination's partitions.
+    /// `kill -9` of the broker that leads one of the destinations' partitions.
     KillLeader,
-    /// `kill -9` of the broker that looks after the bridge's transactions.
+    /// `kill -9` of the broker that looks after transactions of the processor.
     KillCoordinator,
     /// The disk of a leader's broker is full.
     FillDisk,
@@ -47,7 +47,7 @@ impl Mishap {
                 kill(route, victim).await;
             }
             Self::KillCoordinator => {
-                let victim = route.cluster.coordinator("eson/leg/");
+                let victim = route.coordinator();
                 kill(route, victim).await;
             }
             Self::FillDisk => {
@@ -86,7 +86,7 @@ impl Mishap {
     }
 }
 
-/// The leader of a partition of the destination.
+/// The leader of a partition of a destination.
 async fn leader(route: &Route, seed: &mut Seed) -> i32 {
     route
         .until_leaders(|all| all.iter().all(|one| one.leader > 0))

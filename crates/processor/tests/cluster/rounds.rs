@@ -1,4 +1,4 @@
-//! 100,000 events, and something that goes wrong in each round.
+//! Up to 100,000 events, and something that goes wrong in each round.
 
 use std::time::Duration;
 
@@ -8,12 +8,17 @@ use eson_tests::proxy::Fault;
 use eson_tests::seed::Seed;
 use tokio::time::sleep;
 
-use super::ground::until_state;
 use super::mishap::Mishap;
-use super::route::{DESTINATION, Route, SOURCE};
+use super::route::Route;
+use super::topics::{DESTINATION, SOURCE};
+use super::work::Work;
+use super::writing::FLOW;
 
-/// The events of a run, all rounds together.
+/// The most events of a run, all rounds and sources together.
 const EVENTS: u64 = 100_000;
+
+/// The most events of a round where there are many ways or a program.
+const FEW: u64 = 3_000;
 
 /// What goes wrong in a cluster.
 const CLUSTER: [Mishap; 6] = [
@@ -40,6 +45,37 @@ const WAY: [Mishap; 11] = [
     Mishap::Lose(SOURCE),
 ];
 
+/// What goes wrong for processors that do more than a bridge: as much as a short run has first.
+const BOTH: [Mishap; 12] = [
+    Mishap::KillProcessor,
+    Mishap::FreezeLeader,
+    Mishap::Cut(DESTINATION),
+    Mishap::FreezeProcessor,
+    Mishap::KillProcessor,
+    Mishap::Elect,
+    Mishap::Cut(SOURCE),
+    Mishap::KillCoordinator,
+    Mishap::Lose(DESTINATION),
+    Mishap::KillLeader,
+    Mishap::EndProcessor,
+    Mishap::Stall(SOURCE),
+];
+
+/// How many of them a short run has.
+const SHORT: usize = 5;
+
+/// Rounds of a processor's work.
+struct Rounds<'a> {
+    name: &'a str,
+    work: Work,
+    delivery: Delivery,
+    /// One after the other, and from the beginning again.
+    mishaps: &'a [Mishap],
+    count: usize,
+    /// The most events of one round.
+    events: u64,
+}
+
 /// `EXACTLY_ONCE_ROUNDS` in the environment says how many rounds a run has.
 fn rounds(usual: usize) -> usize {
     let rounds = std::env::var("EXACTLY_ONCE_ROUNDS");
@@ -50,67 +86,120 @@ fn rounds(usual: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_while_leaders_and_coordinators_move() {
-    let repeats = run("moved-once", Delivery::ExactlyOnce, &CLUSTER, CLUSTER.len()).await;
+    let repeats = bridge("moved-once", Delivery::ExactlyOnce, &CLUSTER, CLUSTER.len()).await;
     assert_eq!(repeats, 0, "exactly once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_least_once_while_leaders_move() {
     let mishaps = [Mishap::KillLeader, Mishap::Elect, Mishap::FreezeLeader];
-    run("moved", Delivery::AtLeastOnce, &mishaps, mishaps.len()).await;
+    bridge("moved", Delivery::AtLeastOnce, &mishaps, mishaps.len()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_on_bad_connections_and_through_restarts() {
-    let repeats = run("way", Delivery::ExactlyOnce, &WAY, 2 * WAY.len()).await;
+    let repeats = bridge("way", Delivery::ExactlyOnce, &WAY, WAY.len() + 6).await;
     assert_eq!(repeats, 0, "exactly once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_delivers_the_events_of_each_source_exactly_once() {
+    exactly_once("collector", Work::Collector).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_distributor_delivers_to_each_destination_exactly_once() {
+    exactly_once("distributor", Work::Distributor).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_delivers_each_output_exactly_once() {
+    exactly_once("signal", Work::Signal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_with_windows_delivers_each_of_them_exactly_once() {
+    exactly_once("windows", Work::Windows).await;
 }
 
 /// A source that can't be read is told, and what was missed meanwhile is copied.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_silent_is_told_and_read_on_when_it_is_back() {
-    let mut route = Route::open("silent", Delivery::ExactlyOnce, 0).await;
-    route.write(1_000).await.expect("written");
+    let mut route = Route::open("silent", Work::Bridge, Delivery::ExactlyOnce, 0).await;
+    route.write(1_000).await;
     route.until_caught_up().await;
     route.cluster.set(SOURCE, Fault::Stall);
-    route.write(1_000).await.expect("written");
-    let client = route.processor.client().await;
-    let error = until_state(&client, State::Retrying).await.error;
-    let error = error.expect("the reason");
+    route.write(1_000).await;
+    let retrying = route.until_state(State::Retrying).await;
+    let error = retrying[0].error.as_ref().expect("the reason");
     assert_eq!(
         (error.side(), error.kind()),
         (Side::Source, Kind::Unreachable)
     );
     route.cluster.set(SOURCE, Fault::None);
     route.until_caught_up().await;
-    let status = until_state(&client, State::Running).await;
-    assert_eq!(status.error, None, "what is over is no longer told");
+    let running = route.until_state(State::Running).await;
+    assert_eq!(running[0].error, None, "what is over is no longer told");
     assert_eq!(route.compare().await, 0, "exactly once");
 }
 
-/// Copies while one thing after the other goes wrong. Returns how many events came more than
-/// once.
-async fn run(name: &str, delivery: Delivery, mishaps: &[Mishap], usual: usize) -> usize {
-    let mut seed = Seed::from_env(name);
-    let commit_interval_ms = *seed.choose(&[1, 20, 100, 300]);
-    let mut route = Route::open(name, delivery, commit_interval_ms).await;
-    let rounds = rounds(usual);
-    for round in 0..rounds {
-        let mishap = mishaps[round % mishaps.len()];
-        let writing = route.write(EVENTS / rounds as u64 + 1);
-        let moment = Duration::from_millis(seed.below(500));
-        sleep(moment).await;
-        let begun = std::time::Instant::now();
-        println!("round {round}: {mishap:?} after {moment:?}");
-        mishap.befall(&mut route, &mut seed).await;
-        writing.await.expect("written");
-        route.until_caught_up().await;
-        println!("  caught up after {:?}", begun.elapsed());
-        route.check_memory();
-        route.until_whole().await;
+/// Rounds of a bridge. Returns how many events came more than once.
+async fn bridge(name: &str, delivery: Delivery, mishaps: &[Mishap], usual: usize) -> usize {
+    let rounds = Rounds {
+        name,
+        work: Work::Bridge,
+        delivery,
+        mishaps,
+        count: rounds(usual),
+        events: EVENTS,
+    };
+    rounds.run().await
+}
+
+async fn exactly_once(name: &str, work: Work) {
+    let rounds = Rounds {
+        name,
+        work,
+        delivery: Delivery::ExactlyOnce,
+        mishaps: &BOTH,
+        count: rounds(SHORT),
+        events: FEW,
+    };
+    assert_eq!(rounds.run().await, 0, "exactly once");
+}
+
+impl Rounds<'_> {
+    /// Works while one thing after the other goes wrong. Returns how many events came more than
+    /// once.
+    async fn run(self) -> usize {
+        let mut seed = Seed::from_env(self.name);
+        let commit_interval_ms = *seed.choose(&[1, 20, 100, 300]);
+        let opened = Route::open(self.name, self.work, self.delivery, commit_interval_ms);
+        let mut route = opened.await;
+        for round in 0..self.count {
+            let mishap = self.mishaps[round % self.mishaps.len()];
+            let writing = route.flow(self.of_each_source()).await;
+            let writing = tokio::spawn(writing.finish());
+            let moment = Duration::from_millis(seed.below(FLOW.as_millis() as u64));
+            sleep(moment).await;
+            let begun = std::time::Instant::now();
+            println!("round {round}: {mishap:?} after {moment:?}");
+            mishap.befall(&mut route, &mut seed).await;
+            writing.await.expect("written");
+            route.until_caught_up().await;
+            println!("  caught up after {:?}", begun.elapsed());
+            route.check_memory();
+            route.until_whole().await;
+        }
+        for leg in route.until_state(State::Running).await {
+            assert_eq!((leg.delivery(), leg.lost), (self.delivery, 0));
+        }
+        route.compare().await
     }
-    let client = route.processor.client().await;
-    let status = until_state(&client, State::Running).await;
-    assert_eq!((status.delivery(), status.lost), (delivery, 0));
-    route.compare().await
+
+    /// How many events are written to each source in a round.
+    fn of_each_source(&self) -> u64 {
+        let of_all = (EVENTS / self.count as u64).min(self.events);
+        of_all / self.work.sources() as u64 + 1
+    }
 }

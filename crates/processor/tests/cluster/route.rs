@@ -1,23 +1,21 @@
-//! A bridge from a topic to another one of the cluster, and numbered events on their way.
+//! A processor that works within the cluster, and numbered events on their way.
 
-use std::time::UNIX_EPOCH;
-
-use eson_processor::client::Client;
-use eson_processor::proto::{Delivery, Endpoint, Leg, LegStatus, ProcessorType, Spec};
+use eson_processor::proto::{Delivery, Leg, LegStatus, Spec, State};
 use eson_tests::KafkaCluster;
-use eson_tests::records::{Leadership, Sample, await_copy, leaders, plain_client, produce};
+use eson_tests::records::{Leadership, Sample, leaders, plain_client, read_topic};
+use eson_tests::until;
 use rdkafka::ClientConfig;
+use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
-use super::ground::{DEADLINE, FlowProcessor, administer, create, until_leg};
+use super::events::{Source, compare_by_source};
+use super::ground::{DEADLINE, FlowProcessor, until_leg};
+use super::topics::{DESTINATION, SOURCE, Topics};
+use super::work::Work;
+use super::writing::Writing;
 
 const NODES: u32 = 3;
-const PARTITIONS: u32 = 4;
-
-/// The ways to the cluster: what happens on one is not seen on the other.
-pub(crate) const SOURCE: &str = "SOURCE";
-pub(crate) const DESTINATION: &str = "DESTINATION";
 
 /// What the processor may hold, and what it may occupy: the program itself, compiled without
 /// optimisation, has the rest.
@@ -32,51 +30,47 @@ pub(crate) async fn cluster() -> MutexGuard<'static, KafkaCluster> {
     CLUSTER.get_or_init(started).await.lock().await
 }
 
-/// A bridge at work.
+/// A processor at work.
 pub(crate) struct Route {
     pub(crate) cluster: MutexGuard<'static, KafkaCluster>,
     pub(crate) processor: FlowProcessor,
-    pub(crate) to: String,
-    from: String,
+    work: Work,
+    topics: Topics,
+    /// What was written so far.
+    sources: Vec<Source>,
     spec: Spec,
     client: ClientConfig,
-    /// What was written so far.
-    samples: Vec<Sample>,
+    /// Where the processor keeps windows.
+    _state: TempDir,
 }
 
 impl Route {
-    /// Two new topics, and a processor that copies one to the other.
-    pub(crate) async fn open(name: &str, delivery: Delivery, commit_interval_ms: u32) -> Self {
+    /// New topics, and a processor that works between them.
+    pub(crate) async fn open(
+        name: &str,
+        work: Work,
+        delivery: Delivery,
+        commit_interval_ms: u32,
+    ) -> Self {
         let cluster = cluster().await;
-        let admin = administer(cluster.servers().split(',').next().expect("a server"));
-        let (from, to) = (format!("{name}.from"), format!("{name}.to"));
-        for topic in [&from, &to] {
-            create(&admin, topic, PARTITIONS).await;
-        }
-        let spec = Spec {
-            id: "instance".to_owned(),
-            r#type: ProcessorType::Bridge.into(),
-            sources: vec![endpoint(cluster.front(SOURCE), &from)],
-            legs: vec![Leg {
-                id: "leg".to_owned(),
-                destination: Some(endpoint(cluster.front(DESTINATION), &to)),
-                delivery: delivery.into(),
-                commit_interval_ms,
-                ..Default::default()
-            }],
+        let topics = Topics::create(&cluster, name, work).await;
+        let leg = Leg {
+            id: name.to_owned(),
+            delivery: delivery.into(),
+            commit_interval_ms,
             ..Default::default()
         };
-        let memory = BUFFERS.to_string();
-        let arguments = ["--memory-limit", &memory, "--request-timeout", "3"];
-        let processor = FlowProcessor::start_with(&arguments.map(AsRef::as_ref)).await;
+        let state = tempfile::tempdir().expect("a directory");
+        let sources = topics.sources.iter();
         let route = Self {
+            sources: sources.cloned().map(Source::new).collect(),
+            spec: work.spec(topics.queues(&cluster), &leg),
             client: plain_client(&cluster.servers()),
             cluster,
-            processor,
-            to,
-            from,
-            spec,
-            samples: vec![],
+            processor: start_processor(&state).await,
+            work,
+            topics,
+            _state: state,
         };
         route.create().await;
         route
@@ -88,23 +82,53 @@ impl Route {
         client.create(self.spec.clone()).await.expect("created");
     }
 
-    /// Begins to write so many more events.
-    pub(crate) fn write(&mut self, count: u64) -> JoinHandle<()> {
-        let first = self.samples.len() as u64;
-        let events: Vec<_> = (first..first + count).map(event).collect();
-        self.samples.extend_from_slice(&events);
-        let (client, topic) = (self.client.clone(), self.from.clone());
-        spawn_blocking(move || produce(&client, &topic, &events))
+    /// Writes so many more events to each source.
+    pub(crate) async fn write(&mut self, count: u64) {
+        self.begin(count).finish().await;
     }
 
-    /// Who looks after the destination's partitions now; empty while nobody can say.
+    /// Begins to write so many more events to each source, and waits until the first have arrived.
+    pub(crate) async fn flow(&mut self, count: u64) -> Writing {
+        let writing = self.begin(count);
+        let client = self.processor.client().await;
+        for leg in &self.spec.legs {
+            let before = self.written(leg) - count;
+            until_leg(&client, &leg.id, |leg| stored(leg) > before).await;
+        }
+        writing
+    }
+
+    fn begin(&mut self, count: u64) -> Writing {
+        let sources = self.sources.iter_mut();
+        Writing::begin(sources.map(|source| {
+            let events = source.next(count);
+            (self.client.clone(), source.topic.clone(), events)
+        }))
+    }
+
+    /// How many events were written to the source of a leg.
+    fn written(&self, leg: &Leg) -> u64 {
+        self.sources[leg.source as usize].events.len() as u64
+    }
+
+    /// Who looks after the destinations' partitions now; empty while nobody can say.
     pub(crate) async fn leaders(&self) -> Vec<Leadership> {
-        let (client, topic) = (self.client.clone(), self.to.clone());
-        let asked = spawn_blocking(move || leaders(&client, &topic));
-        asked.await.expect("asked").unwrap_or_default()
+        let (client, topics) = (self.client.clone(), self.topics.destinations.clone());
+        let all = move || {
+            let topics = topics.iter().map(|topic| leaders(&client, topic));
+            topics.collect::<Result<Vec<_>, _>>()
+        };
+        let asked = spawn_blocking(all).await.expect("asked");
+        asked.unwrap_or_default().concat()
     }
 
-    /// Waits until every broker has all of the destination.
+    /// The broker that looks after the transactions of one of the route's writers.
+    pub(crate) fn coordinator(&self) -> i32 {
+        let name = format!("eson/{}/", self.spec.legs[0].id);
+        self.cluster.coordinator(&name)
+    }
+
+    /// Waits until every broker has all of the destinations.
     pub(crate) async fn until_whole(&self) {
         self.until_leaders(|all| all.iter().all(|one| one.in_sync == NODES as usize))
             .await;
@@ -122,11 +146,23 @@ impl Route {
         }
     }
 
-    /// Waits until everything that was written before a moment ago is stored at the destination.
+    /// Waits until everything that was written before a moment ago is stored.
     pub(crate) async fn until_caught_up(&self) {
-        let written = self.samples.len() as u64;
-        let client: Client = self.processor.client().await;
-        until_leg(&client, "leg", |leg| stored(leg) >= written).await;
+        let client = self.processor.client().await;
+        for leg in &self.spec.legs {
+            let written = self.written(leg);
+            until_leg(&client, &leg.id, |leg| stored(leg) >= written).await;
+        }
+    }
+
+    /// Waits until all legs are in this state, and returns how they are.
+    pub(crate) async fn until_state(&self, state: State) -> Vec<LegStatus> {
+        let client = self.processor.client().await;
+        let mut statuses = vec![];
+        for leg in &self.spec.legs {
+            statuses.push(until_leg(&client, &leg.id, |leg| leg.state() == state).await);
+        }
+        statuses
     }
 
     /// The processor stays within what it was given, whatever happens around it.
@@ -138,41 +174,44 @@ impl Route {
     /// Compares what has arrived with what was written: all of it, in its order. Returns how many
     /// events came more than once.
     pub(crate) async fn compare(self) -> usize {
-        let Self {
-            client,
-            to,
-            samples,
-            ..
-        } = self;
-        let compared = spawn_blocking(move || await_copy(&client, &to, &samples, DEADLINE));
+        let compared = spawn_blocking(move || {
+            let dead = self.dead_letters();
+            let destinations = self.topics.destinations.iter().enumerate();
+            let repeats = destinations.map(|(number, topic)| {
+                let expected = self.work.expected(number, &self.sources, &dead);
+                until(&format!("all in {topic}"), DEADLINE, || {
+                    let arrived = read_topic(&self.client, topic)?;
+                    compare_by_source(&expected, &self.work.seen(number, arrived))
+                })
+            });
+            repeats.sum()
+        });
         compared.await.expect("all of them")
     }
+
+    fn dead_letters(&self) -> Vec<Sample> {
+        let dead = read_topic(&self.client, &self.topics.dead_letters).expect("readable");
+        let written = self.sources.iter().map(|source| source.events.len()).sum();
+        let most = self.work.most_late(written);
+        assert!(
+            dead.len() <= most,
+            "{} dead letters: {:?}",
+            dead.len(),
+            dead[0]
+        );
+        dead
+    }
+}
+
+async fn start_processor(state: &TempDir) -> FlowProcessor {
+    let memory = BUFFERS.to_string();
+    let directory = state.path().to_str().expect("a path in UTF-8");
+    let limits = ["--memory-limit", &memory, "--request-timeout", "3"];
+    let arguments = [&limits[..], &["--state-directory", directory]].concat();
+    let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
+    FlowProcessor::start_with(&arguments).await
 }
 
 fn stored(leg: &LegStatus) -> u64 {
     leg.stored.values().sum()
-}
-
-fn endpoint(servers: Vec<String>, topic: &str) -> Endpoint {
-    Endpoint {
-        flow: topic.to_owned(),
-        kind: "kafka".to_owned(),
-        servers,
-        queue: topic.to_owned(),
-        trusted_networks: vec!["127.0.0.0/8".to_owned()],
-        ..Default::default()
-    }
-}
-
-/// An event of today: a broker that restarts forgets producers whose last record is older than a
-/// day, by the record's own time.
-fn event(number: u64) -> Sample {
-    let now = UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
-    Sample {
-        partition: (number % u64::from(PARTITIONS)) as i32,
-        timestamp: i64::try_from(now).expect("before the year 292,000,000"),
-        key: Some(format!("key-{}", number % 50).into_bytes()),
-        value: Some(format!("event {number} ").repeat(10).into_bytes()),
-        headers: vec![("number".to_owned(), Some(number.to_be_bytes().to_vec()))],
-    }
 }

@@ -12,7 +12,8 @@ use eson_tests::records::{await_end, plain_client};
 use tokio::task::spawn_blocking;
 
 use super::ground::{DEADLINE, administer, create};
-use super::route::{DESTINATION, cluster};
+use super::route::cluster;
+use super::topics::DESTINATION;
 
 const TO: &str = "late.to";
 
