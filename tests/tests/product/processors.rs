@@ -123,7 +123,7 @@ fn a_collector_from_create_to_delete(ground: Ground) {
     await_listed(
         &mut session,
         &name,
-        &["type=collector", "state=running", "records=100"],
+        &["type=collector", "state=running", "records=100", "legs=2"],
     );
 
     session.ok(&format!("UPDATE PROCESSOR {name} from={two},{three}"));

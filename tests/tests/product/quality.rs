@@ -187,10 +187,14 @@ fn a_copy_that_failed_goes_on_once_its_owner_has_mended_it() {
     let advice = "advice=let the destination take larger events (max.message.bytes in Kafka), then RESUME SUBSCRIBER";
     await_lines(&mut orange, &describe, &["processor-state=failed", advice]);
     let listed = orange.ok(&format!("GET SUBSCRIBERS {flow}")).data;
-    assert!(
-        listed[0].contains("processor-state=failed") && listed[0].contains("error="),
-        "{listed:?}"
-    );
+    let wanted = [
+        "processor-state=failed",
+        " error=",
+        " error-seconds=",
+        "RESUME SUBSCRIBER",
+    ];
+    let is_told = wanted.iter().all(|it| listed[0].contains(it));
+    assert!(is_told, "{listed:?}");
     configure_topic(&broker, &copy, "max.message.bytes", "1000000");
     orange.ok(&format!("RESUME SUBSCRIBER {flow} {label}"));
     await_events(&mut blue, &local, &[large]);

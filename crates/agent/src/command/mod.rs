@@ -10,6 +10,7 @@ mod dead_letters;
 mod delivery;
 mod flow;
 mod grant;
+mod leg_status;
 mod lines;
 mod namespace;
 mod payload;
@@ -28,7 +29,7 @@ mod terms;
 mod wait;
 pub(crate) mod write_flow;
 
-pub(crate) use processor_status::{LEG_STATES, lag_seconds, leg_state};
+pub(crate) use leg_status::{LEG_STATES, lag_seconds, leg_state};
 
 use eson_protocol::{Code, Command, Reply, Status};
 

@@ -4,10 +4,14 @@ use eson_processor::proto::{self, LegStatus, State};
 use eson_protocol::text::format_duration;
 use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply, Status, Validate};
 
+use super::leg_status::{
+    absent_state, activity_word, error_words, has_failed, lag_seconds, leg_lines, positions,
+    seconds_word, state_word,
+};
 use super::lines::{attribute, attributes, entry, optional, words};
-use super::processor_advice::{LegOwner, advice};
+use super::processor_advice::LegOwner;
 use super::{Answer, Request};
-use crate::resource::{Activity, Condition, Processor, ProcessorLeg};
+use crate::resource::{Activity, Processor, ProcessorLeg};
 use crate::store::Stored;
 
 impl Request<'_> {
@@ -103,18 +107,29 @@ impl Request<'_> {
             ("to", join(&spec.destinations)),
             ("state", state(&found.resource, &legs).to_owned()),
         ];
+        let now = self.participant.now();
         if !legs.is_empty() {
-            let total = Total::of(&legs, self.participant.now());
+            let total = Total::of(&legs, now);
             values.push(("lag", total.lag.to_string()));
             values.extend(total.lag_seconds.map(|it| ("lag-seconds", it.to_string())));
             values.push(("records", total.records.to_string()));
             values.push(("rate", format!("{:.1}", total.rate)));
         }
-        match (&found.resource.status.condition.failure, worst_error(&legs)) {
-            (Some(failure), _) if !failure.is_transient() => {
-                values.push(("error", failure.text.clone()));
+        match &legs[..] {
+            [] => {}
+            [leg] => values.push(("position", positions(leg).join(","))),
+            several => values.push(("legs", several.len().to_string())),
+        }
+        let failure = found.resource.status.condition.failure.as_ref();
+        match (
+            failure.filter(|failure| !failure.is_transient()),
+            worst_error(&legs),
+        ) {
+            (Some(failure), _) => values.push(("error", failure.text.clone())),
+            (None, Some((state, error))) => {
+                values.extend(error_words(LegOwner::Processor, state, error, now));
             }
-            (_, error) => values.extend(error.map(|error| ("error", error.text.clone()))),
+            (None, None) => {}
         }
         entry(&spec.name, &values)
     }
@@ -159,16 +174,6 @@ impl Total {
             lag_seconds: sum.lag_seconds.max(lag_seconds(leg, now)),
         })
     }
-}
-
-/// How long ago the oldest event was written that is not yet at the destination: nothing while
-/// none is missing, and none while it is not known.
-pub(crate) fn lag_seconds(leg: &LegStatus, now: u64) -> Option<u64> {
-    if leg.lag == 0 {
-        return Some(0);
-    }
-    let since = u64::try_from(leg.behind_since?).ok()?;
-    Some(now.saturating_sub(since) / 1000)
 }
 
 fn total_lines(processor: &Processor, legs: &[LegStatus], now: u64) -> Vec<DataLine> {
@@ -223,9 +228,8 @@ fn leg_line(
         values.push(("unknown-schemas", status.unknown_schemas.to_string()));
     }
     if let Some(error) = &status.error {
-        values.push(("error", error.text.clone()));
-        let advice = advice(LegOwner::Processor, status.state(), error);
-        values.push(("advice", advice));
+        let state = status.state();
+        values.extend(error_words(LegOwner::Processor, state, error, now));
     }
     attribute("leg", words(flow, &values))
 }
@@ -254,119 +258,17 @@ fn attention(state: State) -> u8 {
     }
 }
 
-fn worst_error(legs: &[LegStatus]) -> Option<&proto::Error> {
-    let with_error = legs.iter().filter(|leg| leg.error.is_some());
-    let worst = with_error.max_by_key(|leg| attention(leg.state()));
-    worst.and_then(|leg| leg.error.as_ref())
-}
-
-fn activity_word(activity: Activity) -> &'static str {
-    match activity {
-        Activity::Running => "running",
-        Activity::Paused => "paused",
-        Activity::Stopped => "stopped",
-    }
-}
-
-/// Every word for how a leg is, in the order of its life.
-pub(crate) const LEG_STATES: [&str; 7] = [
-    "pending", "starting", "running", "paused", "stopped", "retrying", "failed",
-];
-
-/// How a leg is, of which the runtime tells this, or nothing.
-pub(crate) fn leg_state(
-    told: Option<&LegStatus>,
-    activity: Activity,
-    condition: &Condition,
-) -> &'static str {
-    match told {
-        Some(leg) => state_word(leg.state()),
-        None => absent_state(activity, condition),
-    }
-}
-
-/// How a leg is that the runtime does not tell of.
-fn absent_state(activity: Activity, condition: &Condition) -> &'static str {
-    match activity {
-        Activity::Running if has_failed(condition) => state_word(State::Failed),
-        Activity::Running => "pending",
-        other => activity_word(other),
-    }
-}
-
-/// Whether something is stopped until somebody changes something.
-fn has_failed(condition: &Condition) -> bool {
-    let failure = condition.failure.as_ref();
-    failure.is_some_and(|failure| !failure.is_transient())
-}
-
-fn seconds_word(leg: &LegStatus, now: u64) -> String {
-    lag_seconds(leg, now).map_or_else(|| "unknown".to_owned(), |seconds| seconds.to_string())
-}
-
-/// What the runtime tells of a leg, as data lines.
-pub(super) fn leg_lines(owner: LegOwner, leg: &LegStatus, now: u64) -> Vec<DataLine> {
-    let mut lines = vec![
-        attribute("processor-state", state_word(leg.state())),
-        attribute("lag", leg.lag),
-        attribute("lag-seconds", seconds_word(leg, now)),
-        attribute("records", leg.records),
-        attribute("bytes", leg.bytes),
-        attribute("lost", leg.lost),
-        attribute("rate", format!("{:.1}", leg.rate)),
-    ];
-    lines.extend(leg.held_back.then(|| attribute("held-back", "by its rate")));
-    let unknown = leg.unknown_schemas;
-    lines.extend((unknown > 0).then(|| attribute("unknown-schemas", unknown)));
-    let positions = positions(leg);
-    lines.extend(
-        positions
-            .iter()
-            .map(|position| attribute("position", position)),
-    );
-    if let Some(error) = &leg.error {
-        lines.push(attribute("processor-error", &error.text));
-        lines.push(attribute("advice", advice(owner, leg.state(), error)));
-    }
-    lines
-}
-
-/// What a list tells of the leg of a subscription or of a copy.
-pub(super) fn leg_words(leg: &LegStatus, now: u64) -> Vec<(&'static str, String)> {
-    vec![
-        ("processor-state", state_word(leg.state()).to_owned()),
-        ("lag", leg.lag.to_string()),
-        ("lag-seconds", seconds_word(leg, now)),
-        ("records", leg.records.to_string()),
-        ("rate", format!("{:.1}", leg.rate)),
-    ]
-}
-
-/// `<partition>-<offset>` of each partition, in order.
-fn positions(leg: &LegStatus) -> Vec<String> {
-    let mut stored: Vec<_> = leg.stored.iter().collect();
-    stored.sort();
-    let position = |(partition, next): &(&u32, &u64)| format!("{partition}-{next}");
-    stored.iter().map(position).collect()
-}
-
-pub(super) fn state_word(state: State) -> &'static str {
-    match state {
-        State::Unspecified => "unknown",
-        State::Starting => "starting",
-        State::Running => "running",
-        State::Paused => "paused",
-        State::Retrying => "retrying",
-        State::Failed => "failed",
-    }
+/// The error of the leg that needs most attention, and how that leg is.
+fn worst_error(legs: &[LegStatus]) -> Option<(State, &proto::Error)> {
+    let errors = legs
+        .iter()
+        .filter_map(|leg| Some((leg.state(), leg.error.as_ref()?)));
+    errors.max_by_key(|(state, _)| attention(*state))
 }
 
 #[cfg(test)]
 mod tests {
-    use eson_protocol::Code;
-
     use super::*;
-    use crate::resource::Failure;
 
     fn leg(state: State, error: Option<&str>) -> LegStatus {
         let error = error.map(|text| proto::Error {
@@ -387,53 +289,12 @@ mod tests {
             leg(State::Retrying, Some("nobody answers")),
             leg(State::Starting, None),
         ];
-        let text = worst_error(&legs).map(|error| error.text.as_str());
-        assert_eq!(text, Some("nobody answers"));
+        let worst = worst_error(&legs).map(|(state, error)| (state, error.text.as_str()));
+        assert_eq!(worst, Some((State::Retrying, "nobody answers")));
         let worst = legs
             .iter()
             .map(LegStatus::state)
             .max_by_key(|it| attention(*it));
         assert_eq!(worst, Some(State::Retrying));
-    }
-
-    #[test]
-    fn lag_in_seconds_is_since_the_oldest_event_that_is_missing() {
-        let leg = |lag, behind_since| LegStatus {
-            lag,
-            behind_since,
-            ..Default::default()
-        };
-        assert_eq!(lag_seconds(&leg(0, None), 9_000), Some(0));
-        assert_eq!(lag_seconds(&leg(3, None), 9_000), None);
-        assert_eq!(lag_seconds(&leg(3, Some(2_000)), 9_999), Some(7));
-        assert_eq!(lag_seconds(&leg(3, Some(20_000)), 9_999), Some(0));
-    }
-
-    #[test]
-    fn every_word_for_a_leg_is_known() {
-        use Activity::{Paused, Running, Stopped};
-        let failed = Condition {
-            failure: Some(Failure::refused(Code::Denied, "not so")),
-            ..Condition::default()
-        };
-        for condition in [failed, Condition::default()] {
-            for activity in [Running, Paused, Stopped] {
-                assert!(LEG_STATES.contains(&leg_state(None, activity, &condition)));
-            }
-        }
-        for state in (State::Starting as i32..).map_while(|it| State::try_from(it).ok()) {
-            let told = leg(state, None);
-            let word = leg_state(Some(&told), Running, &Condition::default());
-            assert!(LEG_STATES.contains(&word), "{word}");
-        }
-    }
-
-    #[test]
-    fn positions_stand_in_order() {
-        let leg = LegStatus {
-            stored: [(10, 7), (2, 5)].into(),
-            ..Default::default()
-        };
-        assert_eq!(positions(&leg), ["2-5", "10-7"]);
     }
 }

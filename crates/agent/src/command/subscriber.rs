@@ -3,9 +3,9 @@
 use eson_protocol::text::format_positions;
 use eson_protocol::{Code, DataLine, Mode, Name, QualityOptions, Reply, Right, Status};
 
+use super::leg_status::{leg_error, leg_lines, leg_words};
 use super::lines::{attribute, attributes, entry, optional, seconds_until};
 use super::processor_advice::LegOwner;
-use super::processor_status::{leg_lines, leg_words};
 use super::{Answer, Request, wait};
 use crate::reconcile::queue::failure;
 use crate::resource::{Activity, Lease, Subscriber};
@@ -37,15 +37,15 @@ impl Request<'_> {
             values.push(("expires", format!("{left}s")));
         }
         let leg = self.participant.copy_status(subscriber);
-        let figures = leg.iter();
-        values.extend(figures.flat_map(|leg| leg_words(leg, self.participant.now())));
+        let now = self.participant.now();
+        values.extend(leg.iter().flat_map(|leg| leg_words(leg, now)));
         let status = &subscriber.resource.status;
         values.extend(status.notice.iter().map(|it| ("notice", it.clone())));
         let failure = status.condition.failure.as_ref();
-        let error = failure.map(|failure| &failure.text);
-        let of_leg = leg.as_ref().and_then(|leg| leg.error.as_ref());
-        let error = error.or(of_leg.map(|error| &error.text));
-        values.extend(error.map(|error| ("error", error.clone())));
+        match failure {
+            Some(failure) => values.push(("error", failure.text.clone())),
+            None => values.extend(leg_error(LegOwner::Subscriber, leg.as_ref(), now)),
+        }
         entry(spec.label.as_str(), &values)
     }
 

@@ -2,9 +2,9 @@
 
 use eson_protocol::{Name, Reply, Status};
 
+use super::leg_status::{leg_error, leg_lines, leg_words};
 use super::lines::{attribute, attributes, entry, optional};
 use super::processor_advice::LegOwner;
-use super::processor_status::{leg_lines, leg_words};
 use super::{Answer, Request, wait};
 use crate::resource::{Activity, Subscription};
 use crate::store::{StoreError, Stored};
@@ -112,14 +112,15 @@ impl Request<'_> {
             values.extend(notice.map(|notice| ("notice", notice.clone())));
             let bridge = self.participant.bridge_status(&spec.local);
             let leg = bridge.iter();
-            values.extend(leg.flat_map(|leg| leg_words(leg, self.participant.now())));
+            let now = self.participant.now();
+            values.extend(leg.flat_map(|leg| leg_words(leg, now)));
             let status = &found.resource.status;
             let failure = status.condition.failure.as_ref();
             let error = failure.map(|failure| &failure.text);
-            let error = error.or(status.halted.as_ref());
-            let of_leg = bridge.as_ref().and_then(|leg| leg.error.as_ref());
-            let error = error.or(of_leg.map(|error| &error.text));
-            values.extend(error.map(|error| ("error", error.clone())));
+            match error.or(status.halted.as_ref()) {
+                Some(error) => values.push(("error", error.clone())),
+                None => values.extend(leg_error(LegOwner::Subscription, bridge.as_ref(), now)),
+            }
             lines.push(entry(spec.local.as_str(), &values));
         }
         Ok(Reply::data(lines))

@@ -7,7 +7,7 @@ use eson_broker::{Broker, QueueDescription, QueueSpec};
 use eson_protocol::{Code, Name};
 
 use super::queue::{self, Advance};
-use super::{Outcome, Reconciler, records, report};
+use super::{Outcome, Reconciler, records, settle};
 use crate::participant::Participant;
 use crate::resource::{Failure, Flow, FlowSpec, Lease, Processor, QueueState};
 use crate::store::Stored;
@@ -20,8 +20,7 @@ pub(super) struct FlowReconciler(pub(super) Arc<Participant>);
 
 impl Reconciler for FlowReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
-        let result = self.step(name).await;
-        report(&self.0.flows, name, result, |it| &mut it.status.condition).await
+        settle(&self.0.flows, name, self.step(name)).await
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod subscription;
 mod watch;
 mod work_queue;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ pub(crate) use fan_out::FanOut;
 pub(crate) use work_queue::Outcome;
 
 use crate::participant::Participant;
-use crate::resource::{Condition, Failure};
-use crate::store::{Resource, Resources, StoreError};
+use crate::resource::{Failure, Reconciled};
+use crate::store::{Resources, StoreError};
 
 /// One controller for each kind of resource.
 #[derive(Clone, Default)]
@@ -77,32 +78,48 @@ pub(crate) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &
     watch::spawn(participant, tasks, stop);
 }
 
-/// Notes in the resource why it is not as wanted, and says when to look again.
-async fn report<R: Resource>(
+/// Takes the steps towards what a resource's spec wants. Notes in it why it is not as wanted, and
+/// says when to look again.
+async fn settle<R: Reconciled>(
     resources: &Resources<R>,
     name: &str,
-    result: Result<Outcome, Failure>,
-    condition: fn(&mut R) -> &mut Condition,
+    steps: impl Future<Output = Result<Outcome, Failure>>,
 ) -> Outcome {
-    let failure = match result {
+    let failure = match towards(resources, name, steps).await {
         Ok(outcome) => return outcome,
         Err(failure) => failure,
     };
     if failure.is_transient() {
         tracing::info!(kind = %R::KIND, name, reason = failure.text, "not yet as wanted");
-    } else {
-        tracing::warn!(kind = %R::KIND, name, reason = failure.text, "can't be as wanted");
-    }
-    let note = |resource: &mut R| condition(resource).failure = Some(failure.clone());
-    match resources.update(name, note).await {
-        Ok(_) | Err(StoreError::NotFound { .. }) => {}
-        Err(error) => tracing::error!(kind = %R::KIND, name, %error, "the reason can't be stored"),
-    }
-    if failure.is_transient() {
         Outcome::Retry
     } else {
+        tracing::warn!(kind = %R::KIND, name, reason = failure.text, "can't be as wanted");
         Outcome::Settled
     }
+}
+
+async fn towards<R: Reconciled>(
+    resources: &Resources<R>,
+    name: &str,
+    steps: impl Future<Output = Result<Outcome, Failure>>,
+) -> Result<Outcome, Failure> {
+    let before = resources.get(name).await?;
+    let result = steps.await;
+    if let (Err(failure), Some(before)) = (&result, before) {
+        let note = |resource: &mut R| {
+            // It says nothing of a spec that has come meanwhile: that is looked at next.
+            if resource.generation() == before.resource.generation() {
+                resource.fail(failure);
+            }
+        };
+        match resources.update(name, note).await {
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => {
+                tracing::error!(kind = %R::KIND, name, %error, "the reason can't be stored");
+            }
+        }
+    }
+    result
 }
 
 /// Whether a new leg has run; when to look again where that is not known yet.
@@ -165,5 +182,60 @@ fn delivering(options: DeliveryOptions) -> proto::Leg {
         // Commands take no more than ten seconds.
         commit_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eson_protocol::{Code, ProcessorType};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::resource::{Processor, ProcessorSpec, ProcessorStatus};
+    use crate::store::RedbStore;
+
+    async fn processors(directory: &TempDir) -> Resources<Processor> {
+        let store = RedbStore::open(directory.path()).expect("a store");
+        let processors = Resources::new(Arc::new(store));
+        let processor = Processor {
+            spec: ProcessorSpec::between(ProcessorType::Bridge, &["from.example"], &["to.example"]),
+            status: ProcessorStatus::default(),
+        };
+        processors.create("p", processor).await.expect("a new one");
+        processors
+    }
+
+    async fn failure(processors: &Resources<Processor>) -> Option<Failure> {
+        let stored = processors.get("p").await.expect("a store that works");
+        stored
+            .expect("a processor")
+            .resource
+            .status
+            .condition
+            .failure
+    }
+
+    #[tokio::test]
+    async fn why_a_spec_is_not_true_is_noted() {
+        let directory = TempDir::new().expect("a directory");
+        let processors = processors(&directory).await;
+        let refused = Failure::refused(Code::Denied, "not so");
+        let steps = async { Err(refused.clone()) };
+        let outcome = settle(&processors, "p", steps).await;
+        assert_eq!(outcome, Outcome::Settled);
+        assert_eq!(failure(&processors).await, Some(refused));
+    }
+
+    #[tokio::test]
+    async fn a_failure_says_nothing_of_a_spec_that_came_meanwhile() {
+        let directory = TempDir::new().expect("a directory");
+        let processors = processors(&directory).await;
+        let steps = async {
+            let change = |it: &mut Processor| it.spec.generation += 1;
+            processors.update("p", change).await?;
+            Err(Failure::refused(Code::Denied, "not so"))
+        };
+        settle(&processors, "p", steps).await;
+        assert_eq!(failure(&processors).await, None);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::records::{failure, registrar};
-use super::{Outcome, Reconciler, report};
+use super::{Outcome, Reconciler, settle};
 use crate::participant::Participant;
 use crate::resource::{Failure, Namespace};
 use crate::store::Stored;
@@ -13,9 +13,7 @@ pub(super) struct NamespaceReconciler(pub(super) Arc<Participant>);
 
 impl Reconciler for NamespaceReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
-        let namespaces = &self.0.namespaces;
-        let result = self.step(name).await;
-        report(namespaces, name, result, |it| &mut it.status.condition).await
+        settle(&self.0.namespaces, name, self.step(name)).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eson_processor::proto;
 use eson_protocol::{Code, Name, ProcessorType, Program, Right};
 
-use super::{Outcome, Reconciler, delivering, first_run, on_gap, report, start};
+use super::{Outcome, Reconciler, delivering, first_run, on_gap, settle, start};
 use crate::authority::{Caller, lost_right};
 use crate::participant::Participant;
 use crate::resource::{
@@ -27,11 +27,7 @@ pub(crate) fn instance(name: &str) -> String {
 
 impl Reconciler for ProcessorReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
-        let result = self.step(name).await;
-        report(&self.0.processors, name, result, |it| {
-            &mut it.status.condition
-        })
-        .await
+        settle(&self.0.processors, name, self.step(name)).await
     }
 }
 

@@ -12,7 +12,7 @@ use eson_protocol::{Code, Mode, Positions};
 
 use self::lag::Judged;
 use super::queue::{self, Advance};
-use super::{Outcome, Reconciler, first_run, records, report};
+use super::{Outcome, Reconciler, first_run, records, settle};
 use crate::participant::{BrokerEntry, Participant};
 use crate::resource::{
     Activity, Failure, Flow, FlowSpec, Lease, Quality, QueueState, Subscriber, limited,
@@ -24,11 +24,7 @@ pub(super) struct SubscriberReconciler(pub(super) Arc<Participant>);
 
 impl Reconciler for SubscriberReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
-        let result = self.step(name).await;
-        report(&self.0.subscribers, name, result, |it| {
-            &mut it.status.condition
-        })
-        .await
+        settle(&self.0.subscribers, name, self.step(name)).await
     }
 }
 

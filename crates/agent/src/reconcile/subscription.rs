@@ -10,7 +10,7 @@ use eson_processor::proto;
 use eson_protocol::text::{parse_positions, parse_size, parse_start};
 use eson_protocol::{Code, Mode, Name, Positions, RemoteSubscribe, Right, Start};
 
-use super::{Outcome, Reconciler, delivering, first_run, on_gap, report, start};
+use super::{Outcome, Reconciler, delivering, first_run, on_gap, settle, start};
 use crate::authority::{Caller, lost_right};
 use crate::origin;
 use crate::participant::Participant;
@@ -42,12 +42,19 @@ pub(crate) fn instance(local: &Name) -> String {
 
 impl Reconciler for SubscriptionReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
-        let result = self.step(name).await;
-        if let Err(failure) = &result {
-            self.note_failure(name, failure).await;
-        }
-        let subscriptions = &self.participant.subscriptions;
-        report(subscriptions, name, result, |it| &mut it.status.condition).await
+        let steps = async {
+            let result = self.step(name).await;
+            if result
+                .as_ref()
+                .is_err_and(|failure| !failure.is_transient())
+            {
+                self.forget(name);
+                // With the failure stored, the next look removes the bridge.
+                self.participant.controllers.subscription.poke(name);
+            }
+            result
+        };
+        settle(&self.participant.subscriptions, name, steps).await
     }
 }
 
@@ -423,25 +430,6 @@ impl SubscriptionReconciler {
     async fn remove_bridge(&self, spec: &SubscriptionSpec) -> Result<(), Failure> {
         let runtime = &self.participant.runtime;
         Ok(runtime.remove(&instance(&spec.local)).await?)
-    }
-
-    /// A final refusal ends the subscription.
-    async fn note_failure(&self, name: &str, failure: &Failure) {
-        if failure.is_transient() {
-            return;
-        }
-        self.forget(name);
-        // With the failure stored, the next look removes the bridge.
-        self.participant.controllers.subscription.poke(name);
-        let state = if failure.code == Code::Revoked.number() {
-            SubscriptionState::Revoked
-        } else {
-            SubscriptionState::Failed
-        };
-        let note = |it: &mut Subscription| it.status.state = state;
-        if let Err(error) = self.participant.subscriptions.update(name, note).await {
-            tracing::error!(subscription = name, %error, "the end can't be stored");
-        }
     }
 
     /// Peers are kept apart, so that one's trouble is its own.

@@ -4,7 +4,7 @@ use eson_protocol::{Code, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::RuntimeError;
-use crate::store::StoreError;
+use crate::store::{Resource, StoreError};
 
 /// Why a resource is not as its spec wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +98,19 @@ impl Condition {
     pub(crate) fn succeed(&mut self, generation: u64) {
         self.ready = generation;
         self.failure = None;
+    }
+}
+
+/// A resource whose spec a reconciler makes true.
+pub(crate) trait Reconciled: Resource {
+    /// Counts the changes of the spec that somebody has made.
+    fn generation(&self) -> u64;
+
+    fn condition(&mut self) -> &mut Condition;
+
+    /// Notes why the spec is not (yet) true.
+    fn fail(&mut self, failure: &Failure) {
+        self.condition().failure = Some(failure.clone());
     }
 }
 

@@ -3,7 +3,7 @@
 use eson_protocol::{Access, Mode, Name, PayloadAttributes, Principal};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, Quality, QueueState};
+use super::{Activity, Condition, Quality, QueueState, Reconciled};
 use crate::store::{Kind, Resource};
 
 /// The first label of flows that take dead letters.
@@ -140,4 +140,14 @@ impl FlowSpec {
 
 impl Resource for Flow {
     const KIND: Kind = Kind::Flow;
+}
+
+impl Reconciled for Flow {
+    fn generation(&self) -> u64 {
+        self.spec.generation
+    }
+
+    fn condition(&mut self) -> &mut Condition {
+        &mut self.status.condition
+    }
 }

@@ -17,7 +17,7 @@ mod schema;
 mod subscriber;
 mod subscription;
 
-pub(crate) use condition::{Condition, Failure};
+pub(crate) use condition::{Condition, Failure, Reconciled};
 pub(crate) use flow::{DEAD_LETTERS, Flow, FlowSpec, FlowStatus, RegisteredView, copies_only};
 pub(crate) use grant::{Grant, GrantKey};
 pub(crate) use mark::{Mark, Marks};

@@ -3,7 +3,7 @@
 use eson_protocol::{Name, Principal};
 use serde::{Deserialize, Serialize};
 
-use super::Condition;
+use super::{Condition, Reconciled};
 use crate::store::{Kind, Resource};
 
 /// A namespace that this FNAA hosts.
@@ -44,4 +44,14 @@ pub(crate) struct NamespaceStatus {
 
 impl Resource for Namespace {
     const KIND: Kind = Kind::Namespace;
+}
+
+impl Reconciled for Namespace {
+    fn generation(&self) -> u64 {
+        self.spec.generation
+    }
+
+    fn condition(&mut self) -> &mut Condition {
+        &mut self.status.condition
+    }
 }

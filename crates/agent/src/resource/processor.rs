@@ -5,7 +5,7 @@ use eson_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, RegistryTerms};
+use super::{Activity, Condition, Reconciled, RegistryTerms};
 use crate::store::{Kind, Resource};
 
 /// A processor that a user runs.
@@ -184,6 +184,16 @@ pub(crate) struct ProcessorStatus {
 
 impl Resource for Processor {
     const KIND: Kind = Kind::Processor;
+}
+
+impl Reconciled for Processor {
+    fn generation(&self) -> u64 {
+        self.spec.generation
+    }
+
+    fn condition(&mut self) -> &mut Condition {
+        &mut self.status.condition
+    }
 }
 
 #[cfg(test)]

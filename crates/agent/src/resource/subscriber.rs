@@ -7,7 +7,7 @@ use eson_broker::Rates;
 use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, Marks, Quality, QueueState};
+use super::{Activity, Condition, Marks, Quality, QueueState, Reconciled};
 use crate::store::{Kind, Resource};
 
 /// Somebody's subscription to a flow of ours, with its copy of the flow.
@@ -224,6 +224,16 @@ impl Subscriber {
 
 impl Resource for Subscriber {
     const KIND: Kind = Kind::Subscriber;
+}
+
+impl Reconciled for Subscriber {
+    fn generation(&self) -> u64 {
+        self.spec.generation
+    }
+
+    fn condition(&mut self) -> &mut Condition {
+        &mut self.status.condition
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Subscriptions: ours, to others' flows.
 
 use eson_protocol::{
-    DeliveryOptions, Mode, Name, OnGap, PayloadAttributes, Positions, Principal, Start,
+    Code, DeliveryOptions, Mode, Name, OnGap, PayloadAttributes, Positions, Principal, Start,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, Condition, DEAD_LETTERS, FlowSpec, RegistryTerms};
+use super::{Activity, Condition, DEAD_LETTERS, Failure, FlowSpec, Reconciled, RegistryTerms};
 use crate::birth::Birth;
 use crate::store::{Kind, Resource};
 
@@ -180,4 +180,25 @@ impl SubscriptionState {
 
 impl Resource for Subscription {
     const KIND: Kind = Kind::Subscription;
+}
+
+impl Reconciled for Subscription {
+    fn generation(&self) -> u64 {
+        self.spec.generation
+    }
+
+    fn condition(&mut self) -> &mut Condition {
+        &mut self.status.condition
+    }
+
+    /// A final refusal ends the subscription.
+    fn fail(&mut self, failure: &Failure) {
+        if !failure.is_transient() {
+            self.status.state = match failure.code == Code::Revoked.number() {
+                true => SubscriptionState::Revoked,
+                false => SubscriptionState::Failed,
+            };
+        }
+        self.condition().failure = Some(failure.clone());
+    }
 }
