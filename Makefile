@@ -45,7 +45,7 @@ bench: setup ## measure this machine, and others beside us
 	@bench/run
 
 bench-bridge: setup ## measure bridges and distributors, beside MirrorMaker 2 and two plain loops
-	@bench/run bridge trickle fan-out many filter
+	@bench/run bridge sources trickle fan-out many filter
 
 deny: ## licences and advisories of the dependencies
 	@command -v cargo-deny >/dev/null || { echo "missing: cargo-deny (cargo install --locked cargo-deny)" >&2; exit 1; }

@@ -3,7 +3,7 @@
 use crate::contender::{Contender, Copied};
 use crate::ground::Ground;
 use crate::meter::median;
-use crate::topics;
+use crate::topics::{self, Load, Original};
 
 const RECORDS: u32 = 2_000_000;
 const ROUNDS: usize = 3;
@@ -32,9 +32,9 @@ const COLUMNS: [Contender; 5] = [
 ];
 
 /// A contender's copies.
-struct Column {
-    contender: Contender,
-    copies: Vec<Copied>,
+pub(crate) struct Column {
+    pub(crate) contender: Contender,
+    pub(crate) copies: Vec<Copied>,
 }
 
 pub(crate) fn measure() {
@@ -59,8 +59,8 @@ pub(crate) fn measure() {
 fn measure_codec(codec: &str) {
     let ground = Ground::start();
     let topic = format!("orders-{codec}");
-    topics::preload(&ground.source.plaintext(), &topic, codec, RECORDS);
-    let original = topics::hashes(&ground.source.plaintext(), &topic);
+    Load::new(codec, RECORDS).write(&ground.source.plaintext(), &topic);
+    let original = Original::read(&ground.source.plaintext(), &topic);
     let there = COLUMNS.into_iter().filter(|contender| contender.is_there());
     let mut columns: Vec<_> = there.map(Column::new).collect();
     // The brokers' compilers have not seen any of this yet: the first round does not count.
@@ -71,63 +71,54 @@ fn measure_codec(codec: &str) {
                 continue;
             };
             let copy = format!("{topic}-{contender:?}-{round}-{turn}");
-            let copied = contender.run(&ground, &topic, &copy, &original);
+            let copied = contender.copy_verified(&ground, &original, &copy, &[]);
             if round > 0 {
                 column.copies.push(copied);
             }
         }
     }
     let mut mirror = Column::new(Contender::MirrorMaker);
-    let mirrored = Contender::MirrorMaker.run(&ground, &topic, "", &original);
+    let mirrored = Contender::MirrorMaker.copy_verified(&ground, &original, "", &[]);
     mirror.copies.push(mirrored);
     columns.push(mirror);
     print_table(codec, &columns);
 }
 
 impl Column {
-    fn new(contender: Contender) -> Self {
+    pub(crate) fn new(contender: Contender) -> Self {
         Self {
             contender,
             copies: Vec::new(),
         }
     }
 
-    fn median(&self, value: fn(&Copied) -> f64) -> f64 {
+    pub(crate) fn median(&self, value: fn(&Copied) -> f64) -> f64 {
         median(self.copies.iter().map(value).collect())
     }
 }
 
-impl Contender {
-    /// One copy, verified.
-    fn run(self, ground: &Ground, topic: &str, copy: &str, original: &[String]) -> Copied {
-        let copy = self.copy_name(topic, copy);
-        if self != Self::MirrorMaker {
-            ground.create_copy(&copy);
-        }
-        let copied = self.copy(ground, topic, &copy, u64::from(RECORDS));
-        let written = topics::hashes(&ground.destination.plaintext(), &copy);
-        assert_eq!(original, written, "{copy}");
-        if self != Self::MirrorMaker {
-            ground.delete_copy(&copy);
-        }
-        copied
-    }
-}
+pub(crate) type Row = (&'static str, fn(&Copied) -> f64, usize);
 
-type Row = (&'static str, fn(&Copied) -> f64, usize);
+pub(crate) const RATE: Row = (
+    "records/s",
+    |it| it.records as f64 / it.used.wall.as_secs_f64(),
+    0,
+);
 
-const CPU: Row = (
+pub(crate) const CPU: Row = (
     "CPU seconds per million records",
     |it| it.used.cpu / millions(it),
     3,
 );
 
+pub(crate) const DESTINATION_CPU: Row = (
+    "destination broker's CPU per million",
+    |it| it.used.destination_broker / millions(it),
+    2,
+);
+
 const ROWS: [Row; 7] = [
-    (
-        "records/s",
-        |it| it.records as f64 / it.used.wall.as_secs_f64(),
-        0,
-    ),
+    RATE,
     ("wall seconds", |it| it.used.wall.as_secs_f64(), 2),
     CPU,
     (
@@ -135,11 +126,7 @@ const ROWS: [Row; 7] = [
         |it| it.used.source_broker / millions(it),
         2,
     ),
-    (
-        "destination broker's CPU per million",
-        |it| it.used.destination_broker / millions(it),
-        2,
-    ),
+    DESTINATION_CPU,
     ("peak MB", |it| it.peak, 0),
     ("stolen seconds", |it| it.used.stolen, 2),
 ];

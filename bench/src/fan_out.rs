@@ -5,7 +5,7 @@ use eson_processor::proto::Delivery;
 use crate::ground::Ground;
 use crate::meter::{Meter, Used, peak_megabytes};
 use crate::processor::{Processor, fan_out};
-use crate::topics;
+use crate::topics::{self, Load};
 
 const RECORDS: u32 = 500_000;
 const COPIES: [usize; 3] = [1, 10, 50];
@@ -23,16 +23,16 @@ pub(crate) fn measure() {
     println!("|---|---|---|---|---|---|---|");
     let ground = Ground::start();
     let topic = "orders-lz4";
-    topics::preload(&ground.source.plaintext(), topic, "lz4", RECORDS);
-    let original = topics::hashes(&ground.source.plaintext(), topic);
+    Load::new("lz4", RECORDS).write(&ground.source.plaintext(), topic);
+    let original = topics::contents(&ground.source.plaintext(), topic);
     for count in COPIES {
         let copies: Vec<_> = (0..count)
             .map(|copy| format!("copy-{count}-{copy}"))
             .collect();
-        copies.iter().for_each(|copy| ground.create_copy(copy));
+        copies.iter().for_each(|copy| ground.create_copy(copy, &[]));
         let (used, peak) = distribute(&ground, topic, &copies);
         for copy in &copies {
-            let written = topics::hashes(&ground.destination.plaintext(), copy);
+            let written = topics::contents(&ground.destination.plaintext(), copy);
             assert_eq!(original, written, "{copy}");
         }
         let millions = f64::from(RECORDS) / 1e6 * count as f64;

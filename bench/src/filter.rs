@@ -9,13 +9,19 @@ use crate::contender::{Contender, await_records};
 use crate::ground::Ground;
 use crate::meter::{Meter, cpu_seconds};
 use crate::processor::{Processor, bridge, endpoint};
-use crate::topics;
+use crate::topics::{self, Load};
 
 const RECORDS: u32 = 500_000;
 const KEPT: u64 = 250_000;
 
 /// Every other record.
 const PROGRAM: &str = "select(.data.order % 2 == 0)";
+
+/// The copies.
+const AT_LEAST_ONCE: &str = "at-least-once";
+const EXACTLY_ONCE: &str = "exactly-once";
+const LOOP: &str = "loop";
+const DEAD_LETTERS: &str = "dead-letters";
 
 pub(crate) fn measure() {
     println!("\n## Records filtered by `{PROGRAM}`\n");
@@ -28,40 +34,56 @@ pub(crate) fn measure() {
     println!("|---|---|---|");
     let ground = Ground::start();
     let topic = "orders-lz4";
-    topics::preload(&ground.source.plaintext(), topic, "lz4", RECORDS);
-    for name in ["signal", "dead-letters", "loop"] {
-        ground.create_copy(name);
+    Load::new("lz4", RECORDS).write(&ground.source.plaintext(), topic);
+    for name in [AT_LEAST_ONCE, EXACTLY_ONCE, LOOP, DEAD_LETTERS] {
+        ground.create_copy(name, &[]);
     }
-    signal(&ground, topic);
+    signal(&ground, topic, AT_LEAST_ONCE, Delivery::AtLeastOnce);
+    signal(&ground, topic, EXACTLY_ONCE, Delivery::ExactlyOnce);
     plain_loop(&ground, topic);
+    for name in [AT_LEAST_ONCE, EXACTLY_ONCE, LOOP] {
+        verify(&ground.destination.plaintext(), name);
+    }
 }
 
-fn signal(ground: &Ground, topic: &str) {
+/// Whether every other record is there, once.
+fn verify(server: &str, copy: &str) {
+    let mut orders = topics::orders(server, copy);
+    orders.sort_unstable();
+    let wanted = (0..RECORDS).step_by(2);
+    assert!(orders.into_iter().eq(wanted), "{copy}");
+}
+
+fn signal(ground: &Ground, topic: &str, name: &str, delivery: Delivery) {
     let processor = Processor::start();
     let meter = Meter::start(processor.id(), ground);
-    let mut spec = bridge(ground, topic, "signal", Delivery::ExactlyOnce);
+    let mut spec = bridge(ground, topic, name, delivery);
     spec.legs[0].destination = None;
     processor.create(Spec {
         r#type: ProcessorType::Signal.into(),
         signal: Some(Signal {
-            destinations: vec![endpoint(&ground.destination, "signal")],
-            dead_letters: Some(endpoint(&ground.destination, "dead-letters")),
+            destinations: vec![endpoint(&ground.destination, name)],
+            dead_letters: Some(endpoint(&ground.destination, DEAD_LETTERS)),
             program: Some(signal::Program::Jq(PROGRAM.to_owned())),
             ..Signal::default()
         }),
         ..spec
     });
-    processor.await_stored("signal", u64::from(RECORDS));
+    processor.await_stored(name, u64::from(RECORDS));
     let used = meter.read();
     let worker: f64 = children(processor.id()).into_iter().map(cpu_seconds).sum();
-    print_line("signal in jq", used.cpu + worker, used.wall.as_secs_f64());
+    print_line(
+        &format!("signal in jq, {name}"),
+        used.cpu + worker,
+        used.wall.as_secs_f64(),
+    );
 }
 
 fn plain_loop(ground: &Ground, topic: &str) {
     let watcher = topics::watcher(&ground.destination.plaintext());
-    let process = Contender::LibrdkafkaFilter.program(ground, topic, "loop");
+    let process = Contender::LibrdkafkaFilter.program(ground, topic, LOOP);
     let meter = Meter::start(process.id(), ground);
-    await_records(&watcher, "loop", KEPT);
+    await_records(&watcher, LOOP, KEPT);
     let used = meter.read();
     print_line(
         "librdkafka loop with serde_json",

@@ -4,10 +4,10 @@ use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
 use eson_tests::records::{create_topic_with, delete_topic, plain_client};
 
-use crate::topics::PARTITIONS;
+use crate::topics::{PARTITIONS, Setting};
 
 /// Files of a topic that is deleted don't stay for a minute.
-const GONE_AT_ONCE: (&str, &str) = ("file.delete.delay.ms", "0");
+const GONE_AT_ONCE: Setting = ("file.delete.delay.ms", "0");
 
 /// Where flows come from and where they go.
 pub(crate) struct Ground {
@@ -23,10 +23,11 @@ impl Ground {
         }
     }
 
-    /// Creates a topic for a copy.
-    pub(crate) fn create_copy(&self, copy: &str) {
+    /// Creates a topic for a copy, with these settings.
+    pub(crate) fn create_copy(&self, copy: &str, settings: &[Setting]) {
         let client = plain_client(&self.destination.plaintext());
-        create_topic_with(&client, copy, PARTITIONS, &[GONE_AT_ONCE]);
+        let settings = [&[GONE_AT_ONCE], settings].concat();
+        create_topic_with(&client, copy, PARTITIONS, &settings);
     }
 
     /// Deletes a copy, so that its disk has room for others and nothing of it to write any more.

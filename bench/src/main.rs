@@ -19,6 +19,7 @@ mod many;
 mod meter;
 mod processor;
 mod sessions;
+mod sources;
 mod topics;
 mod trickle;
 
@@ -31,11 +32,12 @@ type Section = (&'static str, fn());
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-const SECTIONS: [Section; 8] = [
+const SECTIONS: [Section; 9] = [
     ("commands", commands::measure),
     ("first-event", first_event::measure),
     ("sessions", sessions::measure),
     ("bridge", bridge::measure),
+    ("sources", sources::measure),
     ("trickle", trickle::measure),
     ("fan-out", fan_out::measure),
     ("many", many::measure),

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use eson_tests::records::{create_topic, plain_client};
+use eson_tests::records::{create_topic_with, plain_client};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub(crate) const PARTITIONS: i32 = 4;
@@ -16,34 +17,100 @@ pub(crate) const RECORD_BYTES: usize = 512;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Fills a new topic with `count` JSON records.
-pub(crate) fn preload(server: &str, topic: &str, codec: &str, count: u32) {
-    let mut client = plain_client(server);
-    create_topic(&client, topic, PARTITIONS);
-    client
-        .set("compression.type", codec)
-        .set("batch.size", "131072")
-        .set("linger.ms", "10")
-        .set("enable.idempotence", "true");
-    let producer: BaseProducer = client.create().unwrap();
-    let time = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
-    let time = i64::try_from(time).unwrap();
-    for number in 0..count {
-        let (key, value) = (number.to_string(), json(number));
-        let partition = i32::try_from(number % 4).unwrap();
-        let mut record = BaseRecord::to(topic).partition(partition).timestamp(time);
-        record = record.key(&key).payload(&value);
-        while let Err((error, unsent)) = producer.send(record) {
-            let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-            assert_eq!(error, full);
-            producer.poll(Duration::from_millis(20));
-            record = unsent;
+/// How a topic of JSON records is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Load<'a> {
+    /// What its batches are packed with.
+    pub(crate) codec: &'a str,
+    pub(crate) records: u32,
+    /// Records are numbered; those that are this far apart have the same key.
+    pub(crate) keys: u32,
+    /// What is set for the topic.
+    pub(crate) topic: &'a [Setting],
+    /// What is set for its producer, on top of the batches of 128 KiB.
+    pub(crate) producer: &'a [Setting],
+}
+
+/// A name of Kafka's or librdkafka's, and a value.
+pub(crate) type Setting = (&'static str, &'static str);
+
+impl<'a> Load<'a> {
+    /// Large batches, a key for each record.
+    pub(crate) const fn new(codec: &'a str, records: u32) -> Self {
+        Self {
+            codec,
+            records,
+            keys: records,
+            topic: &[],
+            producer: &[],
         }
     }
-    producer.flush(Duration::from_secs(300)).unwrap();
+
+    /// Fills a new topic.
+    pub(crate) fn write(&self, server: &str, topic: &str) {
+        let mut client = plain_client(server);
+        create_topic_with(&client, topic, PARTITIONS, self.topic);
+        client
+            .set("compression.type", self.codec)
+            .set("batch.size", "131072")
+            .set("linger.ms", "10")
+            .set("enable.idempotence", "true");
+        for (name, value) in self.producer {
+            client.set(*name, *value);
+        }
+        let producer: BaseProducer = client.create().unwrap();
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_millis();
+        let time = i64::try_from(time).unwrap();
+        for number in 0..self.records {
+            let (key, value) = ((number % self.keys).to_string(), json(number));
+            let partition = i32::try_from(number % 4).unwrap();
+            let mut record = BaseRecord::to(topic).partition(partition).timestamp(time);
+            record = record.key(&key).payload(&value);
+            while let Err((error, unsent)) = producer.send(record) {
+                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+                assert_eq!(error, full);
+                producer.poll(Duration::from_millis(20));
+                record = unsent;
+            }
+        }
+        producer.flush(Duration::from_secs(300)).unwrap();
+    }
+}
+
+/// What is in a topic.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// How many records each partition has.
+    pub(crate) counts: Vec<u64>,
+    /// Of each partition: keys and values in their order.
+    hashes: Vec<String>,
+}
+
+impl Contents {
+    pub(crate) fn records(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// A topic that is copied.
+pub(crate) struct Original {
+    pub(crate) topic: String,
+    pub(crate) contents: Contents,
+    /// Its partitions' ends, all together: where the log is compacted, more than it has records.
+    pub(crate) end: u64,
+}
+
+impl Original {
+    pub(crate) fn read(server: &str, topic: &str) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            contents: contents(server, topic),
+            end: count(&watcher(server), topic),
+        }
+    }
 }
 
 /// One record: as an event of an order system looks, 512 bytes, not all alike.
@@ -64,7 +131,7 @@ fn json(number: u32) -> String {
     text
 }
 
-/// How many records a topic has; none before it is there.
+/// How many records were written to a topic; none before it is there.
 pub(crate) fn count(consumer: &BaseConsumer, topic: &str) -> u64 {
     let ends = (0..PARTITIONS).map(|partition| {
         let range = consumer.fetch_watermarks(topic, partition, PATIENCE);
@@ -95,12 +162,12 @@ pub(crate) fn assign(consumer: &BaseConsumer, topic: &str, offset: Offset) {
     consumer.assign(&partitions).unwrap();
 }
 
-/// A hash of each partition: keys and values in their order.
-pub(crate) fn hashes(server: &str, topic: &str) -> Vec<String> {
+/// Reads all of a topic.
+pub(crate) fn contents(server: &str, topic: &str) -> Contents {
     let consumer = watcher(server);
-    (0..PARTITIONS)
-        .map(|partition| hash(&consumer, topic, partition))
-        .collect()
+    let partitions = (0..PARTITIONS).map(|partition| hash(&consumer, topic, partition));
+    let (counts, hashes) = partitions.unzip();
+    Contents { counts, hashes }
 }
 
 /// The numbered records that a topic's broker says to have appended since then, and when.
@@ -131,23 +198,44 @@ pub(crate) fn appended(server: &str, topic: &str, since: SystemTime) -> Vec<(u32
     appended
 }
 
-/// Up to where the partition ends now for a reader of committed records.
-fn hash(consumer: &BaseConsumer, topic: &str, partition: i32) -> String {
+/// The numbers of a topic's orders.
+pub(crate) fn orders(server: &str, topic: &str) -> Vec<u32> {
+    let consumer = watcher(server);
+    let mut orders = vec![];
+    for partition in 0..PARTITIONS {
+        read_from_beginning(&consumer, topic, partition);
+        while let Some(message) = next_message(&consumer, topic) {
+            let order: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+            orders.push(order["order"].as_u64().unwrap().try_into().unwrap());
+        }
+    }
+    orders
+}
+
+fn read_from_beginning(consumer: &BaseConsumer, topic: &str, partition: i32) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Beginning)
         .unwrap();
     consumer.assign(&list).unwrap();
-    let mut hash = Sha256::new();
+}
+
+/// How many records a partition has for a reader of committed ones, and their hash.
+fn hash(consumer: &BaseConsumer, topic: &str, partition: i32) -> (u64, String) {
+    read_from_beginning(consumer, topic, partition);
+    let (mut records, mut hash) = (0, Sha256::new());
     while let Some(message) = next_message(consumer, topic) {
+        records += 1;
         for part in [message.key(), message.payload()] {
             let part = part.unwrap_or_default();
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
     }
-    hash.finalize()
+    let digest = hash.finalize();
+    let digest = digest
         .iter()
-        .fold(String::new(), |text, octet| format!("{text}{octet:02x}"))
+        .fold(String::new(), |text, octet| format!("{text}{octet:02x}"));
+    (records, digest)
 }
 
 /// None at the end. The consumer's poll may end early, after an event that is no message.

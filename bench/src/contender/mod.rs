@@ -18,7 +18,7 @@ use crate::PATIENCE;
 use crate::ground::Ground;
 use crate::meter::{Meter, Used, peak_megabytes};
 use crate::processor::{Processor, bridge, pause};
-use crate::topics;
+use crate::topics::{self, Original, Setting};
 
 /// The first argument with which this program is a plain loop around librdkafka.
 pub(crate) const LIBRDKAFKA: &str = "librdkafka-loop";
@@ -75,32 +75,52 @@ impl Contender {
     }
 
     /// Where it puts its copy when asked for `copy`.
-    pub(crate) fn copy_name(self, topic: &str, copy: &str) -> String {
+    fn copy_name(self, topic: &str, copy: &str) -> String {
         match self {
             Self::MirrorMaker => mirror_maker::copy_of(topic),
             _ => copy.to_owned(),
         }
     }
 
-    /// Copies all `records` of `topic`.
-    pub(crate) fn copy(self, ground: &Ground, topic: &str, copy: &str, records: u64) -> Copied {
+    /// Copies all of a topic to a new one with these settings, and compares the two.
+    pub(crate) fn copy_verified(
+        self,
+        ground: &Ground,
+        original: &Original,
+        copy: &str,
+        settings: &[Setting],
+    ) -> Copied {
+        let copy = self.copy_name(&original.topic, copy);
+        if self != Self::MirrorMaker {
+            ground.create_copy(&copy, settings);
+        }
+        let copied = self.copy(ground, original, &copy);
+        let written = topics::contents(&ground.destination.plaintext(), &copy);
+        assert_eq!(original.contents, written, "{copy}");
+        if self != Self::MirrorMaker {
+            ground.delete_copy(&copy);
+        }
+        copied
+    }
+
+    fn copy(self, ground: &Ground, original: &Original, copy: &str) -> Copied {
+        let (topic, records) = (&*original.topic, original.contents.records());
         match self {
-            Self::Ceiling => ceiling::write(ground, topic, copy, records),
+            Self::Ceiling => ceiling::write(ground, topic, copy, original.end),
             // Starting a JVM and Connect takes longer than copying.
             Self::MirrorMaker => {
                 let process = self.program(ground, topic, copy);
-                let copy = self.copy_name(topic, copy);
                 let watcher = topics::watcher(&ground.destination.plaintext());
-                let before = await_records(&watcher, &copy, 1);
+                let before = await_records(&watcher, copy, 1);
                 let meter = Meter::start(process.id(), ground);
-                await_records(&watcher, &copy, records);
+                await_records(&watcher, copy, records);
                 copied(records - before, &meter, process.id())
             }
             Self::AtLeastOnce | Self::ExactlyOnce => {
                 let processor = Processor::start();
                 let meter = Meter::start(processor.id(), ground);
                 processor.create(bridge(ground, topic, copy, self.delivery()));
-                processor.await_stored(copy, records);
+                processor.await_stored(copy, original.end);
                 copied(records, &meter, processor.id())
             }
             Self::Librdkafka | Self::LibrdkafkaFilter | Self::LibrdkafkaAtOnce | Self::FranzGo => {
