@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-pub use self::cluster::KafkaCluster;
+pub use self::cluster::{Front, KafkaCluster};
 use crate::ports::free_port;
 use crate::process::{Process, cache, data_dir};
 

@@ -14,7 +14,16 @@ use crate::wait::until;
 /// What a broker of few topics and short tests needs.
 const HEAP: &str = "208m";
 
-/// A running cluster, open to everybody; dropping it kills it. All topics have a replica at each
+/// A way to all brokers of a cluster, through a [`Proxy`] before each.
+#[derive(Clone, Copy, Debug)]
+pub struct Front {
+    /// In capital letters.
+    pub name: &'static str,
+    /// Whether one has to log in there (SCRAM-SHA-256), and may do what ACLs say.
+    pub guarded: bool,
+}
+
+/// A running cluster, open to everybody but for guarded fronts; dropping it kills it. All topics have a replica at each
 /// of its brokers, and what is acknowledged by all has to be at all but one.
 #[derive(Debug)]
 pub struct KafkaCluster {
@@ -25,7 +34,7 @@ pub struct KafkaCluster {
 struct Node {
     dir: PathBuf,
     port: u16,
-    fronts: Vec<(String, Proxy)>,
+    fronts: Vec<(Front, Proxy)>,
     process: Process,
 }
 
@@ -35,27 +44,28 @@ struct Plan {
     port: u16,
     controller: u16,
     /// The ports of the listeners behind each proxy.
-    fronts: Vec<(String, u16, Proxy)>,
+    fronts: Vec<(Front, u16, Proxy)>,
 }
 
 impl KafkaCluster {
-    /// Starts so many brokers with empty logs. Each name in `fronts`, in capital letters, becomes
-    /// a way to all of them through a [`Proxy`] for each: see [`KafkaCluster::front`].
+    /// Starts so many brokers with empty logs, and ways to them.
     ///
     /// # Panics
     /// When the jars are not there (`make setup` fetches them) or a broker doesn't come up.
     #[must_use]
-    pub fn start(name: &str, nodes: u32, fronts: &[&str]) -> Self {
+    pub fn start(name: &str, nodes: u32, fronts: &[Front]) -> Self {
         let plans: Vec<_> = (1..=nodes)
             .map(|node| plan(&format!("{name}-{node}"), fronts))
             .collect();
         let controllers: Vec<_> = plans.iter().map(|plan| plan.controller).collect();
         for (node, plan) in (1..).zip(&plans) {
-            let listeners: Vec<_> = plan
-                .fronts
-                .iter()
-                .map(|(name, port, proxy)| (name.as_str(), *port, proxy.port()))
-                .collect();
+            let fronts = plan.fronts.iter();
+            let listeners = fronts.map(|(front, port, proxy)| files::FrontListener {
+                front: *front,
+                port: *port,
+                advertised: proxy.port(),
+            });
+            let listeners: Vec<_> = listeners.collect();
             let member = Member {
                 node,
                 controllers: &controllers,
@@ -98,7 +108,7 @@ impl KafkaCluster {
     fn proxies(&self, name: &str) -> impl Iterator<Item = &Proxy> {
         self.nodes.iter().map(move |node| {
             let mut fronts = node.fronts.iter();
-            let found = fronts.find(|(front, _)| front == name);
+            let found = fronts.find(|(front, _)| front.name == name);
             &found
                 .unwrap_or_else(|| panic!("there is no front {name}"))
                 .1
@@ -191,11 +201,11 @@ impl KafkaCluster {
     }
 }
 
-fn plan(name: &str, fronts: &[&str]) -> Plan {
-    let front = |name: &&str| {
+fn plan(name: &str, fronts: &[Front]) -> Plan {
+    let front = |front: &Front| {
         let port = free_port();
         let seed = Seed::new(entropy());
-        ((*name).to_owned(), port, Proxy::start(port, seed))
+        (*front, port, Proxy::start(port, seed))
     };
     Plan {
         dir: data_dir(name),
@@ -237,7 +247,7 @@ fn launch(plan: Plan) -> Node {
         process: start(&plan.dir),
         dir: plan.dir,
         port: plan.port,
-        fronts: fronts.map(|(name, _, proxy)| (name, proxy)).collect(),
+        fronts: fronts.map(|(front, _, proxy)| (front, proxy)).collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{ADMIN, Authorization, Ports};
+use super::{ADMIN, Authorization, Front, Ports};
 use crate::certificates::Certificates;
 use crate::seed::{Seed, entropy};
 
@@ -35,21 +35,38 @@ pub(super) fn write(dir: &Path, ports: &Ports, authorization: Authorization) {
     write_properties(dir, &member, &listeners);
 }
 
-/// Writes everything for a broker that is open to everybody, at `port` and through listeners with
-/// a name, a port, and the port that is advertised instead.
-pub(super) fn write_member(dir: &Path, member: &Member<'_>, port: u16, more: &[(&str, u16, u16)]) {
+/// Where a broker listens for one front.
+pub(super) struct FrontListener {
+    pub(super) front: Front,
+    pub(super) port: u16,
+    /// The port that clients are told instead.
+    pub(super) advertised: u16,
+}
+
+/// Writes everything for a broker that is open to everybody at `port`, and behind fronts.
+pub(super) fn write_member(dir: &Path, member: &Member<'_>, port: u16, fronts: &[FrontListener]) {
     let controller = member.controllers[member.node as usize - 1];
     let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
     let mut advertised = listeners.clone();
     let mut map = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned();
-    for (name, port, front) in more {
-        write!(listeners, ",{name}://127.0.0.1:{port}").unwrap();
-        write!(advertised, ",{name}://127.0.0.1:{front}").unwrap();
-        write!(map, ",{name}:PLAINTEXT").unwrap();
+    let mut logins = String::new();
+    for listener in fronts {
+        let Front { name, guarded } = listener.front;
+        let protocol = if guarded {
+            "SASL_PLAINTEXT"
+        } else {
+            "PLAINTEXT"
+        };
+        write!(listeners, ",{name}://127.0.0.1:{}", listener.port).unwrap();
+        write!(advertised, ",{name}://127.0.0.1:{}", listener.advertised).unwrap();
+        write!(map, ",{name}:{protocol}").unwrap();
+        if guarded {
+            logins += &scram_login(name);
+        }
     }
     let text = format!(
         "listeners={listeners},CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners={advertised}\n\
-         listener.security.protocol.map={map}\n"
+         listener.security.protocol.map={map}\n{GUARD}super.users=User:ANONYMOUS\n{logins}"
     );
     write_properties(dir, member, &text);
 }
@@ -154,10 +171,7 @@ fn guarded_listeners(dir: &Path, ports: &Ports) -> String {
 listeners={outside},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners={outside}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-256
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-allow.everyone.if.no.acl.found=false
-super.users=User:{admin};User:ANONYMOUS
+{GUARD}super.users=User:{admin};User:ANONYMOUS
 ssl.keystore.type=PEM
 ssl.keystore.location={dir}/server.pem
 ",
@@ -165,15 +179,25 @@ ssl.keystore.location={dir}/server.pem
         admin = ADMIN.0,
         dir = dir.display(),
     );
-    for listener in ["sasl_plaintext", "sasl_ssl"] {
-        writeln!(
-            text,
-            "listener.name.{listener}.scram-sha-256.sasl.jaas.config=\
-             org.apache.kafka.common.security.scram.ScramLoginModule required;"
-        )
-        .unwrap();
+    for listener in ["SASL_PLAINTEXT", "SASL_SSL"] {
+        text += &scram_login(listener);
     }
     text
+}
+
+/// Who logs in may do what ACLs say.
+const GUARD: &str = "\
+sasl.enabled.mechanisms=SCRAM-SHA-256
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+";
+
+fn scram_login(listener: &str) -> String {
+    format!(
+        "listener.name.{}.scram-sha-256.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n",
+        listener.to_lowercase()
+    )
 }
 
 /// `ca.pem` to trust, and `server.pem` with key and chain for the broker.

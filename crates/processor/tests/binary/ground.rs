@@ -122,11 +122,16 @@ fn endpoint(server: String, topic: &str) -> Endpoint {
 
 /// The same for a user who has to log in.
 pub(crate) fn sasl_endpoint(topic: &str, credential: &Credential) -> Endpoint {
+    logged_in(endpoint(kafka().sasl(), topic), credential)
+}
+
+/// The same queue as somebody.
+pub(crate) fn logged_in(endpoint: Endpoint, credential: &Credential) -> Endpoint {
     Endpoint {
         mechanism: credential.mechanism.clone(),
         username: credential.username.clone(),
         password: credential.password.expose().to_owned(),
-        ..endpoint(kafka().sasl(), topic)
+        ..endpoint
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eson_processor::proto::State;
 use eson_tests::proxy::Fault;
 use eson_tests::seed::Seed;
 use tokio::time::sleep;
@@ -35,6 +36,9 @@ pub(crate) enum Mishap {
     Stall(&'static str),
     /// Connections are open and pass nothing any more.
     Lose(&'static str),
+    /// The user as whom the processor reads is taken away, and given back when all legs have met
+    /// that.
+    Revoke,
 }
 
 impl Mishap {
@@ -82,6 +86,11 @@ impl Mishap {
             }
             Self::Stall(front) => pass_through(route, front, Fault::Stall, while_).await,
             Self::Lose(front) => pass_through(route, front, Fault::Lose, while_).await,
+            Self::Revoke => {
+                route.deny().await;
+                route.until_state(State::Failed).await;
+                route.allow().await;
+            }
         }
     }
 }

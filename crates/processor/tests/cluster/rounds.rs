@@ -31,7 +31,7 @@ const CLUSTER: [Mishap; 6] = [
 ];
 
 /// What goes wrong on the way to it.
-const WAY: [Mishap; 11] = [
+const WAY: [Mishap; 12] = [
     Mishap::Cut(SOURCE),
     Mishap::Cut(DESTINATION),
     Mishap::KillProcessor,
@@ -41,14 +41,16 @@ const WAY: [Mishap; 11] = [
     Mishap::Lose(DESTINATION),
     Mishap::EndProcessor,
     Mishap::Slow(SOURCE),
+    Mishap::Revoke,
     Mishap::Stall(SOURCE),
     Mishap::Lose(SOURCE),
 ];
 
 /// What goes wrong for processors that do more than a bridge: as much as a short run has first.
-const BOTH: [Mishap; 12] = [
+const BOTH: [Mishap; 13] = [
     Mishap::KillProcessor,
     Mishap::FreezeLeader,
+    Mishap::Revoke,
     Mishap::Cut(DESTINATION),
     Mishap::FreezeProcessor,
     Mishap::KillProcessor,
@@ -62,14 +64,14 @@ const BOTH: [Mishap; 12] = [
 ];
 
 /// How many of them a short run has.
-const SHORT: usize = 5;
+const SHORT: usize = 6;
 
 /// Rounds of a processor's work.
 struct Rounds<'a> {
     name: &'a str,
     work: Work,
     delivery: Delivery,
-    /// One after the other, and from the beginning again.
+    /// One after the other, and then by chance.
     mishaps: &'a [Mishap],
     count: usize,
     /// The most events of one round.
@@ -177,7 +179,8 @@ impl Rounds<'_> {
         let opened = Route::open(self.name, self.work, self.delivery, commit_interval_ms);
         let mut route = opened.await;
         for round in 0..self.count {
-            let mishap = self.mishaps[round % self.mishaps.len()];
+            let next = self.mishaps.get(round);
+            let mishap = *next.unwrap_or_else(|| seed.choose(self.mishaps));
             let writing = route.flow(self.of_each_source()).await;
             let writing = tokio::spawn(writing.finish());
             let moment = Duration::from_millis(seed.below(FLOW.as_millis() as u64));

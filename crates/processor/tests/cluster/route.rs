@@ -2,6 +2,7 @@
 
 use eson_processor::proto::{Delivery, Leg, LegStatus, Spec, State};
 use eson_tests::KafkaCluster;
+use eson_tests::kafka::Front;
 use eson_tests::records::{Leadership, Sample, leaders, plain_client, read_topic};
 use eson_tests::until;
 use rdkafka::ClientConfig;
@@ -25,7 +26,17 @@ const MEMORY_KIB: u64 = (BUFFERS >> 10) + (96 << 10);
 /// The cluster that all tests of this binary share, one after the other; it ends with the process.
 pub(crate) async fn cluster() -> MutexGuard<'static, KafkaCluster> {
     static CLUSTER: OnceCell<Mutex<KafkaCluster>> = OnceCell::const_new();
-    let start = || KafkaCluster::start("processor-cluster", NODES, &[SOURCE, DESTINATION]);
+    let fronts = [
+        Front {
+            name: SOURCE,
+            guarded: true,
+        },
+        Front {
+            name: DESTINATION,
+            guarded: false,
+        },
+    ];
+    let start = move || KafkaCluster::start("processor-cluster", NODES, &fronts);
     let started = async || Mutex::new(spawn_blocking(start).await.expect("a cluster"));
     CLUSTER.get_or_init(started).await.lock().await
 }
@@ -80,6 +91,18 @@ impl Route {
     pub(crate) async fn create(&self) {
         let client = self.processor.client().await;
         client.create(self.spec.clone()).await.expect("created");
+    }
+
+    /// Takes the user away as whom the processor reads.
+    pub(crate) async fn deny(&self) {
+        self.topics.deny(&self.cluster).await;
+    }
+
+    /// Gives the user back, and lets the legs that have failed go on, as an FNAA does.
+    pub(crate) async fn allow(&self) {
+        self.topics.allow(&self.cluster).await;
+        let client = self.processor.client().await;
+        client.resume(&self.spec.id).await.expect("resumed");
     }
 
     /// Writes so many more events to each source.
