@@ -247,6 +247,8 @@ pub struct SubscribeOptions {
     pub delivery: DeliveryOptions,
     /// What becomes of a gap in what is received.
     pub on_gap: Option<OnGap>,
+    /// Whether what is received is judged by what the local flow says of its events.
+    pub validate: Option<Validate>,
     /// Between which Schema Registries the ids in events are translated.
     pub registry: Box<RegistryOptions>,
 }
@@ -344,6 +346,8 @@ pub struct ProcessorOptions {
     pub sources: Vec<Name>,
     /// The flows to write.
     pub destinations: Vec<Name>,
+    /// Single flows that come or go; to update.
+    pub flow_changes: Box<FlowChanges>,
     /// Where to begin.
     pub start: Option<Start>,
     /// What becomes of a gap in a source.
@@ -368,6 +372,19 @@ pub struct ProcessorOptions {
     pub validate: Option<Validate>,
     /// Between which Schema Registries the ids in events are translated.
     pub registry: Box<RegistryOptions>,
+}
+
+/// Flows that a processor reads or writes besides the others from now on, or no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowChanges {
+    /// To be read, too.
+    pub added_sources: Vec<Name>,
+    /// Not to be read any more.
+    pub removed_sources: Vec<Name>,
+    /// To be written, too.
+    pub added_destinations: Vec<Name>,
+    /// Not to be written any more.
+    pub removed_destinations: Vec<Name>,
 }
 
 /// What a signal asks about each event.

@@ -27,7 +27,7 @@ mod validate;
 pub use address::AddressPolicy;
 pub use attributes::{BrokerKind, Connection, Server, TransportSecurity, UnknownBrokerKind};
 pub use command::{
-    Access, Command, ComponentKind, EventFormat, FlowOptions, NamespaceOptions, OnGap,
+    Access, Command, ComponentKind, EventFormat, FlowChanges, FlowOptions, NamespaceOptions, OnGap,
     ProcessorOptions, ProcessorType, Program, ReadOptions, RemoteSubscribe, Right, Start,
     StorePosition, SubscribeOptions,
 };

@@ -2,10 +2,11 @@
 
 use eson_protocol::text::{CommandError, SyntaxError, format_command, parse_command, usage};
 use eson_protocol::{
-    Access, Command, ComponentKind, Delivery, DeliveryOptions, EventFormat, FlowOptions, Limit,
-    Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag, PayloadAttributes, Positions,
-    Principal, ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions,
-    RegistryOptions, RemoteSubscribe, Right, Start, StorePosition, SubscribeOptions, Validate,
+    Access, Command, ComponentKind, Delivery, DeliveryOptions, EventFormat, FlowChanges,
+    FlowOptions, Limit, Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag,
+    PayloadAttributes, Positions, Principal, ProcessorOptions, ProcessorType, Program,
+    QualityOptions, ReadOptions, RegistryOptions, RemoteSubscribe, Right, Start, StorePosition,
+    SubscribeOptions, Validate,
 };
 
 fn name(text: &str) -> Name {
@@ -251,15 +252,16 @@ fn subscribe() {
                 delivery: Some(Delivery::AtLeastOnce),
                 commit_interval: Some(50),
             },
+            validate: Some(Validate::DeadLetter),
             registry: Box::default(),
         },
     };
     assert_is(
-        "SUBSCRIBE a.example LOCAL b.example from=cursor:0-42 from=latest mode=direct on-gap=stop delivery=at-least-once commit-interval=50ms",
+        "SUBSCRIBE a.example LOCAL b.example from=cursor:0-42 from=latest mode=direct on-gap=stop delivery=at-least-once commit-interval=50ms validate=dead-letter",
         &local,
     );
     assert_reads(
-        "subscribe a.example local b.example mode=DIRECT on-gap=Stop commit-interval=50ms from=Latest delivery=At-Least-Once from=cursor:0-42",
+        "subscribe a.example local b.example mode=DIRECT on-gap=Stop validate=Dead-Letter commit-interval=50ms from=Latest delivery=At-Least-Once from=cursor:0-42",
         &local,
     );
     let remote = RemoteSubscribe {
@@ -467,6 +469,23 @@ fn processors() {
     assert!(status("UPDATE PROCESSOR p on-gap=latest").contains("earliest or stop"));
     let update = Command::UpdateProcessor("a b".to_owned(), ProcessorOptions::default());
     assert_is("UPDATE PROCESSOR \"a b\"", &update);
+    let changes = FlowChanges {
+        added_sources: vec![name("a.example"), name("b.example")],
+        removed_sources: vec![name("c.example")],
+        added_destinations: vec![name("d.example")],
+        removed_destinations: vec![name("e.example")],
+    };
+    let update = ProcessorOptions {
+        flow_changes: Box::new(changes),
+        ..ProcessorOptions::default()
+    };
+    assert_is(
+        "UPDATE PROCESSOR p add-from=a.example,b.example remove-from=c.example add-to=d.example remove-to=e.example",
+        &Command::UpdateProcessor("p".to_owned(), update),
+    );
+    let create =
+        status("CREATE PROCESSOR p type=bridge from=a.example to=b.example add-to=c.example");
+    assert!(create.contains("no option `add-to`"), "{create}");
     let p = || "p".to_owned();
     assert_is("PAUSE PROCESSOR p", &Command::PauseProcessor(p()));
     assert_is("RESUME PROCESSOR p", &Command::ResumeProcessor(p()));

@@ -23,6 +23,7 @@ on_all_grounds!(
     framed_values_are_recognised,
     the_local_flow_says_what_the_publisher_says,
     a_processor_judges_when_it_is_asked_to,
+    what_a_publisher_sends_is_judged_when_it_is_asked_for,
 );
 
 const ORDER: &str = r#"{
@@ -425,6 +426,55 @@ fn the_local_flow_says_what_the_publisher_says(ground: Ground) {
     await_said(&mut blue, &local, &last);
 }
 
+fn order(amount: u32) -> String {
+    event(&format!(r#"{{"amount":{amount}}}"#))
+}
+
+fn await_orders(session: &mut RawFnap, flow: &str, expected: &[String]) {
+    until(&format!("{expected:?}"), Duration::from_secs(60), || {
+        let found = session.ok(&format!("READ FLOW {flow}")).data;
+        check(found == expected, || format!("{found:?}"))
+    });
+}
+
+fn what_a_publisher_sends_is_judged_when_it_is_asked_for(ground: Ground) {
+    let world = world(ground);
+    let (mut orange, mut blue) = (world.orange().login(), world.blue().login());
+    let url = format!("http://{}/order.json", serve(&[("/order.json", ORDER)]));
+    let flow = new_flow(world.orange(), "unjudged");
+    let local = new_flow(world.blue(), "judged");
+    let digest = digest(&mut blue, &local, &url);
+    orange.ok(&format!("CREATE FLOW {flow} access=public"));
+    blue.ok(&format!(
+        "CREATE FLOW {local} content-type=application/json schema={url} schema-digest={digest}"
+    ));
+    let subscribe = format!("SUBSCRIBE {flow} LOCAL {local}");
+    blue.ok(&format!("{subscribe} validate=stop"));
+    let together = [1, 0, 2].map(order);
+    let command = format!("WRITE FLOW {flow} format=cloudevents");
+    let answer = orange.write_flow(&command, together.iter().map(String::as_str));
+    assert_eq!("220 OK 3", answer.status);
+    until("the bridge to stop", Duration::from_secs(60), || {
+        let described = blue.ok(&format!("DESCRIBE SUBSCRIPTION {local}"));
+        let advice = described.attribute("advice").unwrap_or_default();
+        let stopped = described.attribute("processor-state") == Some("failed");
+        let told = described.attribute("validate") == Some("stop");
+        let named = advice.contains("validate=dead-letter") && advice.contains("SUBSCRIBE again");
+        check(stopped && told && named, || format!("{described:?}"))
+    });
+    await_orders(&mut blue, &local, &[order(1)]);
+
+    blue.ok(&format!("{subscribe} validate=dead-letter"));
+    await_orders(&mut blue, &local, &[1, 2].map(order));
+    let letters = blue.ok(&format!("READ FLOW dlq.{local}")).data;
+    let letter: Value = serde_json::from_str(&letters[0]).unwrap();
+    assert_eq!((letters.len(), &letter["data"]), (1, &json!({"amount": 0})));
+    // What is not said again stays.
+    blue.ok(&subscribe);
+    let described = blue.ok(&format!("DESCRIBE SUBSCRIPTION {local}"));
+    assert_eq!(described.attribute("validate"), Some("dead-letter"));
+}
+
 fn a_processor_judges_when_it_is_asked_to(ground: Ground) {
     let world = world(ground);
     let mut session = world.orange().login();
@@ -442,13 +492,6 @@ fn a_processor_judges_when_it_is_asked_to(ground: Ground) {
     session.ok(&format!(
         "CREATE PROCESSOR {processor} type=bridge from={from} to={to} validate=stop"
     ));
-    let order = |amount: u32| event(&format!(r#"{{"amount":{amount}}}"#));
-    let await_orders = |session: &mut RawFnap, flow: &str, expected: &[String]| {
-        until(&format!("{expected:?}"), Duration::from_secs(60), || {
-            let found = session.ok(&format!("READ FLOW {flow}")).data;
-            check(found == expected, || format!("{found:?}"))
-        });
-    };
     taken(&mut session, &from, "cloudevents", &order(1));
     await_orders(&mut session, &to, &[order(1)]);
     let together = [2, 0, 3].map(order);

@@ -187,9 +187,14 @@ fn a_distributor_from_create_to_delete(ground: Ground) {
     session.ok(&format!("PAUSE PROCESSOR {name}"));
     await_listed(&mut session, &name, &["state=paused"]);
     write_numbered(&mut session, &source, 100..120);
-    session.ok(&format!(
-        "UPDATE PROCESSOR {name} to={one},{two},{three} on-gap=earliest"
-    ));
+    // Each changes what it names, and a second time nothing.
+    for change in ["remove-to", "add-to", "add-to"] {
+        let update = format!("UPDATE PROCESSOR {name} {change}={one} on-gap=earliest");
+        session.ok(&update);
+    }
+    let described = session.ok(&format!("DESCRIBE PROCESSOR {name}"));
+    let destinations: Vec<_> = described.attributes("to").collect();
+    assert_eq!(destinations, [&two, &three, &one]);
     check_gap_answer(&mut session, &name, "earliest");
     session.ok(&format!("RESUME PROCESSOR {name}"));
     for flow in [&one, &two, &three] {
@@ -199,6 +204,14 @@ fn a_distributor_from_create_to_delete(ground: Ground) {
     let refused = session.refused(&fixed, "501 [ARGUMENT]");
     assert!(
         refused.status.contains("from= of the distributor"),
+        "{refused:?}"
+    );
+    let fixed = format!("UPDATE PROCESSOR {name} add-from={one}");
+    session.refused(&fixed, "501 [ARGUMENT]");
+    let nothing = format!("UPDATE PROCESSOR {name} remove-to={one},{two},{three}");
+    let refused = session.refused(&nothing, "501 [ARGUMENT]");
+    assert!(
+        refused.status.contains("needs a flow in to="),
         "{refused:?}"
     );
     session.ok(&format!("DELETE PROCESSOR {name}"));

@@ -53,6 +53,7 @@ pub(super) fn leg_lines(owner: LegOwner, leg: &LegStatus, now: u64) -> Vec<DataL
         attribute("bytes", leg.bytes),
         attribute("lost", leg.lost),
         attribute("rate", format!("{:.1}", leg.rate)),
+        attribute("throughput", format!("{:.0}", leg.throughput)),
     ];
     lines.extend(leg.held_back.then(|| attribute("held-back", "by its rate")));
     let unknown = leg.unknown_schemas;
@@ -114,6 +115,7 @@ pub(super) fn leg_words(leg: &LegStatus, now: u64) -> Vec<(&'static str, String)
         ("lag-seconds", seconds_word(leg, now)),
         ("records", leg.records.to_string()),
         ("rate", format!("{:.1}", leg.rate)),
+        ("throughput", format!("{:.0}", leg.throughput)),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! CREATE, UPDATE, PAUSE, RESUME, STOP and DELETE PROCESSOR.
 
-use eson_protocol::{Code, ProcessorOptions, ProcessorType, Status};
+use eson_protocol::{Code, Name, ProcessorOptions, ProcessorType, Status};
 
 use super::{Answer, Request, wait};
 use crate::resource::{Activity, Processor, ProcessorSpec, ProcessorStatus};
@@ -171,6 +171,17 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
     if !options.destinations.is_empty() {
         wanted.destinations = options.destinations;
     }
+    let changes = *options.flow_changes;
+    change_flows(
+        &mut wanted.sources,
+        changes.added_sources,
+        &changes.removed_sources,
+    );
+    change_flows(
+        &mut wanted.destinations,
+        changes.added_destinations,
+        &changes.removed_destinations,
+    );
     use ProcessorType::{Collector, Distributor, Signal};
     let shares_source = !matches!(spec.kind, Collector | Signal);
     let shares_destination = !matches!(spec.kind, Distributor | Signal);
@@ -224,6 +235,16 @@ fn changed(spec: &ProcessorSpec, options: ProcessorOptions) -> Result<ProcessorS
         }
     }
     Ok(wanted)
+}
+
+/// What is there already, or gone already, changes nothing: a command may be said again.
+fn change_flows(flows: &mut Vec<Name>, added: Vec<Name>, removed: &[Name]) {
+    flows.retain(|flow| !removed.contains(flow));
+    for flow in added {
+        if !flows.contains(&flow) {
+            flows.push(flow);
+        }
+    }
 }
 
 fn unchangeable(spec: &ProcessorSpec, what: &str) -> Status {

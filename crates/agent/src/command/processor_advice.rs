@@ -58,8 +58,10 @@ impl LegOwner {
     /// What keeps events that are not as they have to be from stopping the leg.
     fn set_apart(self) -> &'static str {
         match self {
-            Self::Processor => "validate=dead-letter or on-unknown-schema=dead-letter",
-            Self::Subscription | Self::Subscriber => "on-unknown-schema=dead-letter",
+            Self::Processor | Self::Subscription => {
+                "validate=dead-letter or on-unknown-schema=dead-letter"
+            }
+            Self::Subscriber => "on-unknown-schema=dead-letter",
         }
     }
 

@@ -114,6 +114,7 @@ impl Request<'_> {
             values.extend(total.lag_seconds.map(|it| ("lag-seconds", it.to_string())));
             values.push(("records", total.records.to_string()));
             values.push(("rate", format!("{:.1}", total.rate)));
+            values.push(("throughput", format!("{:.0}", total.throughput)));
         }
         match &legs[..] {
             [] => {}
@@ -155,6 +156,7 @@ struct Total {
     bytes: u64,
     lost: u64,
     rate: f64,
+    throughput: f64,
     crowded_out: u64,
     unknown_schemas: u64,
     /// Of the leg that is furthest behind.
@@ -169,6 +171,7 @@ impl Total {
             bytes: sum.bytes + leg.bytes,
             lost: sum.lost + leg.lost,
             rate: sum.rate + leg.rate,
+            throughput: sum.throughput + leg.throughput,
             crowded_out: sum.crowded_out + leg.crowded_out,
             unknown_schemas: sum.unknown_schemas + leg.unknown_schemas,
             lag_seconds: sum.lag_seconds.max(lag_seconds(leg, now)),
@@ -185,6 +188,7 @@ fn total_lines(processor: &Processor, legs: &[LegStatus], now: u64) -> Vec<DataL
         attribute("bytes", total.bytes),
         attribute("lost", total.lost),
         attribute("rate", format!("{:.1}", total.rate)),
+        attribute("throughput", format!("{:.0}", total.throughput)),
     ];
     lines.extend(optional("lag-seconds", total.lag_seconds));
     let crowded = total.crowded_out;
@@ -216,6 +220,7 @@ fn leg_line(
         ("bytes", status.bytes.to_string()),
         ("lost", status.lost.to_string()),
         ("rate", format!("{:.1}", status.rate)),
+        ("throughput", format!("{:.0}", status.throughput)),
         ("position", positions(status).join(",")),
     ];
     if status.held_back {

@@ -1,7 +1,7 @@
 //! SUBSCRIBE remote LOCAL local: a user subscribes a flow of ours to a flow elsewhere.
 
 use eson_protocol::{
-    Access, Code, DataLine, FlowOptions, Name, OnGap, Reply, Right, Status, SubscribeOptions,
+    Access, Code, DataLine, FlowOptions, Name, Reply, Right, Status, SubscribeOptions,
 };
 
 use super::lines::attribute;
@@ -28,11 +28,9 @@ impl Request<'_> {
         }
         let (creates, broker) = self.local_flow(&target).await?;
         self.check_delivery(options.delivery, &target, &broker)?;
-        let on_gap = options.on_gap;
-        let registry = self.registry_terms(&target, &options).await?;
+        let options = self.completed(&target, options).await?;
         let spec = self.subscription_spec(remote, target, creates, options)?;
-        let spec = SubscriptionSpec { registry, ..spec };
-        let subscription = self.ensure_subscription(spec, on_gap).await?;
+        let subscription = self.ensure_subscription(spec).await?;
         Ok(Reply::data(
             self.subscribed_lines(&local, &subscription.resource),
         ))
@@ -109,15 +107,21 @@ impl Request<'_> {
         Ok((Some(spec), broker))
     }
 
-    /// What the options say of registries, laid over what a subscription that is there has.
-    async fn registry_terms(
+    /// The options laid over what a subscription that is there has; and what they say of
+    /// registries.
+    async fn completed(
         &self,
         local: &Name,
-        options: &SubscribeOptions,
-    ) -> Result<Option<RegistryTerms>, Status> {
+        mut options: SubscribeOptions,
+    ) -> Result<(SubscribeOptions, Option<RegistryTerms>), Status> {
         let found = self.participant.subscriptions.get(local.as_str()).await?;
-        let before = found.and_then(|found| found.resource.spec.registry);
-        super::registry::changed(before.as_ref(), &options.registry)
+        let before = found.map(|found| found.resource.spec);
+        let before = before.as_ref();
+        options.on_gap = options.on_gap.or(before.map(|spec| spec.on_gap));
+        options.validate = options.validate.or(before.map(|spec| spec.validate));
+        let registry = before.and_then(|spec| spec.registry.as_ref());
+        let registry = super::registry::changed(registry, &options.registry)?;
+        Ok((options, registry))
     }
 
     fn subscription_spec(
@@ -125,7 +129,7 @@ impl Request<'_> {
         remote: Name,
         local: Name,
         creates: Option<FlowSpec>,
-        options: SubscribeOptions,
+        (options, registry): (SubscribeOptions, Option<RegistryTerms>),
     ) -> Result<SubscriptionSpec, Status> {
         Ok(SubscriptionSpec {
             remote,
@@ -138,7 +142,8 @@ impl Request<'_> {
             cursor: options.cursor.unwrap_or_default(),
             mode: options.mode,
             delivery: options.delivery,
-            registry: None,
+            validate: options.validate.unwrap_or_default(),
+            registry,
             activity: Activity::Running,
             born: crate::secrets::birth(self.participant.now())?,
             generation: 1,
@@ -148,7 +153,6 @@ impl Request<'_> {
     async fn ensure_subscription(
         &self,
         spec: SubscriptionSpec,
-        on_gap: Option<OnGap>,
     ) -> Result<Stored<Subscription>, Status> {
         let subscriptions = &self.participant.subscriptions;
         let name = spec.local.to_string();
@@ -158,7 +162,7 @@ impl Request<'_> {
         };
         let (created, generation) = match subscriptions.create(&name, wanted).await {
             Ok(_) => (true, spec.generation),
-            Err(StoreError::Exists { .. }) => (false, self.same_subscription(&spec, on_gap).await?),
+            Err(StoreError::Exists { .. }) => (false, self.same_subscription(&spec).await?),
             Err(error) => return Err(error.into()),
         };
         let settled = wait::settled(subscriptions, &name, generation, |it| &it.status.condition);
@@ -176,12 +180,8 @@ impl Request<'_> {
         }
     }
 
-    /// The generation of the subscription that is there, with another answer to gaps if one is said.
-    async fn same_subscription(
-        &self,
-        wanted: &SubscriptionSpec,
-        on_gap: Option<OnGap>,
-    ) -> Result<u64, Status> {
+    /// The generation of the subscription that is there, with what may change as it is wanted now.
+    async fn same_subscription(&self, wanted: &SubscriptionSpec) -> Result<u64, Status> {
         let local = &wanted.local;
         let found = self.participant.subscriptions.get(local.as_str()).await?;
         let ended = || {
@@ -207,27 +207,31 @@ impl Request<'_> {
             let text = format!("{local} is fed in another mode already; UNSUBSCRIBE {local} first");
             return Err(Status::new(Code::Exists, text));
         }
-        self.change_subscription(spec, wanted, on_gap).await
+        self.change_subscription(spec, wanted).await
     }
 
-    /// Another delivery, other registries and another answer to gaps are what may change; gives
-    /// the generation of the spec.
+    /// Another delivery, other registries, other judging and another answer to gaps are what may
+    /// change; gives the generation of the spec.
     async fn change_subscription(
         &self,
         spec: &SubscriptionSpec,
         wanted: &SubscriptionSpec,
-        on_gap: Option<OnGap>,
     ) -> Result<u64, Status> {
-        let delivery = super::delivery::changed(spec.delivery, wanted.delivery);
-        let on_gap = on_gap.unwrap_or(spec.on_gap);
-        let same = delivery == spec.delivery && on_gap == spec.on_gap;
-        if same && wanted.registry == spec.registry {
+        let changed = SubscriptionSpec {
+            delivery: super::delivery::changed(spec.delivery, wanted.delivery),
+            on_gap: wanted.on_gap,
+            validate: wanted.validate,
+            registry: wanted.registry.clone(),
+            ..spec.clone()
+        };
+        if changed == *spec {
             return Ok(spec.generation);
         }
         let change = |it: &mut Subscription| {
-            it.spec.delivery = delivery;
-            it.spec.on_gap = on_gap;
-            it.spec.registry.clone_from(&wanted.registry);
+            it.spec.delivery = changed.delivery;
+            it.spec.on_gap = changed.on_gap;
+            it.spec.validate = changed.validate;
+            it.spec.registry.clone_from(&changed.registry);
             it.spec.generation += 1;
             it.status.condition.failure = None;
         };

@@ -1,6 +1,6 @@
 //! UNSUBSCRIBE, PAUSE, RESUME, STOP and DESCRIBE SUBSCRIPTION, GET SUBSCRIPTIONS.
 
-use eson_protocol::{Name, Reply, Status};
+use eson_protocol::{Name, Reply, Status, Validate};
 
 use super::leg_status::{leg_error, leg_lines, leg_words};
 use super::lines::{attribute, attributes, entry, optional};
@@ -72,6 +72,9 @@ impl Request<'_> {
         ];
         lines.extend(optional("copy", status.copy.as_ref()));
         lines.extend(attributes(super::delivery::words(spec.delivery)));
+        if spec.validate != Validate::Off {
+            lines.push(attribute("validate", spec.validate.as_str()));
+        }
         let registry = spec.registry.iter();
         lines.extend(registry.flat_map(|registry| attributes(registry.words())));
         let granted = status.terms.granted.iter();

@@ -294,6 +294,10 @@ impl SubscriptionReconciler {
             events_per_second: rate("events-rate").unwrap_or_default(),
             bytes_per_second: rate("bytes-rate").unwrap_or_default(),
             on_gap: on_gap(spec.on_gap).into(),
+            contract: self
+                .participant
+                .leg_contract(&local.spec, spec.validate)
+                .await?,
             schema_ids: self.participant.schema_ids(
                 spec.registry.as_ref(),
                 copy.payload.schema_registry.as_deref(),

@@ -2,6 +2,7 @@
 
 use eson_protocol::{
     Code, DeliveryOptions, Mode, Name, OnGap, PayloadAttributes, Positions, Principal, Start,
+    Validate,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,9 @@ pub(crate) struct SubscriptionSpec {
     /// How often events shall arrive, and how soon.
     #[serde(default)]
     pub delivery: DeliveryOptions,
+    /// Whether what is received is judged by what the local flow says of its events.
+    #[serde(default)]
+    pub validate: Validate,
     /// Between which Schema Registries ids are translated, where they are.
     #[serde(default)]
     pub registry: Option<RegistryTerms>,

@@ -90,7 +90,7 @@ impl InstanceReport {
 
     /// Whether any leg's rate still has to fall to nothing.
     pub(super) fn is_flowing(&self) -> bool {
-        self.legs().values().any(|leg| leg.rate() > 0.0)
+        self.legs().values().any(|leg| leg.rates().events > 0.0)
     }
 
     pub(crate) fn to_proto(&self) -> proto::Status {

@@ -9,7 +9,7 @@ use eson_protocol::Positions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::meter::Meter;
+use super::meter::{Meter, Rates};
 use super::{InstanceReport, Trouble};
 use crate::measure::Measure;
 use crate::proto;
@@ -190,7 +190,9 @@ impl LegReport {
         let mut figures = self.figures();
         figures.records += measure.records;
         figures.bytes += measure.bytes as u64;
-        figures.meter.count(Instant::now(), measure.records);
+        figures
+            .meter
+            .count(Instant::now(), measure.records, measure.bytes as u64);
         figures
             .trouble
             .take_if(|trouble| trouble.ends_with(partition));
@@ -287,13 +289,14 @@ impl LegReport {
         self.tell_now();
     }
 
-    /// Events per second over the last ten seconds.
-    pub(crate) fn rate(&self) -> f64 {
-        self.figures().meter.rate(Instant::now())
+    /// What has passed in a second over the last ten.
+    pub(crate) fn rates(&self) -> Rates {
+        self.figures().meter.rates(Instant::now())
     }
 
     pub(crate) fn to_proto(&self) -> proto::LegStatus {
         let figures = self.figures();
+        let rates = figures.meter.rates(Instant::now());
         proto::LegStatus {
             id: self.id.clone(),
             state: self.state().to_proto().into(),
@@ -305,7 +308,8 @@ impl LegReport {
             dead_letters: figures.dead_letters,
             crowded_out: figures.crowded_out,
             unknown_schemas: figures.unknown_schemas,
-            rate: figures.meter.rate(Instant::now()),
+            rate: rates.events,
+            throughput: rates.bytes,
             error: figures.trouble.as_ref().map(Trouble::to_proto),
             source_id: figures
                 .source

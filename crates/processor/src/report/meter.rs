@@ -1,4 +1,4 @@
-//! Events per second over the last ten seconds.
+//! Events and bytes per second over the last ten seconds.
 
 use std::time::Duration;
 
@@ -10,39 +10,59 @@ const SECONDS: u64 = 10;
 #[derive(Debug)]
 pub(crate) struct Meter {
     started: Instant,
-    /// The events of each of the last seconds, with the second they belong to.
-    slots: [(u64, u64); SECONDS as usize],
+    slots: [Slot; SECONDS as usize],
+}
+
+/// What was counted in one second, and which one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    second: u64,
+    events: u64,
+    bytes: u64,
+}
+
+/// What passes in a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) events: f64,
+    pub(crate) bytes: f64,
 }
 
 impl Meter {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             started: now,
-            slots: [(0, 0); SECONDS as usize],
+            slots: [Slot::default(); SECONDS as usize],
         }
     }
 
-    pub(crate) fn count(&mut self, now: Instant, events: u64) {
+    pub(crate) fn count(&mut self, now: Instant, events: u64, bytes: u64) {
         let second = self.second(now);
         let slot = &mut self.slots[(second % SECONDS) as usize];
-        if slot.0 != second {
-            *slot = (second, 0);
+        if slot.second != second {
+            *slot = Slot {
+                second,
+                ..Slot::default()
+            };
         }
-        slot.1 += events;
+        slot.events += events;
+        slot.bytes += bytes;
     }
 
-    pub(crate) fn rate(&self, now: Instant) -> f64 {
+    pub(crate) fn rates(&self, now: Instant) -> Rates {
         let second = self.second(now);
-        let events: u64 = self
-            .slots
-            .iter()
-            .filter(|(of, _)| of + SECONDS > second)
-            .map(|(_, events)| events)
-            .sum();
+        let recent = || {
+            let slots = self.slots.iter();
+            slots.filter(|slot| slot.second + SECONDS > second)
+        };
         let measured = now
             .duration_since(self.started)
             .clamp(Duration::from_secs(1), Duration::from_secs(SECONDS));
-        events as f64 / measured.as_secs_f64()
+        let each = |counted: u64| counted as f64 / measured.as_secs_f64();
+        Rates {
+            events: each(recent().map(|slot| slot.events).sum()),
+            bytes: each(recent().map(|slot| slot.bytes).sum()),
+        }
     }
 
     fn second(&self, now: Instant) -> u64 {
@@ -59,12 +79,13 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut meter = Meter::new(start);
-        assert_eq!(meter.rate(start), 0.0);
+        let rates = |events, bytes| Rates { events, bytes };
+        assert_eq!(meter.rates(start), rates(0.0, 0.0));
         for second in 0..30 {
-            meter.count(after(second), 100);
+            meter.count(after(second), 100, 7_000);
         }
-        assert_eq!(meter.rate(after(29)), 100.0);
-        assert_eq!(meter.rate(after(34)), 50.0);
-        assert_eq!(meter.rate(after(39)), 0.0);
+        assert_eq!(meter.rates(after(29)), rates(100.0, 7_000.0));
+        assert_eq!(meter.rates(after(34)), rates(50.0, 3_500.0));
+        assert_eq!(meter.rates(after(39)), rates(0.0, 0.0));
     }
 }

@@ -7,7 +7,9 @@ use super::read::{begin, parse_begin};
 use super::registry;
 use super::value::{Word, format_duration, parse_duration};
 use super::words::{Arguments, parse_name};
-use crate::{Command, Name, OnGap, ProcessorOptions, ProcessorType, Program, Server, Validate};
+use crate::{
+    Command, FlowChanges, Name, OnGap, ProcessorOptions, ProcessorType, Program, Server, Validate,
+};
 
 type Parsed = Result<Command, CommandError>;
 
@@ -36,7 +38,17 @@ pub(super) fn create(arguments: &mut Arguments<'_>) -> Parsed {
 
 pub(super) fn update(arguments: &mut Arguments<'_>) -> Parsed {
     let name = name(arguments)?;
-    Ok(Command::UpdateProcessor(name, parse_options(arguments)?))
+    let flow_changes = Box::new(FlowChanges {
+        added_sources: parse_flows(arguments, "add-from")?,
+        removed_sources: parse_flows(arguments, "remove-from")?,
+        added_destinations: parse_flows(arguments, "add-to")?,
+        removed_destinations: parse_flows(arguments, "remove-to")?,
+    });
+    let options = ProcessorOptions {
+        flow_changes,
+        ..parse_options(arguments)?
+    };
+    Ok(Command::UpdateProcessor(name, options))
 }
 
 fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, CommandError> {
@@ -45,6 +57,7 @@ fn parse_options(arguments: &mut Arguments<'_>) -> Result<ProcessorOptions, Comm
         kind: arguments.parsed("type", ProcessorType::parse)?,
         sources: parse_flows(arguments, "from")?,
         destinations: parse_flows(arguments, "to")?,
+        flow_changes: Box::default(),
         start,
         cursor,
         on_gap: arguments.parsed("on-gap", OnGap::parse)?,
@@ -92,11 +105,16 @@ fn parse_flows(arguments: &mut Arguments<'_>, key: &str) -> Result<Vec<Name>, Co
 }
 
 pub(super) fn line(words: &str, name: &str, options: &ProcessorOptions) -> Line {
+    let changes = &options.flow_changes;
     let line = Line::of(words)
         .argument(name)
         .option("type", options.kind.map(ProcessorType::word))
         .option("from", joined(&options.sources))
-        .option("to", joined(&options.destinations));
+        .option("to", joined(&options.destinations))
+        .option("add-from", joined(&changes.added_sources))
+        .option("remove-from", joined(&changes.removed_sources))
+        .option("add-to", joined(&changes.added_destinations))
+        .option("remove-to", joined(&changes.removed_destinations));
     let line = begin(line, "start", options.start, options.cursor.as_ref())
         .option("on-gap", options.on_gap.map(OnGap::word))
         .option("annotate", options.annotate)

@@ -7,7 +7,7 @@ use super::read::{begin, parse_begin};
 use super::registry;
 use super::value::{Word, format_positions, parse_positions};
 use super::words::Arguments;
-use crate::{Command, Mode, Name, OnGap, Principal, RemoteSubscribe, SubscribeOptions};
+use crate::{Command, Mode, Name, OnGap, Principal, RemoteSubscribe, SubscribeOptions, Validate};
 
 /// `SUBSCRIBE remote LOCAL local …` from a user to its FNAA, `SUBSCRIBE flow …` from an FNAA to
 /// the flow's.
@@ -27,6 +27,7 @@ pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandErr
             mode: arguments.parsed("mode", <Mode as Word>::parse)?,
             delivery: delivery::parse(arguments)?,
             on_gap: arguments.parsed("on-gap", OnGap::parse)?,
+            validate: arguments.parsed("validate", Validate::parse)?,
             registry: Box::new(registry::parse(arguments)?),
         },
     })
@@ -63,7 +64,8 @@ pub(super) fn local_line(remote: &Name, local: &Name, options: &SubscribeOptions
     let line = begin(line, "from", options.from, options.cursor.as_ref())
         .option("mode", options.mode.map(Mode::word))
         .option("on-gap", options.on_gap.map(OnGap::word));
-    let line = delivery::options(line, options.delivery);
+    let line = delivery::options(line, options.delivery)
+        .option("validate", options.validate.map(Validate::word));
     registry::options(line, &options.registry)
 }
 

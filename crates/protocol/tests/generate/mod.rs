@@ -3,11 +3,11 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use eson_protocol::{
-    Access, Command, ComponentKind, DataLine, Delivery, DeliveryOptions, EventFormat, FlowOptions,
-    Limit, Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag, PayloadAttributes,
-    Positions, Principal, ProcessorOptions, ProcessorType, Program, QualityOptions, ReadOptions,
-    Reason, RegistryOptions, RemoteSubscribe, Reply, Right, Server, Start, Status, StorePosition,
-    SubscribeOptions, Validate,
+    Access, Command, ComponentKind, DataLine, Delivery, DeliveryOptions, EventFormat, FlowChanges,
+    FlowOptions, Limit, Mode, Name, NamespaceOptions, OnGap, OnUnknownSchema, Overlag,
+    PayloadAttributes, Positions, Principal, ProcessorOptions, ProcessorType, Program,
+    QualityOptions, ReadOptions, Reason, RegistryOptions, RemoteSubscribe, Reply, Right, Server,
+    Start, Status, StorePosition, SubscribeOptions, Validate,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -207,6 +207,16 @@ fn store_position() -> impl Strategy<Value = StorePosition> {
         )
 }
 
+fn flow_changes() -> impl Strategy<Value = FlowChanges> {
+    let names = || vec(name(), 0..3);
+    (names(), names(), names(), names()).prop_map(|(more, fewer, more_to, fewer_to)| FlowChanges {
+        added_sources: more,
+        removed_sources: fewer,
+        added_destinations: more_to,
+        removed_destinations: fewer_to,
+    })
+}
+
 fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
     let kind = select(vec![
         ProcessorType::Bridge,
@@ -239,6 +249,7 @@ fn processor_options(least: usize) -> impl Strategy<Value = ProcessorOptions> {
                     kind: Some(kind),
                     sources,
                     destinations,
+                    flow_changes: Box::default(),
                     start,
                     cursor,
                     on_gap,
@@ -336,16 +347,18 @@ fn subscription_command() -> impl Strategy<Value = Command> {
         of(mode()),
         of(on_gap()),
         delivery(),
+        of(validate()),
         registry(),
     );
     let local = (name(), name(), options).prop_map(|(remote, local, options)| {
-        let (from, cursor, mode, on_gap, delivery, registry) = options;
+        let (from, cursor, mode, on_gap, delivery, validate, registry) = options;
         let options = SubscribeOptions {
             from,
             cursor,
             mode,
             on_gap,
             delivery,
+            validate,
             registry: Box::new(registry),
         };
         Command::SubscribeLocal {
@@ -399,7 +412,13 @@ fn processor_command() -> impl Strategy<Value = Command> {
     };
     prop_oneof![
         (label(), processor_options(1)).prop_map(|(n, o)| Command::CreateProcessor(n, o)),
-        (label(), processor_options(0)).prop_map(|(n, o)| Command::UpdateProcessor(n, o)),
+        (label(), processor_options(0), flow_changes()).prop_map(|(n, o, changes)| {
+            let options = ProcessorOptions {
+                flow_changes: Box::new(changes),
+                ..o
+            };
+            Command::UpdateProcessor(n, options)
+        }),
         label().prop_map(Command::PauseProcessor),
         label().prop_map(Command::ResumeProcessor),
         label().prop_map(Command::StopProcessor),

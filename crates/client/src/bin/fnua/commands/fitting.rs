@@ -21,7 +21,16 @@ pub(super) fn fitting(
     if octets <= MAX_COMMAND_LENGTH {
         return Ok(whole);
     }
-    let flows = options.sources.len() + options.destinations.len();
+    let changes = &options.flow_changes;
+    let named = [
+        &options.sources,
+        &options.destinations,
+        &changes.added_sources,
+        &changes.removed_sources,
+        &changes.added_destinations,
+        &changes.removed_destinations,
+    ];
+    let flows: usize = named.iter().map(|flows| flows.len()).sum();
     let (program, options) = apart(options);
     let others = length(&command(name, options));
     match (program, place) {
@@ -64,7 +73,8 @@ fn too_long(place: &str, octets: usize, room: usize) -> Failure {
 fn too_many(flows: usize, octets: usize) -> Failure {
     Failure::usage(format!(
         "the command has {octets} octets with {flows} flows; FNAP takes at most \
-         {MAX_COMMAND_LENGTH}: name fewer, and let another processor have the others"
+         {MAX_COMMAND_LENGTH}: name some, and the others to `fnua update processor` \
+         (--add-from, --add-to)"
     ))
 }
 

@@ -6,6 +6,7 @@ use eson_protocol::{Command, Mode, Name, SubscribeOptions};
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::on_gap::OnGapArgument;
 use super::registry_options::RegistryArguments;
+use super::validate::ValidateArgument;
 use crate::arguments::flow;
 use crate::failure::Failure;
 use crate::output::Shape;
@@ -29,6 +30,8 @@ pub(crate) struct Subscribe {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    validate: ValidateArgument,
     #[command(flatten)]
     registry: RegistryArguments,
 }
@@ -65,6 +68,7 @@ impl Subscribe {
             mode: self.mode.map(Mode::from),
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            validate: self.validate.wanted(),
             registry: self.registry.options(),
         };
         Ok(Request::about(
@@ -102,6 +106,7 @@ mod tests {
             mode: None,
             delivery: DeliveryArguments::default(),
             on_gap: OnGapArgument::default(),
+            validate: ValidateArgument::default(),
             registry: RegistryArguments::default(),
         }
     }

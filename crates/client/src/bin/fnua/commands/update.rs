@@ -1,7 +1,7 @@
 //! `fnua update`
 
-use clap::Subcommand;
-use eson_protocol::{Command, Name, NamespaceOptions, ProcessorOptions};
+use clap::{Args, Subcommand};
+use eson_protocol::{Command, FlowChanges, Name, NamespaceOptions, ProcessorOptions};
 
 use super::delivery_options::DeliveryArguments;
 use super::fitting::fitting;
@@ -47,6 +47,8 @@ pub(crate) enum Update {
         #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
         to: Vec<Name>,
         #[command(flatten)]
+        flow_changes: FlowChangesArguments,
+        #[command(flatten)]
         on_gap: OnGapArgument,
         /// Whether a collector writes on each event where it came from
         #[arg(long, value_name = "TRUE|FALSE")]
@@ -77,6 +79,34 @@ pub(crate) enum Update {
     },
 }
 
+/// Single flows of a processor that come or go.
+#[derive(Debug, Args)]
+pub(crate) struct FlowChangesArguments {
+    /// Flows that a collector or signal shall read, too
+    #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
+    add_from: Vec<Name>,
+    /// Flows that a collector or signal shall not read any more
+    #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
+    remove_from: Vec<Name>,
+    /// Flows that a distributor or signal shall write, too
+    #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
+    add_to: Vec<Name>,
+    /// Flows that a distributor or signal shall not write any more
+    #[arg(long, value_parser = flow, num_args = 1.., value_delimiter = ',', value_name = "FLOW")]
+    remove_to: Vec<Name>,
+}
+
+impl FlowChangesArguments {
+    fn changes(self) -> Box<FlowChanges> {
+        Box::new(FlowChanges {
+            added_sources: self.add_from,
+            removed_sources: self.remove_from,
+            added_destinations: self.add_to,
+            removed_destinations: self.remove_to,
+        })
+    }
+}
+
 impl Update {
     /// # Errors
     /// When a program can't be read, or a processor's program or flows are too long for a command.
@@ -96,6 +126,7 @@ impl Update {
                 processor,
                 from,
                 to,
+                flow_changes,
                 on_gap,
                 annotate,
                 fair,
@@ -108,6 +139,7 @@ impl Update {
                 let options = ProcessorOptions {
                     sources: from,
                     destinations: to,
+                    flow_changes: flow_changes.changes(),
                     on_gap: on_gap.wanted(),
                     annotate,
                     fair,

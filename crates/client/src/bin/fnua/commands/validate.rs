@@ -1,4 +1,4 @@
-//! `--validate`, of commands that make processors.
+//! `--validate`, of commands that make processors and subscriptions.
 
 use clap::{Args, ValueEnum};
 use eson_protocol::Validate;
