@@ -236,6 +236,8 @@ impl LegSpec {
         let may_change = Self {
             paused: self.paused,
             rates: self.rates,
+            // What it has seen says the same.
+            begun: self.begun.clone(),
             ..other.clone()
         };
         *self == may_change

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use eson_broker::{Broker, BrokerError};
 use eson_processor::client::ClientError;
-use eson_processor::proto::State;
 use eson_processor::proto::error::{Kind, Side};
+use eson_processor::proto::{LegStatus, OnGap, Spec, Start, State, start};
 use futures::StreamExt;
 
 use support::faults::Faults;
@@ -200,6 +200,70 @@ async fn queues_that_are_not_there_fail_with_their_names() {
     assert!(error.await.error.expect("the reason").text.contains(COPY));
 }
 
+async fn create_again(ground: &Ground) {
+    let description = ground.broker(ORANGE).describe_queue(FLOW).await;
+    let id = description.expect("a queue").id;
+    let deleted = ground.broker(ORANGE).delete_queue(FLOW, &id).await;
+    deleted.expect("deleted");
+    ground.create_queue(ORANGE, FLOW, 1).await;
+}
+
+/// A leg that begins at the newest event, and follows its source.
+fn following(begun: &str, on_gap: OnGap) -> Spec {
+    let mut spec = bridge();
+    let leg = &mut spec.legs[0];
+    leg.start = Some(Start {
+        from: Some(start::From::Latest(true)),
+        offsets: [(0, 7)].into(),
+    });
+    leg.follows = true;
+    leg.begun = begun.to_owned();
+    leg.on_gap = on_gap.into();
+    spec
+}
+
+#[tokio::test]
+async fn a_source_that_is_followed_is_read_from_its_oldest_event_when_it_was_created_again() {
+    let ground = Ground::with_queues(1, 1).await;
+    let client = ground.client().await;
+    let created = client.create(following("", OnGap::Earliest)).await;
+    created.expect("created");
+    let first = until_state(&client, "bridge", State::Running).await;
+    let first = first.source_id;
+    ground.produce(0..10).await;
+    ground.until_count(BLUE, COPY, 10).await;
+
+    create_again(&ground).await;
+    ground.produce(10..15).await;
+    ground.until_count(BLUE, COPY, 15).await;
+    let is_new = |leg: &LegStatus| leg.source_id != first && leg.stored == [(0, 5)].into();
+    let status = until(&client, "bridge", "leg", is_new).await;
+    assert_eq!((status.state(), status.lost), (State::Running, 0));
+    let error = status.error.expect("what has happened");
+    assert_eq!(error.kind(), Kind::Replaced);
+    for id in [&first, &status.source_id] {
+        assert!(error.text.contains(id), "{error:?}");
+    }
+    client.destroy("bridge").await.expect("destroyed");
+
+    create_again(&ground).await;
+    ground.produce(15..20).await;
+    let created = client.create(following(&first, OnGap::Stop)).await;
+    created.expect("created");
+    let error = until_state(&client, "bridge", State::Failed).await.error;
+    let error = error.expect("the reason");
+    assert_eq!(error.kind(), Kind::OutOfRange);
+    assert!(error.text.contains("is not known"), "{error:?}");
+    for (on_gap, end) in [(OnGap::Earliest, 20), (OnGap::Stop, 25)] {
+        let updated = client.update(following(&first, on_gap)).await;
+        updated.expect("updated");
+        if end > 20 {
+            ground.produce(20..25).await;
+        }
+        ground.until_count(BLUE, COPY, end).await;
+    }
+}
+
 #[tokio::test]
 async fn a_source_that_was_created_again_is_told() {
     let ground = Ground::with_queues(1, 1).await;
@@ -212,11 +276,7 @@ async fn a_source_that_was_created_again_is_told() {
         .source_id;
     client.destroy("bridge").await.expect("destroyed");
 
-    let description = ground.broker(ORANGE).describe_queue(FLOW).await;
-    let id = description.expect("a queue").id;
-    let deleted = ground.broker(ORANGE).delete_queue(FLOW, &id).await;
-    deleted.expect("deleted");
-    ground.create_queue(ORANGE, FLOW, 1).await;
+    create_again(&ground).await;
     ground.produce(10..20).await;
 
     let mut spec = bridge();

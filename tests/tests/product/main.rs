@@ -19,6 +19,7 @@ mod revoking;
 mod rights;
 mod scenarios;
 mod signals;
+mod sources;
 mod stage;
 mod tls;
 mod transcripts;

@@ -1,4 +1,4 @@
-//! CREATE, UPDATE, DESCRIBE and DELETE FLOW, GET FLOWS, PAUSE, RESUME and STOP FLOW.
+//! CREATE, UPDATE, DESCRIBE and DELETE FLOW, GET FLOWS, PAUSE and STOP FLOW.
 
 use eson_protocol::text::format_duration;
 use eson_protocol::{Access, Code, DataLine, FlowOptions, Mode, Name, Reply, Right, Status};
@@ -170,7 +170,11 @@ impl Request<'_> {
         Ok(answer)
     }
 
-    async fn change_flow(&self, name: &Name, change: impl FnMut(&mut Flow) + Send) -> Answer {
+    pub(super) async fn change_flow(
+        &self,
+        name: &Name,
+        change: impl FnMut(&mut Flow) + Send,
+    ) -> Answer {
         let flows = &self.participant.flows;
         let stored = flows.update(name.as_str(), change).await?;
         let generation = stored.resource.spec.generation;
@@ -260,10 +264,6 @@ impl Request<'_> {
 
     pub(super) async fn pause_flow(&self, name: Name) -> Answer {
         self.set_flow_activity(name, Activity::Paused).await
-    }
-
-    pub(super) async fn resume_flow(&self, name: Name) -> Answer {
-        self.set_flow_activity(name, Activity::Running).await
     }
 
     pub(super) async fn stop_flow(&self, name: Name) -> Answer {
@@ -367,6 +367,11 @@ fn administrative(flow: &Stored<Flow>) -> Vec<DataLine> {
         "error",
         condition.failure.as_ref().map(|failure| &failure.text),
     ));
+    lines.extend(optional(
+        "advice",
+        super::flow_queue::advice(&flow.resource),
+    ));
+    lines.extend(optional("notice", flow.resource.status.notice.as_ref()));
     lines
 }
 

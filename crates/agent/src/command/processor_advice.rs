@@ -33,12 +33,33 @@ impl LegOwner {
         }
     }
 
-    /// What makes it anew.
-    fn make_anew(self) -> &'static str {
-        match self {
-            Self::Processor => "DELETE PROCESSOR, and create it again",
-            Self::Subscription => "UNSUBSCRIBE, and subscribe again",
-            Self::Subscriber => "REMOVE and RESUME SUBSCRIBER, and it may subscribe again",
+    /// What to do about a queue that is gone.
+    fn make_again(self, side: Side) -> &'static str {
+        match (self, side) {
+            (Self::Subscription, Side::Source) => {
+                "the publisher is asked by itself; if it stays so, ask its owner"
+            }
+            (Self::Subscriber, Side::Destination) => {
+                "REMOVE and RESUME SUBSCRIBER, and it may subscribe again"
+            }
+            _ => {
+                "RESUME FLOW of its flow makes it again; one that the flow adopts has to be created there again"
+            }
+        }
+    }
+
+    /// What to do about a queue that has taken the place of another one.
+    fn take(self, side: Side) -> &'static str {
+        match (self, side) {
+            (Self::Subscription, Side::Source) => {
+                "the publisher is asked by itself; if it stays so, ask its owner"
+            }
+            (Self::Subscriber, Side::Destination) => {
+                "delete it at the broker, then REMOVE and RESUME SUBSCRIBER, and it may subscribe again"
+            }
+            _ => {
+                "RESUME FLOW of its flow takes it for the flow's own; one that the flow adopts is taken by itself"
+            }
         }
     }
 
@@ -104,12 +125,16 @@ pub(super) fn advice(owner: LegOwner, state: State, error: &Error) -> String {
         }
         (Kind::Denied, _) => owner.admit_at_source("let the broker's user read the source's queue"),
         (Kind::NotFound, _) => format!(
-            "the queue is gone from the broker: create the flow again, or {}",
-            owner.make_anew()
+            "the queue is gone from the broker; {}",
+            owner.make_again(side)
         ),
+        (Kind::Replaced, Side::Source) if state != State::Failed => {
+            "what was not read of the queue before is lost here; see who deletes queues at the source"
+                .to_owned()
+        }
         (Kind::Replaced, _) => format!(
-            "another queue has the name by now; if that one is meant, {}",
-            owner.make_anew()
+            "another queue has the name by now; {}",
+            owner.take(side)
         ),
         (Kind::TooLarge, _) => format!(
             "let the destination take larger events (max.message.bytes in Kafka), then {again}{}",

@@ -2,8 +2,8 @@
 
 use eson_broker::Credential;
 use eson_processor::MAX_LEGS;
-use eson_processor::proto::State;
 use eson_processor::proto::error::Kind;
+use eson_processor::proto::{Error, State};
 use eson_protocol::{
     BrokerKind, Code, DataLine, Delivery, Mode, Name, Principal, RemoteSubscribe, Reply, Right,
     Status,
@@ -172,7 +172,11 @@ impl Request<'_> {
             spec.expires = expires;
             for (partition, next) in options.position.iter().flatten() {
                 let held = spec.acknowledged.entry(*partition).or_default();
-                *held = (*held).max(*next);
+                // A queue that was created again begins with offset 0, but a copy is trimmed.
+                *held = match spec.mode {
+                    Mode::Direct => *next,
+                    Mode::Copy => (*held).max(*next),
+                };
             }
             if let Some(on_gap) = options.on_gap.filter(|wanted| *wanted != spec.on_gap) {
                 spec.on_gap = on_gap;
@@ -297,24 +301,30 @@ impl Request<'_> {
         }
         lines.extend(attributes(spec.quality.or(flow.spec.quality).words()));
         let notice = subscriber.status.notice.clone();
-        let notice = notice.or_else(|| self.gap_notice(subscriber));
+        let notice = notice.or_else(|| self.gap_notice(flow, subscriber));
         lines.extend(optional(NOTICE, notice));
         Ok(lines)
     }
 
     /// What the subscriber has to know of events that were gone before they were copied.
-    fn gap_notice(&self, subscriber: &Subscriber) -> Option<String> {
+    fn gap_notice(&self, source: &Flow, subscriber: &Subscriber) -> Option<String> {
         let flow = &subscriber.spec.flow;
+        let is_another = subscriber.began_with_another(source.status.queue.id());
         let instance = crate::reconcile::fan_out::instance(flow);
         let leg = self
             .participant
-            .leg_status(&instance, &subscriber.leg_id())?;
+            .leg_status(&instance, &subscriber.leg_id())
+            .unwrap_or_default();
         let error = leg.error.as_ref();
-        let stopped = error.filter(|it| it.kind() == Kind::OutOfRange);
+        let gap = |it: &&Error| matches!(it.kind(), Kind::OutOfRange | Kind::Replaced);
+        let stopped = error.filter(gap);
         match stopped.filter(|_| leg.state() == State::Failed) {
             Some(error) => Some(format!(
                 "events of {flow} were gone before they were copied ({}); on-gap=earliest goes on",
                 error.text
+            )),
+            None if is_another => Some(format!(
+                "the queue of {flow} was deleted and created again, and the events of the one before are gone"
             )),
             None => (leg.lost > 0).then(|| {
                 format!(

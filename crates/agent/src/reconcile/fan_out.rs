@@ -8,7 +8,7 @@ use eson_processor::proto;
 use eson_protocol::Name;
 
 use super::flow::is_ready_for_leg;
-use super::{delivering, on_gap, start};
+use super::{begun, delivering, on_gap, start};
 use crate::participant::Participant;
 use crate::resource::{Activity, Failure, Flow, Subscriber, limited};
 use crate::store::Stored;
@@ -123,6 +123,8 @@ fn leg(
         destination: Some(participant.copy_endpoint(subscriber)?),
         start: Some(start(spec.start, &spec.cursor)),
         on_gap: on_gap(spec.on_gap).into(),
+        follows: true,
+        begun: begun(subscriber.status.begun.as_ref()),
         paused: paused || subscriber.status.overlagging,
         events_per_second: limited(quality.events_rate).unwrap_or_default(),
         bytes_per_second: limited(quality.bytes_rate).unwrap_or_default(),

@@ -15,12 +15,19 @@ use crate::store::Stored;
 /// How long until it is seen again whether processors have let go of a flow.
 const RELEASE: Duration = Duration::from_millis(200);
 
+/// How long until a queue that is gone, or another one, is looked for again.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Reconciles flows.
 pub(super) struct FlowReconciler(pub(super) Arc<Participant>);
 
 impl Reconciler for FlowReconciler {
     async fn reconcile(&self, name: &str) -> Outcome {
-        settle(&self.0.flows, name, self.step(name)).await
+        let outcome = settle(&self.0.flows, name, self.step(name)).await;
+        match outcome == Outcome::Settled && self.has_lost_its_queue(name).await {
+            true => Outcome::Again(LOOK),
+            false => outcome,
+        }
     }
 }
 
@@ -48,6 +55,24 @@ impl FlowReconciler {
         Ok(Outcome::Settled)
     }
 
+    /// Whether the queue of a flow that was ready is gone, or another one, until somebody does
+    /// something about it.
+    async fn has_lost_its_queue(&self, name: &str) -> bool {
+        let found = match self.0.flows.get(name).await {
+            Ok(found) => found.filter(|found| !found.deleting),
+            Err(error) => {
+                tracing::error!(flow = name, %error, "can't be read");
+                return false;
+            }
+        };
+        let condition = found.map(|found| found.resource.status.condition);
+        let failure = condition
+            .filter(|it| it.ready > 0)
+            .and_then(|it| it.failure);
+        let gone = [Code::NotFound, Code::Exists].map(Code::number);
+        failure.is_some_and(|failure| gone.contains(&failure.code))
+    }
+
     async fn ensure_queue(&self, stored: &Stored<Flow>) -> Result<QueueDescription, Failure> {
         let spec = &stored.resource.spec;
         let broker = self.broker(spec)?;
@@ -61,7 +86,7 @@ impl FlowReconciler {
             match step {
                 Advance::There(found) => return Ok(found),
                 Advance::Store(next) => {
-                    let store = |it: &mut Flow| it.status.queue = next.clone();
+                    let store = |it: &mut Flow| it.status.take_queue(&spec.queue, next.clone());
                     self.0.flows.update(&stored.name, store).await?;
                     state = next;
                 }

@@ -22,6 +22,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eson_broker::QueueId;
 use eson_processor::proto::error::Kind;
 use eson_processor::proto::{self, State};
 use eson_protocol::{Delivery, DeliveryOptions, OnGap, Positions, Start};
@@ -154,6 +155,11 @@ fn on_gap(wanted: OnGap) -> proto::OnGap {
         OnGap::Earliest => proto::OnGap::Earliest,
         OnGap::Stop => proto::OnGap::Stop,
     }
+}
+
+/// The queue that a leg's beginning speaks of, as a leg has it.
+fn begun(id: Option<&QueueId>) -> String {
+    id.map(ToString::to_string).unwrap_or_default()
 }
 
 fn start(start: Start, cursor: &Positions) -> proto::Start {

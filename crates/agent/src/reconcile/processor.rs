@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use eson_broker::QueueId;
 use eson_processor::proto;
 use eson_protocol::{Code, Name, ProcessorType, Program, Right};
 
@@ -40,7 +41,8 @@ impl ProcessorReconciler {
             return self.tear_down(&stored).await;
         }
         let allowed = self.allowed(&stored.resource.spec).await?;
-        let waiting = match self.instance_spec(&allowed.spec).await? {
+        let begun = self.note_begun(&stored).await?;
+        let waiting = match self.instance_spec(&allowed.spec, &begun).await? {
             Wanted::Legs(instance) => self.run(&stored.resource, &allowed.spec, *instance).await?,
             Wanted::Nothing => {
                 self.0.runtime.remove(&instance(name)).await?;
@@ -61,6 +63,26 @@ impl ProcessorReconciler {
         let succeed = |it: &mut Processor| it.status.condition.succeed(generation);
         self.0.processors.update(name, succeed).await?;
         Ok(Outcome::Settled)
+    }
+
+    /// Notes which queue each source is when its leg begins, before it does.
+    async fn note_begun(&self, stored: &Stored<Processor>) -> Result<Begun, Failure> {
+        let Processor { spec, status } = &stored.resource;
+        let mut begun = Begun::new();
+        for name in &spec.sources {
+            let known = status
+                .begun
+                .get(name)
+                .filter(|_| status.condition.ready > 0);
+            let flow = self.0.flows.get(name.as_str()).await?;
+            let now = flow.and_then(|flow| flow.resource.status.queue.id().cloned());
+            begun.extend(known.cloned().or(now).map(|id| (name.clone(), id)));
+        }
+        if begun != status.begun {
+            let note = |it: &mut Processor| it.status.begun.clone_from(&begun);
+            self.0.processors.update(&stored.name, note).await?;
+        }
+        Ok(begun)
     }
 
     /// What of a processor its owner may still run: a right that is taken away ends what it was
@@ -131,7 +153,7 @@ impl ProcessorReconciler {
         Ok(())
     }
 
-    async fn instance_spec(&self, spec: &ProcessorSpec) -> Result<Wanted, Failure> {
+    async fn instance_spec(&self, spec: &ProcessorSpec, begun: &Begun) -> Result<Wanted, Failure> {
         if spec.activity == Activity::Stopped {
             return Ok(Wanted::Nothing);
         }
@@ -160,6 +182,9 @@ impl ProcessorReconciler {
             } else if source.spec.activity != Activity::Stopped {
                 self.add_leg(&mut wanted, spec, leg, source, destination)
                     .await?;
+                if let Some(added) = wanted.legs.last_mut() {
+                    added.begun = super::begun(begun.get(leg.source));
+                }
             }
         }
         Ok(match (wanted.legs.is_empty(), pending) {
@@ -206,6 +231,7 @@ impl ProcessorReconciler {
             },
             start: Some(start(spec.start, &spec.cursor)),
             on_gap: on_gap(spec.on_gap).into(),
+            follows: true,
             paused,
             contract: self
                 .0
@@ -295,6 +321,9 @@ impl ProcessorReconciler {
         Ok(Outcome::Settled)
     }
 }
+
+/// The queue that each source was when its leg began.
+type Begun = BTreeMap<Name, QueueId>;
 
 /// What of a processor may run.
 struct Allowed {

@@ -68,19 +68,17 @@ async fn keep(broker: &dyn Broker, spec: &QueueSpec, id: &QueueId) -> Result<Adv
         .map(Advance::There)
 }
 
-/// Takes one step towards adopting a queue that others created.
+/// Takes one step towards adopting a queue that others created, and may create again.
 pub(super) async fn adopt(
     broker: &dyn Broker,
     queue: &str,
     state: &QueueState,
 ) -> Result<Advance, Failure> {
-    match state {
-        QueueState::Ready(id) => describe_same(broker, queue, id).await.map(Advance::There),
-        QueueState::Unchecked | QueueState::Creating => {
-            let found = describe(broker, queue).await?;
-            Ok(Advance::Store(QueueState::Ready(found.id)))
-        }
-    }
+    let found = describe(broker, queue).await?;
+    Ok(match state {
+        QueueState::Ready(id) if *id == found.id => Advance::There(found),
+        _ => Advance::Store(QueueState::Ready(found.id)),
+    })
 }
 
 /// Deletes the queue if it is ours.

@@ -89,6 +89,9 @@ impl SubscriberReconciler {
         let FlowSpec { broker, queue, .. } = &flow.spec;
         let note = |it: &mut Subscriber| {
             it.status.broker.clone_from(broker);
+            if it.status.begun.is_none() || it.status.condition.ready == 0 {
+                it.status.begun = flow.status.queue.id().cloned();
+            }
             if it.spec.mode == Mode::Direct {
                 it.status.source = Some(queue.clone());
                 it.status.partitions = flow.status.partitions;

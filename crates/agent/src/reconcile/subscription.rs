@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use eson_broker::QueueId;
 use eson_processor::proto;
 use eson_protocol::text::{parse_positions, parse_size, parse_start};
 use eson_protocol::{Code, Mode, Name, Positions, RemoteSubscribe, Right, Start};
 
-use super::{Outcome, Reconciler, delivering, first_run, on_gap, settle, start};
+use super::{Outcome, Reconciler, begun, delivering, first_run, on_gap, settle, start};
 use crate::authority::{Caller, lost_right};
 use crate::origin;
 use crate::participant::Participant;
@@ -281,7 +282,7 @@ impl SubscriptionReconciler {
         let spec = &stored.resource.spec;
         let (from, cursor) = begin(spec, &copy.terms);
         // A copy is filled at its rates by who owns it.
-        let direct = copy.terms.get("mode") == Some(Mode::Direct.as_str());
+        let direct = is_direct(&copy.terms);
         let rate = |key| {
             let rate = copy.terms.get(key).filter(|_| direct);
             rate.and_then(|rate| parse_size(rate).ok())
@@ -298,6 +299,9 @@ impl SubscriptionReconciler {
                 .participant
                 .leg_contract(&local.spec, spec.validate)
                 .await?,
+            // Whose copy another one takes the place of is the publisher's to say.
+            follows: direct,
+            begun: begun(stored.resource.status.begun.as_ref()),
             schema_ids: self.participant.schema_ids(
                 spec.registry.as_ref(),
                 copy.payload.schema_registry.as_deref(),
@@ -368,6 +372,8 @@ impl SubscriptionReconciler {
         halted: Option<String>,
     ) -> Result<(), Failure> {
         let spec = &stored.resource.spec;
+        let seen = self.bridge(spec).map(|leg| leg.source_id);
+        let seen = seen.filter(|id| !id.is_empty()).map(QueueId);
         let change = |it: &mut Subscription| {
             it.status.halted.clone_from(&halted);
             it.status.state = match spec.activity {
@@ -380,6 +386,10 @@ impl SubscriptionReconciler {
                 it.status.copy = Some(copy.name.clone());
                 it.status.origins.clone_from(&copy.origins);
                 it.status.terms.clone_from(&copy.terms);
+                it.status.begun = match is_direct(&copy.terms) {
+                    true => it.status.begun.take().or(seen.clone()),
+                    false => None,
+                };
             }
             it.status.condition.succeed(spec.generation);
         };
@@ -473,10 +483,15 @@ fn is_of_source(error: &proto::Error) -> bool {
     error.side() == Side::Source && !matches!(error.kind(), Kind::Content | Kind::Registry)
 }
 
+/// Whether the bridge reads the flow's own queue.
+fn is_direct(terms: &Terms) -> bool {
+    terms.get("mode") == Some(Mode::Direct.as_str())
+}
+
 /// Where the bridge begins. A copy begins where the subscription does; the flow itself is read from
 /// where the publisher has granted.
 fn begin(spec: &SubscriptionSpec, terms: &Terms) -> (Start, Positions) {
-    if terms.get("mode") != Some(Mode::Direct.as_str()) {
+    if !is_direct(terms) {
         return (Start::Earliest, Positions::new());
     }
     let from = terms.granted.iter().filter(|(key, _)| key == "from");

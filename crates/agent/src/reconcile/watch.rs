@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use eson_processor::proto::error::Kind;
+use eson_processor::proto::{self, LegStatus, State, Status};
+use eson_protocol::Name;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -142,6 +145,7 @@ fn relevant(flow: &Stored<Flow>) -> u64 {
         status.condition.ready,
         &status.condition.failure,
         status.partitions,
+        &status.queue,
         flow.deleting,
         spec.activity,
         &spec.payload,
@@ -185,9 +189,32 @@ async fn wake_dependents(participant: &Participant, flow: &str) {
     }
 }
 
-/// A processor that begins to run, or fails, wakes up what it belongs to.
+/// What of a leg wakes up others when it changes.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Seen {
+    state: i32,
+    /// Whether a queue is gone, or another one.
+    misses: bool,
+    /// The partitions of the source.
+    partitions: u32,
+}
+
+impl Seen {
+    fn of(leg: &LegStatus) -> Self {
+        let kind = leg.error.as_ref().map(proto::Error::kind);
+        Self {
+            state: leg.state,
+            misses: leg.state() == State::Failed
+                && matches!(kind, Some(Kind::NotFound | Kind::Replaced)),
+            partitions: leg.partitions,
+        }
+    }
+}
+
+/// A processor that begins to run, or fails, wakes up what it belongs to, and one that finds a queue
+/// to be another than its flow has it that flow.
 async fn instances(participant: Arc<Participant>, stop: CancellationToken) {
-    let mut known: HashMap<String, BTreeMap<String, i32>> = HashMap::new();
+    let mut known: HashMap<String, BTreeMap<String, Seen>> = HashMap::new();
     let mut statuses = participant.runtime.watch();
     loop {
         let status = tokio::select! {
@@ -195,19 +222,66 @@ async fn instances(participant: Arc<Participant>, stop: CancellationToken) {
             status = statuses.next() => status,
         };
         let Some(status) = status else { return };
-        let states = status.legs.iter().map(|leg| (leg.id.clone(), leg.state));
+        let states = status
+            .legs
+            .iter()
+            .map(|leg| (leg.id.clone(), Seen::of(leg)));
         let states: BTreeMap<_, _> = states.collect();
         let before = match status.destroyed {
             true => known.remove(&status.id),
             false => known.insert(status.id.clone(), states.clone()),
         };
         let before = before.unwrap_or_default();
-        for (leg, state) in &states {
-            if before.get(leg) != Some(state) {
+        let mut wakes_flows = false;
+        for (leg, now) in &states {
+            let known = before.get(leg);
+            let before = known.copied().unwrap_or_default();
+            if known.is_none() || before.state != now.state {
                 wake_owner(&participant, &status.id, leg);
             }
+            let grows = now.partitions > 0 && before.partitions != now.partitions;
+            wakes_flows |= grows || before.misses != now.misses;
+        }
+        if wakes_flows && let Err(error) = wake_flows(&participant, &status, &states).await {
+            tracing::error!(instance = status.id, %error, "its flows can't be read");
         }
     }
+}
+
+/// Wakes up the flows of an instance whose queues may not be as they are said to be.
+async fn wake_flows(
+    participant: &Participant,
+    status: &Status,
+    legs: &BTreeMap<String, Seen>,
+) -> Result<(), StoreError> {
+    let misses = legs.values().any(|leg| leg.misses);
+    let partitions = legs
+        .values()
+        .map(|leg| leg.partitions)
+        .max()
+        .unwrap_or_default();
+    for name in flows_of(participant, &status.id).await? {
+        let Some(flow) = participant.flows.get(name.as_str()).await? else {
+            continue;
+        };
+        let status = &flow.resource.status;
+        if misses || status.condition.failure.is_some() || status.partitions < partitions {
+            participant.controllers.flow.poke(name.as_str());
+        }
+    }
+    Ok(())
+}
+
+async fn flows_of(participant: &Participant, instance: &str) -> Result<Vec<Name>, StoreError> {
+    Ok(match instance.split_once('/') {
+        Some(("fan-out" | "subscription", flow)) => Name::parse(flow).into_iter().collect(),
+        Some(("processor", name)) => {
+            let found = participant.processors.get(name).await?;
+            let spec = found.map(|found| found.resource.spec);
+            spec.iter().flat_map(|spec| spec.flows().cloned()).collect()
+        }
+        _ => Vec::new(),
+    })
 }
 
 fn wake_owner(participant: &Participant, instance: &str, leg: &str) {

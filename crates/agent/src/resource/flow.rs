@@ -71,6 +71,28 @@ pub(crate) struct FlowStatus {
     /// The records that were last registered, by view, so that removal takes exactly those.
     #[serde(default)]
     pub registered: Vec<RegisteredView>,
+    /// What has happened to its queue that its owner has to know.
+    #[serde(default)]
+    pub notice: Option<String>,
+}
+
+impl FlowStatus {
+    /// Goes on with this queue, which has the name of the one before.
+    pub(crate) fn take_queue(&mut self, name: &str, next: QueueState) {
+        if let QueueState::Ready(before) = &self.queue {
+            let what = match &next {
+                QueueState::Ready(now) => {
+                    format!("deleted and created again (was {before}, is {now})")
+                }
+                _ => format!("deleted (it was {before}), and is made again"),
+            };
+            let notice =
+                format!("the queue {name} was {what}: the events of the one before are gone");
+            tracing::warn!(notice, "a flow goes on with another queue");
+            self.notice = Some(notice);
+        }
+        self.queue = next;
+    }
 }
 
 /// The records of a flow in one name server.

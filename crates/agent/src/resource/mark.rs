@@ -1,5 +1,6 @@
 //! How far a copy goes into its source: what is left when the copy is gone.
 
+use eson_broker::QueueId;
 use eson_protocol::Positions;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,9 @@ const KEPT: usize = 16;
 /// A moment of a copy: every event of the source before `source` is in the copy before `copy`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
+    /// Which queue the source was; none in what is stored from before that was noted.
+    #[serde(default)]
+    pub queue: Option<QueueId>,
     /// The next offset of each partition of the source.
     pub source: Positions,
     /// The next offset of each partition of the copy.
@@ -28,6 +32,9 @@ impl Marks {
         if self.0.last() == Some(&mark) {
             return;
         }
+        // What was said of a queue that is gone helps nobody.
+        let of_another = |it: &Mark| it.queue.is_some() && it.queue != mark.queue;
+        self.0.retain(|it| !of_another(it));
         let reached = self.0.iter().rposition(|it| it.is_reached(acknowledged));
         self.0.drain(..reached.unwrap_or_default());
         self.0.push(mark);
@@ -42,10 +49,9 @@ impl Marks {
 
     /// Where in the source somebody goes on who has the copy up to `acknowledged`: nothing is left
     /// out from there, and little comes again. None where no mark is known to be reached.
-    pub(crate) fn resume(&self, acknowledged: &Positions) -> Option<&Positions> {
+    pub(crate) fn resume(&self, acknowledged: &Positions) -> Option<&Mark> {
         let mut reached = self.0.iter().rev();
-        let mark = reached.find(|mark| mark.is_reached(acknowledged));
-        mark.map(|mark| &mark.source)
+        reached.find(|mark| mark.is_reached(acknowledged))
     }
 }
 
@@ -64,6 +70,7 @@ mod tests {
 
     fn mark(source: u64, copy: u64) -> Mark {
         Mark {
+            queue: Some(QueueId("one".into())),
             source: [(0, source), (1, 0)].into(),
             copy: [(0, copy), (1, 0)].into(),
         }
@@ -78,7 +85,7 @@ mod tests {
         }
         let resume = |acknowledged: u64| {
             let from = marks.resume(&[(0, acknowledged)].into());
-            from.map(|from| from[&0])
+            from.map(|from| from.source[&0])
         };
         assert_eq!(resume(9), None);
         assert_eq!(resume(10), Some(100));
@@ -97,12 +104,25 @@ mod tests {
         assert!(
             marks
                 .resume(&acknowledged)
-                .is_some_and(|from| from[&0] <= 500)
+                .is_some_and(|from| from.source[&0] <= 500)
         );
         marks.add(mark(20_000, 2_000), &[(0, 1_500)].into());
         assert_eq!(
-            marks.resume(&[(0, 2_000)].into()).map(|it| it[&0]),
+            marks.resume(&[(0, 2_000)].into()).map(|it| it.source[&0]),
             Some(20_000)
         );
+    }
+
+    #[test]
+    fn positions_of_a_queue_that_is_gone_are_forgotten() {
+        let mut marks = Marks::default();
+        marks.add(mark(100, 10), &Positions::new());
+        let another = Mark {
+            queue: Some(QueueId("another".into())),
+            ..mark(3, 13)
+        };
+        marks.add(another.clone(), &Positions::new());
+        assert_eq!(marks.resume(&[(0, 12)].into()), None);
+        assert_eq!(marks.resume(&[(0, 13)].into()), Some(&another));
     }
 }

@@ -1,5 +1,8 @@
 //! Processors that users run between flows.
 
+use std::collections::BTreeMap;
+
+use eson_broker::QueueId;
 use eson_protocol::{
     DeliveryOptions, Name, OnGap, Positions, Principal, ProcessorType, Program, Start, Validate,
 };
@@ -180,6 +183,9 @@ impl ProcessorSpec {
 pub(crate) struct ProcessorStatus {
     /// How far it matches.
     pub condition: Condition,
+    /// The queue that each source had when its leg began: what `start` and `cursor` speak of.
+    #[serde(default)]
+    pub begun: BTreeMap<Name, QueueId>,
 }
 
 impl Resource for Processor {

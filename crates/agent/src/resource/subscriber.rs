@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use eson_broker::Rates;
+use eson_broker::{QueueId, Rates};
 use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,9 @@ pub(crate) struct SubscriberStatus {
     /// The flow's own queue at that broker, where that is what is read.
     #[serde(default)]
     pub source: Option<String>,
+    /// The flow's queue that `start` and `cursor` of the spec speak of.
+    #[serde(default)]
+    pub begun: Option<QueueId>,
     /// What the broker was told to hold the subscriber's user to.
     #[serde(default)]
     pub rates: Rates,
@@ -191,6 +194,14 @@ impl Subscriber {
 }
 
 impl Subscriber {
+    /// Whether the flow's queue, which is this one now, was deleted and created again since the
+    /// subscription began.
+    #[must_use]
+    pub(crate) fn began_with_another(&self, now: Option<&QueueId>) -> bool {
+        let begun = self.status.begun.as_ref();
+        begun.is_some_and(|begun| now.is_some_and(|now| begun != now))
+    }
+
     /// The name that the subscriber with this copy is stored under. The subscribers of one flow
     /// share a prefix. None where the name is no copy's.
     #[must_use]

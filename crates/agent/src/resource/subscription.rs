@@ -1,5 +1,6 @@
 //! Subscriptions: ours, to others' flows.
 
+use eson_broker::QueueId;
 use eson_protocol::{
     Code, DeliveryOptions, Mode, Name, OnGap, PayloadAttributes, Positions, Principal, Start,
     Validate,
@@ -94,6 +95,9 @@ pub(crate) struct SubscriptionStatus {
     /// flow: more than one while it changes. Whatever else it says, somebody here has said.
     #[serde(default)]
     pub told: Vec<PayloadAttributes>,
+    /// The flow's own queue that its bridge began to read, where it reads that.
+    #[serde(default)]
+    pub begun: Option<QueueId>,
     /// Why no events move although they are to: it is the newest of a circle, or its owner may not
     /// write the flow any more.
     #[serde(default)]

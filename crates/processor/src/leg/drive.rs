@@ -92,6 +92,9 @@ impl<'a, P: Passage> Drive<'a, P> {
         let stored = std::mem::take(&mut self.leg.stored);
         let (source, delivery) = (self.leg.source.clone(), self.leg.delivery);
         self.lent.report.opened(source, delivery, stored, progress);
+        if let Some(it) = self.leg.succeeded.take() {
+            self.lent.report.lost(it.lost, it.trouble);
+        }
         loop {
             let step = match self.next(wishes).await {
                 Woken::Wish => self.follow(wishes).await,
@@ -429,6 +432,7 @@ mod tests {
             delivery: Delivery::AtLeastOnce,
             stored: Positions::new(),
             progress: BTreeMap::new(),
+            succeeded: None,
             _broker: broker.clone(),
         }
     }

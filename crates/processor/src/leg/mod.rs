@@ -9,6 +9,7 @@ mod pace;
 mod passage;
 mod refusal;
 mod run;
+mod succession;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(crate) use drive::Ended;
 use eson_broker::Rates;
 pub(crate) use open::{check_identity, given, progress, store_positions};
 pub(crate) use passage::{Opened, Passage};
+pub(crate) use succession::Succession;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -14,6 +14,7 @@ use super::copy::Copying;
 use super::examination::Examination;
 use super::passage::Opened;
 use super::refusal::Search;
+use super::succession::Succession;
 use crate::brokers::BrokerFactory;
 use crate::dead_letters::DeadLetters;
 use crate::endpoint::Endpoint;
@@ -29,8 +30,6 @@ pub(super) struct Opening<'a> {
     pub(super) report: &'a Arc<LegReport>,
     pub(super) spec: &'a LegSpec,
     pub(super) destination: &'a Endpoint,
-    /// The identity that the source had when this leg saw it last.
-    pub(super) seen: Option<QueueId>,
     /// How many bytes the reader, and as many the writer, may hold.
     pub(super) buffer: usize,
     pub(super) brokers: &'a Arc<dyn BrokerFactory>,
@@ -52,13 +51,20 @@ impl Opening<'_> {
         let newcomer = self.reads.gathering.enter();
         let from = self.source_broker().await?;
         let description = self.describe_source(&*from).await?;
+        let succession = Succession::find(self.spec, self.report, &description);
+        let succession = succession.map_err(|e| Trouble::at_source(&e))?;
+        let afresh = succession.as_ref().map(|_| Succession::afresh(self.spec));
+        let spec = afresh.as_ref().unwrap_or(self.spec);
         let to = self.destination_broker(&description.id).await?;
         let mut writer = self.open_writer(&*to, &description.id).await?;
-        let positions = self.begin(&description, &mut *writer).await?;
+        let succession = succession.filter(|_| writer.stored().is_empty());
+        let succeeded = succession.map(|it| it.begin(spec.on_gap, self.report));
+        let succeeded = succeeded.transpose()?;
+        let positions = begin(spec, &description, &mut *writer).await?;
         let epochs = writer.epochs();
         let passage = self.copying(writer, to, description.partitions.len() as u32);
         let options = ReaderOptions {
-            start: match self.spec.start {
+            start: match spec.start {
                 // Resolved by now; a partition without position is a new one.
                 Start::Latest => Start::Earliest,
                 other => other,
@@ -78,7 +84,8 @@ impl Opening<'_> {
         Ok(Opened {
             feed,
             buffer: self.buffer,
-            progress: progress(&description, &positions, self.spec.start),
+            progress: progress(&description, &positions, spec.start),
+            succeeded,
             source: description.id,
             delivery: passage.writer.delivery(),
             stored: positions,
@@ -127,14 +134,8 @@ impl Opening<'_> {
     }
 
     async fn describe_source(&self, broker: &dyn Broker) -> Result<QueueDescription, Trouble> {
-        let description = broker
-            .describe_queue(&self.spec.source.queue)
-            .await
-            .map_err(|e| Trouble::at_source(&e))?;
-        let expected = self.spec.source.queue_id.as_ref().or(self.seen.as_ref());
-        check_identity(&self.spec.source, expected, &description)
-            .map_err(|e| Trouble::at_source(&e))?;
-        Ok(description)
+        let described = broker.describe_queue(&self.spec.source.queue).await;
+        described.map_err(|e| Trouble::at_source(&e))
     }
 
     /// The destination's broker, once it is clear that the queue is the one that is meant.
@@ -173,44 +174,44 @@ impl Opening<'_> {
         let writer = broker.open_writer(&self.destination.queue, options);
         writer.await.map_err(|e| Trouble::at_destination(&e))
     }
+}
 
-    /// Where reading begins. A leg that starts at the latest record stores where that was before
-    /// it reads anything, so that a restart goes on there and does not skip what has come since.
-    async fn begin(
-        &self,
-        source: &QueueDescription,
-        writer: &mut dyn QueueWriter,
-    ) -> Result<Positions, Trouble> {
-        let mut positions = writer.stored();
-        let Some(first) = source.partitions.keys().next() else {
-            return Ok(positions);
-        };
-        let given = |partition: &u32, latest| given(&self.spec.cursor, *partition, latest);
-        // The first partition is stored last: with it, all were.
-        if self.spec.start != Start::Latest || positions.contains_key(first) {
-            for (partition, (_, latest)) in &source.partitions {
-                if let Some(offset) = given(partition, *latest) {
-                    positions.entry(*partition).or_insert(offset);
-                }
+/// Where reading begins. A leg that starts at the latest record stores where that was before
+/// it reads anything, so that a restart goes on there and does not skip what has come since.
+async fn begin(
+    spec: &LegSpec,
+    source: &QueueDescription,
+    writer: &mut dyn QueueWriter,
+) -> Result<Positions, Trouble> {
+    let mut positions = writer.stored();
+    let Some(first) = source.partitions.keys().next() else {
+        return Ok(positions);
+    };
+    let given = |partition: &u32, latest| given(&spec.cursor, *partition, latest);
+    // The first partition is stored last: with it, all were.
+    if spec.start != Start::Latest || positions.contains_key(first) {
+        for (partition, (_, latest)) in &source.partitions {
+            if let Some(offset) = given(partition, *latest) {
+                positions.entry(*partition).or_insert(offset);
             }
-            return Ok(positions);
         }
-        let missing = source
-            .partitions
-            .iter()
-            .rev()
-            .filter(|(partition, _)| !positions.contains_key(partition))
-            .map(|(partition, (_, latest))| {
-                let offset = given(partition, *latest).unwrap_or(*latest);
-                (*partition, offset)
-            });
-        let missing: Vec<_> = missing.collect();
-        store_positions(writer, &missing)
-            .await
-            .map_err(|e| Trouble::at_destination(&e))?;
-        positions.extend(missing);
-        Ok(positions)
+        return Ok(positions);
     }
+    let missing = source
+        .partitions
+        .iter()
+        .rev()
+        .filter(|(partition, _)| !positions.contains_key(partition))
+        .map(|(partition, (_, latest))| {
+            let offset = given(partition, *latest).unwrap_or(*latest);
+            (*partition, offset)
+        });
+    let missing: Vec<_> = missing.collect();
+    store_positions(writer, &missing)
+        .await
+        .map_err(|e| Trouble::at_destination(&e))?;
+    positions.extend(missing);
+    Ok(positions)
 }
 
 /// Where a cursor says to begin in a partition, which is no later than at its end; none where it says

@@ -8,6 +8,7 @@ use eson_broker::{Broker, Chunk, Delivery, QueueId};
 use eson_protocol::Positions;
 
 use super::drive::Ended;
+use super::succession::Succeeded;
 use crate::report::{Progress, Trouble};
 use crate::source::Feed;
 
@@ -70,6 +71,8 @@ pub(crate) struct Opened<P> {
     /// The source positions that every destination has.
     pub(crate) stored: Positions,
     pub(crate) progress: BTreeMap<u32, Progress>,
+    /// Where the source is another one by now, and nothing of it was written so far.
+    pub(crate) succeeded: Option<Succeeded>,
     /// The source's, held so that other legs find it, with its connections.
     pub(crate) _broker: Arc<dyn Broker>,
 }

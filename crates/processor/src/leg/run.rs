@@ -73,6 +73,8 @@ impl Task {
             if trouble.is_transient() {
                 settling.reset();
                 self.wait_to_retry(trouble, backoff.next()).await;
+            } else if self.may_follow(&trouble) {
+                self.wait_to_retry(trouble, Duration::ZERO).await;
             } else if self.may_settle(&trouble) && settling.attempts() < SETTLING_ATTEMPTS {
                 self.wait_to_retry(trouble, settling.next()).await;
             } else {
@@ -109,7 +111,6 @@ impl Task {
             report: &self.report,
             spec: &self.spec,
             destination,
-            seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &self.brokers,
             reads: &self.shared.reads,
@@ -133,7 +134,6 @@ impl Task {
             report: &self.report,
             spec: &self.spec,
             signal,
-            seen: self.report.source(),
             buffer: self.share.bytes(),
             brokers: &self.brokers,
             reads: &self.shared.reads,
@@ -163,6 +163,12 @@ impl Task {
     fn may_settle(&self, trouble: &Trouble) -> bool {
         let opening = matches!(self.report.state(), State::Starting | State::Retrying);
         opening && trouble.may_be_given_back()
+    }
+
+    /// Whether to look what is there instead of a source that is gone: opening it decides.
+    fn may_follow(&self, trouble: &Trouble) -> bool {
+        let reading = self.report.state() == State::Running;
+        reading && self.spec.follows && trouble.is_of_another_source()
     }
 
     async fn wait_to_retry(&mut self, trouble: Trouble, wait: Duration) {

@@ -40,7 +40,9 @@ impl InstanceReport {
     /// Begins the report of a leg, in place of one of the same id.
     pub(crate) fn add_leg(&self, id: &str, state: State) -> Arc<LegReport> {
         let report = Arc::new(LegReport::new(id.to_owned(), self.this.clone(), state));
-        self.legs().insert(id.to_owned(), report.clone());
+        if let Some(before) = self.legs().insert(id.to_owned(), report.clone()) {
+            report.come_after(&before);
+        }
         self.changed();
         report
     }

@@ -74,6 +74,10 @@ struct Figures {
     meter: Meter,
     trouble: Option<Trouble>,
     source: Option<QueueId>,
+    /// The first source of this leg.
+    begun: Option<QueueId>,
+    /// The source of the leg before this one, and how much of it that one had yet to write.
+    left_behind: Option<(QueueId, u64)>,
     delivery: Option<Delivery>,
 }
 
@@ -93,6 +97,8 @@ impl LegReport {
             meter: Meter::new(Instant::now()),
             trouble: None,
             source: None,
+            begun: None,
+            left_behind: None,
             delivery: None,
         };
         Self {
@@ -118,9 +124,21 @@ impl LegReport {
         self.state.subscribe()
     }
 
-    /// The identity of the source queue, once it has been seen.
-    pub(crate) fn source(&self) -> Option<QueueId> {
-        self.figures().source.clone()
+    /// The identity of the source queue that was opened first.
+    pub(crate) fn begun(&self) -> Option<QueueId> {
+        self.figures().begun.clone()
+    }
+
+    /// How much of a source that is gone was seen and not written; none where that is not known.
+    pub(crate) fn left_behind(&self, source: &QueueId) -> Option<u64> {
+        let known = self.figures().left_behind();
+        known.filter(|(id, _)| id == source).map(|(_, lag)| lag)
+    }
+
+    /// The same leg was driven before, and that was its report.
+    pub(super) fn come_after(&self, before: &Self) {
+        let known = before.figures().left_behind();
+        self.figures().left_behind = known;
     }
 
     /// Goes to a state in which nothing is wrong.
@@ -163,6 +181,7 @@ impl LegReport {
         if figures.source.as_ref() != Some(&source) {
             figures.unknown_until.clear();
         }
+        figures.begun.get_or_insert_with(|| source.clone());
         figures.source = Some(source);
         figures.delivery = Some(delivery);
         figures.stored = stored;
@@ -319,6 +338,7 @@ impl LegReport {
             delivery: delivery(figures.delivery).into(),
             behind_since: figures.behind_since(),
             held_back: self.held_back.load(Ordering::Relaxed),
+            partitions: u32::try_from(figures.progress.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -359,6 +379,11 @@ impl Figures {
         if let Some(written_at) = written_at {
             self.written_at.insert(partition, written_at);
         }
+    }
+
+    fn left_behind(&self) -> Option<(QueueId, u64)> {
+        let opened = self.source.clone().map(|source| (source, self.lag()));
+        opened.or_else(|| self.left_behind.clone())
     }
 
     fn lag(&self) -> u64 {

@@ -49,6 +49,24 @@ impl Trouble {
         }
     }
 
+    /// The leg goes on with another source than it had.
+    pub(crate) fn succeeded(text: String) -> Self {
+        Self {
+            side: Some(Side::Source),
+            kind: proto::error::Kind::Replaced,
+            ..Self::own(text)
+        }
+    }
+
+    /// Events of the source are gone, and the leg stops there.
+    pub(crate) fn gap(text: String) -> Self {
+        Self {
+            side: Some(Side::Source),
+            kind: proto::error::Kind::OutOfRange,
+            ..Self::own(text)
+        }
+    }
+
     /// A trouble that no broker reported and no waiting cures.
     pub(crate) fn own(text: String) -> Self {
         Self {
@@ -140,6 +158,11 @@ impl Trouble {
     /// Whether it is over once records of this partition arrive.
     pub(crate) fn ends_with(&self, partition: u32) -> bool {
         self.hides == Some(partition)
+    }
+
+    /// Whether the source is another queue by now.
+    pub(crate) fn is_of_another_source(&self) -> bool {
+        self.side == Some(Side::Source) && self.kind == proto::error::Kind::Replaced
     }
 
     /// Whether it is that windows hold too much.

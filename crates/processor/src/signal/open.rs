@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use eson_broker::{Broker, QueueDescription, QueueId, Reached, ReaderOptions, WriterOptions};
+use eson_broker::{QueueDescription, QueueId, Reached, ReaderOptions, WriterOptions};
 use eson_protocol::{Positions, Start, StoredPosition};
 
 use super::outlet::Outlet;
@@ -14,7 +14,7 @@ use super::spec::SignalSpec;
 use super::windowed::{Delivered, Windowed};
 use crate::brokers::BrokerFactory;
 use crate::dead_letters::DeadLetters;
-use crate::leg::{Opened, check_identity, given, progress, store_positions};
+use crate::leg::{Opened, Succession, given, progress, store_positions};
 use crate::report::{LegReport, Trouble};
 use crate::source::{Feed, SharedReads};
 use crate::spec::LegSpec;
@@ -24,8 +24,6 @@ pub(crate) struct Opening<'a> {
     pub(crate) report: &'a Arc<LegReport>,
     pub(crate) spec: &'a LegSpec,
     pub(crate) signal: &'a Arc<SignalSpec>,
-    /// The identity that the source had when this leg saw it last.
-    pub(crate) seen: Option<QueueId>,
     /// How many bytes the reader, and as many the writers, may hold.
     pub(crate) buffer: usize,
     pub(crate) brokers: &'a Arc<dyn BrokerFactory>,
@@ -40,16 +38,24 @@ impl Opening<'_> {
         let source = &self.spec.source;
         let broker = self.brokers.broker(source).await;
         let broker = broker.map_err(|e| Trouble::at_source(&e))?;
-        let description = self.describe(&*broker).await?;
+        let description = broker.describe_queue(&source.queue).await;
+        let description = description.map_err(|e| Trouble::at_source(&e))?;
+        let succession = Succession::find(self.spec, self.report, &description);
+        let succession = succession.map_err(|e| Trouble::at_source(&e))?;
+        let afresh = succession.as_ref().map(|_| Succession::afresh(self.spec));
+        let spec = afresh.as_ref().unwrap_or(self.spec);
         let mut outlets = self.open_outlets(&description.id).await?;
         let delivered = outlets.iter().map(Delivered::by).collect();
-        let windowed = self.open_windows(&description, delivered).await?;
+        let windowed = self.open_windows(spec, &description, delivered).await?;
         let Reached { positions, epochs } = match &windowed {
             Some((_, read)) => read.clone(),
-            None => self.begin(&description, &mut outlets).await?,
+            None => begin(spec, &description, &mut outlets).await?,
         };
+        let succession = succession.filter(|_| positions.is_empty());
+        let succeeded = succession.map(|it| it.begin(spec.on_gap, self.report));
+        let succeeded = succeeded.transpose()?;
         let options = ReaderOptions {
-            start: match self.spec.start {
+            start: match spec.start {
                 // Stored by now; a partition without place is a new one.
                 Start::Latest => Start::Earliest,
                 other => other,
@@ -81,7 +87,8 @@ impl Opening<'_> {
             feed,
             passage,
             buffer: self.buffer,
-            progress: progress(&description, &positions, self.spec.start),
+            progress: progress(&description, &positions, spec.start),
+            succeeded,
             source: description.id,
             delivery,
             stored: positions,
@@ -98,20 +105,10 @@ impl Opening<'_> {
         )
     }
 
-    async fn describe(&self, broker: &dyn Broker) -> Result<QueueDescription, Trouble> {
-        let source = &self.spec.source;
-        let described = async {
-            let description = broker.describe_queue(&source.queue).await?;
-            let expected = source.queue_id.as_ref().or(self.seen.as_ref());
-            check_identity(source, expected, &description)?;
-            Ok(description)
-        };
-        described.await.map_err(|e| Trouble::at_source(&e))
-    }
-
     /// The windows, and from where the source is to be read for them.
     async fn open_windows(
         &self,
+        wanted: &LegSpec,
         source: &QueueDescription,
         outlets: Vec<Delivered>,
     ) -> Result<Option<(Windowed, Reached)>, Trouble> {
@@ -119,28 +116,9 @@ impl Opening<'_> {
             return Ok(None);
         };
         let windows = self.programs.windows(spec)?;
-        let opened = Windowed::open(windows, self.report.id(), self.spec, source, outlets);
+        let opened = Windowed::open(windows, self.report.id(), wanted, source, outlets);
         let opened = opened.await.map_err(|error| Trouble::of_windows(&error))?;
         Ok(Some(opened))
-    }
-
-    /// From where the source is to be read for the outlets.
-    async fn begin(
-        &self,
-        source: &QueueDescription,
-        outlets: &mut [Outlet],
-    ) -> Result<Reached, Trouble> {
-        let cursor = &self.spec.cursor;
-        if self.spec.start == Start::Latest {
-            begin_at_latest(source, cursor, outlets).await?;
-        }
-        let mut read = least_far(source, outlets);
-        for (partition, (_, latest)) in &source.partitions {
-            if let Some(offset) = given(cursor, *partition, *latest) {
-                read.positions.entry(*partition).or_insert(offset);
-            }
-        }
-        Ok(read)
     }
 
     async fn open_outlets(&self, source: &QueueId) -> Result<Vec<Outlet>, Trouble> {
@@ -162,6 +140,25 @@ impl Opening<'_> {
     fn share(&self) -> usize {
         self.buffer / (self.signal.destinations.len() + 1)
     }
+}
+
+/// From where the source is to be read for the outlets.
+async fn begin(
+    spec: &LegSpec,
+    source: &QueueDescription,
+    outlets: &mut [Outlet],
+) -> Result<Reached, Trouble> {
+    let cursor = &spec.cursor;
+    if spec.start == Start::Latest {
+        begin_at_latest(source, cursor, outlets).await?;
+    }
+    let mut read = least_far(source, outlets);
+    for (partition, (_, latest)) in &source.partitions {
+        if let Some(offset) = given(cursor, *partition, *latest) {
+            read.positions.entry(*partition).or_insert(offset);
+        }
+    }
+    Ok(read)
 }
 
 /// Stores where the cursor is, or the newest record, before anything is read, so that a restart goes on

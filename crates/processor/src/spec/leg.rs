@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_broker::{Delivery, Rates, WriterOptions};
+use eson_broker::{Delivery, QueueId, Rates, WriterOptions};
 use eson_protocol::{OnGap, Start};
 
 use super::rules::check_id;
@@ -56,6 +56,8 @@ pub(super) fn leg_spec(
             .start
             .map(|start| start.offsets.into_iter().collect())
             .unwrap_or_default(),
+        follows: leg.follows,
+        begun: Some(QueueId(leg.begun)).filter(|begun| !begun.0.is_empty()),
         annotate: false,
         fair: false,
         paused: leg.paused,

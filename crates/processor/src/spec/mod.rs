@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_broker::{Delivery, Rates};
+use eson_broker::{Delivery, QueueId, Rates};
 use eson_protocol::{OnGap, Positions, Start};
 
 pub use self::error::SpecError;
@@ -60,6 +60,11 @@ pub struct LegSpec {
     pub on_gap: OnGap,
     /// Offsets that go before `start`.
     pub cursor: Positions,
+    /// Whether a queue that was created again under the source's name is gone on with, as `on_gap`
+    /// says.
+    pub follows: bool,
+    /// The queue that `start` and `cursor` speak of, where that is known.
+    pub begun: Option<QueueId>,
     /// Whether each event is told where it came from.
     pub annotate: bool,
     /// Whether the leg takes turns with the others of its instance.

@@ -1,7 +1,8 @@
 //! The life of a lease: how it lapses, what is kept then, and how it goes on.
 
+use eson_broker::QueueId;
 use eson_protocol::text::format_positions;
-use eson_protocol::{Mode, Start};
+use eson_protocol::{Mode, Positions, Start};
 
 use super::SubscriberReconciler;
 use crate::reconcile::{Outcome, queue};
@@ -53,8 +54,9 @@ impl SubscriberReconciler {
             spec.lease = Lease::Expired;
             spec.generation += 1;
             if let Some(resume) = status.marks.resume(&spec.acknowledged) {
-                spec.cursor.clone_from(resume);
+                spec.cursor.clone_from(&resume.source);
                 spec.start = Start::Earliest;
+                status.begun = resume.queue.clone().or(status.begun.take());
             }
             spec.acknowledged.clear();
             status.trimmed.clear();
@@ -91,7 +93,13 @@ impl SubscriberReconciler {
         let entry = self.entry(&stored.resource)?;
         let source = entry.broker.describe_queue(&flow.spec.queue).await;
         let source = source.map_err(|error| queue::failure(&error))?;
-        let lost = spec.cursor.iter().map(|(partition, next)| {
+        let is_another = stored.resource.began_with_another(Some(&source.id));
+        // Where one was in another queue says nothing of this one.
+        let cursor = match is_another {
+            true => Positions::new(),
+            false => spec.cursor.clone(),
+        };
+        let lost = cursor.iter().map(|(partition, next)| {
             let earliest = source
                 .partitions
                 .get(partition)
@@ -99,9 +107,13 @@ impl SubscriberReconciler {
             earliest.unwrap_or_default().saturating_sub(*next)
         });
         let lost: u64 = lost.sum();
-        let from = match spec.cursor.is_empty() {
+        let from = match cursor.is_empty() {
+            true if is_another => {
+                "from the beginning of the flow's queue, which was deleted and created again"
+                    .to_owned()
+            }
             true => "from its beginning".to_owned(),
-            false => format!("from {} of the flow", format_positions(&spec.cursor)),
+            false => format!("from {} of the flow", format_positions(&cursor)),
         };
         let notice = match lost {
             0 => format!("the lease had lapsed and the copy was gone; a new one goes on {from}"),
@@ -136,6 +148,7 @@ impl SubscriberReconciler {
         let found = found.map_err(|error| queue::failure(&error))?;
         let ends = found.partitions.iter();
         let mark = Mark {
+            queue: Some(QueueId(leg.source_id)),
             source: leg.stored.into_iter().collect(),
             copy: ends
                 .map(|(partition, (_, latest))| (*partition, *latest))

@@ -1,0 +1,251 @@
+//! What happens to queues outside of the product, and how it is told and handled.
+
+use std::time::Duration;
+
+use eson_tests::process::kill9;
+use eson_tests::records::{admin_client, configure_topic, create_topic, delete_topic, noise};
+use eson_tests::wait::check;
+use eson_tests::{Ground, Participant, RawFnap, World, until};
+
+use crate::events::{Event, await_events, await_numbered, write, write_numbered};
+use crate::stage::new_flow;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Participants whose processors nobody else minds being killed.
+fn own_world(domains: &[&str]) -> World {
+    World::beside_others(Ground::Servers, domains, &|configuration| configuration)
+}
+
+/// A topic of somebody else's, and a flow that adopts it.
+fn adopt(world: &World, topic: &str, options: &str) -> (RawFnap, String) {
+    create_topic(&admin_client(&world.kafkas[0]), topic, 1);
+    let flow = new_flow(world.orange(), "adopted");
+    let mut session = world.orange().login();
+    session.ok(&format!(
+        "CREATE FLOW {flow} queue={topic} access=public {options}"
+    ));
+    (session, flow)
+}
+
+fn create_again(world: &World, topic: &str) {
+    let client = admin_client(&world.kafkas[0]);
+    delete_topic(&client, topic);
+    create_topic(&client, topic, 1);
+}
+
+fn kill_processors(participant: &Participant) {
+    for id in participant.processors() {
+        kill9(id);
+    }
+}
+
+/// Waits until a description has lines that begin so.
+fn await_lines(session: &mut RawFnap, command: &str, wanted: &[&str]) {
+    until(&format!("{command}: {wanted:?}"), PATIENCE, || {
+        let described = session.ok(command);
+        let has = |begin: &&str| described.data.iter().any(|line| line.starts_with(begin));
+        check(wanted.iter().all(has), || format!("{described:?}"))
+    });
+}
+
+fn numbered(ranges: &[std::ops::Range<u32>]) -> Vec<Event> {
+    let numbers = ranges.iter().cloned().flatten();
+    numbers.map(Event::numbered).collect()
+}
+
+/// A bridge that began at the newest event reads the new queue from its oldest, and once.
+#[test]
+fn an_adopted_queue_that_was_created_again_is_followed() {
+    let world = own_world(&["again.example"]);
+    let (mut orange, flow) = adopt(&world, "again_v1", "");
+    let copied = new_flow(world.orange(), "copied");
+    orange.ok(&format!("CREATE FLOW {copied} partitions=1"));
+    write_numbered(&mut orange, &flow, 900..910);
+    orange.ok(&format!(
+        "CREATE PROCESSOR again type=bridge from={flow} to={copied} start=latest"
+    ));
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut orange, &copied, 0..20);
+
+    create_again(&world, "again_v1");
+    write_numbered(&mut orange, &flow, 100..105);
+    kill_processors(world.orange());
+    write_numbered(&mut orange, &flow, 105..110);
+    let so_far = numbered(&[0..20, 100..110]);
+    await_events(&mut orange, &copied, &so_far);
+    let describe = format!("DESCRIBE FLOW {flow}");
+    let notice = "notice=the queue again_v1 was deleted and created again";
+    await_lines(&mut orange, &describe, &[notice, "state=ready"]);
+
+    kill_processors(world.orange());
+    write_numbered(&mut orange, &flow, 110..150);
+    let all = numbered(&[0..20, 100..150]);
+    await_events(&mut orange, &copied, &all);
+    await_lines(
+        &mut orange,
+        "DESCRIBE PROCESSOR again",
+        &["processor-state=running", "lag=0", "position=0-50"],
+    );
+}
+
+#[test]
+fn a_processor_that_stops_at_gaps_waits_for_its_owner() {
+    let world = own_world(&["stopped.example"]);
+    let (mut orange, flow) = adopt(&world, "stopped_v1", "");
+    let copied = new_flow(world.orange(), "copied");
+    orange.ok(&format!("CREATE FLOW {copied} partitions=1"));
+    orange.ok(&format!(
+        "CREATE PROCESSOR stopped type=bridge from={flow} to={copied} on-gap=stop"
+    ));
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut orange, &copied, 0..20);
+    create_again(&world, "stopped_v1");
+    write_numbered(&mut orange, &flow, 100..110);
+    let describe = "DESCRIBE PROCESSOR stopped";
+    let stopped = [
+        "processor-state=failed",
+        "processor-error=queue `stopped_v1` was deleted and created again",
+        "advice=these events are lost here; with on-gap=earliest (UPDATE PROCESSOR)",
+    ];
+    await_lines(&mut orange, describe, &stopped);
+    kill_processors(world.orange());
+    orange.ok("RESUME PROCESSOR stopped");
+    await_lines(&mut orange, &format!("DESCRIBE FLOW {flow}"), &["notice="]);
+    await_lines(&mut orange, describe, &stopped);
+    await_numbered(&mut orange, &copied, 0..20);
+    orange.ok("UPDATE PROCESSOR stopped on-gap=earliest");
+    await_events(&mut orange, &copied, &numbered(&[0..20, 100..110]));
+    let lost = "lost=0";
+    await_lines(&mut orange, describe, &["processor-state=running", lost]);
+}
+
+/// What is known to be missing is counted: the events that wait behind one that the copy does not
+/// take.
+#[test]
+fn a_copy_goes_on_with_the_queue_that_was_created_again() {
+    let world = own_world(&["publisher.example", "subscriber.example"]);
+    let (mut orange, flow) = adopt(&world, "copied_v1", "");
+    let mut blue = world.blue().login();
+    let local = new_flow(world.blue(), "received");
+    let answer = blue.ok(&format!("SUBSCRIBE {flow} LOCAL {local}"));
+    let copy = answer.data[0].rsplit(' ').next().unwrap().to_owned();
+    let label = copy.split('.').next().unwrap();
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut blue, &local, 0..20);
+
+    let client = admin_client(&world.kafkas[0]);
+    configure_topic(&client, &copy, "max.message.bytes", "1000");
+    let large = Event::numbered(50).with_value(noise(5_000));
+    write(&mut orange, &flow, &[large]);
+    let describe = format!("DESCRIBE SUBSCRIBER {flow} {label}");
+    await_lines(&mut orange, &describe, &["processor-state=failed", "lag=1"]);
+    create_again(&world, "copied_v1");
+    write_numbered(&mut orange, &flow, 100..110);
+    orange.ok(&format!("RESUME SUBSCRIBER {flow} {label}"));
+    await_events(&mut blue, &local, &numbered(&[0..20, 100..110]));
+    let told = [
+        "processor-state=running",
+        "lost=1",
+        "position=0-10",
+        "processor-error=queue `copied_v1` was deleted and created again",
+    ];
+    await_lines(&mut orange, &describe, &told);
+    blue.ok(&format!("STOP SUBSCRIPTION {local}"));
+    blue.ok(&format!("RESUME SUBSCRIPTION {local}"));
+    let notice = "notice=the queue of ";
+    let described = format!("DESCRIBE SUBSCRIPTION {local}");
+    await_lines(&mut blue, &described, &[notice]);
+
+    kill_processors(world.orange());
+    kill_processors(world.blue());
+    write_numbered(&mut orange, &flow, 110..120);
+    await_events(&mut blue, &local, &numbered(&[0..20, 100..120]));
+}
+
+#[test]
+fn who_reads_a_queue_itself_goes_on_as_on_gap_says() {
+    let world = own_world(&["open.example", "reader.example"]);
+    let (mut orange, flow) = adopt(&world, "direct_v1", "modes=copy,direct");
+    let mut blue = world.blue().login();
+    write_numbered(&mut orange, &flow, 900..910);
+    let [follows, stops] = ["from=latest", "on-gap=stop from=latest"].map(|options| {
+        let local = new_flow(world.blue(), "received");
+        blue.ok(&format!(
+            "SUBSCRIBE {flow} LOCAL {local} mode=direct {options}"
+        ));
+        local
+    });
+    write_numbered(&mut orange, &flow, 0..20);
+    for local in [&follows, &stops] {
+        await_numbered(&mut blue, local, 0..20);
+        let describe = format!("DESCRIBE SUBSCRIPTION {local}");
+        await_lines(&mut blue, &describe, &["position=0-30"]);
+    }
+
+    create_again(&world, "direct_v1");
+    kill_processors(world.blue());
+    write_numbered(&mut orange, &flow, 100..110);
+    let new = numbered(&[0..20, 100..110]);
+    await_events(&mut blue, &follows, &new);
+    let describe = format!("DESCRIBE SUBSCRIPTION {stops}");
+    let stopped = [
+        "processor-state=failed",
+        "processor-error=queue `direct_v1` was deleted and created again",
+        "advice=these events are lost here; with on-gap=earliest (SUBSCRIBE again)",
+    ];
+    await_lines(&mut blue, &describe, &stopped);
+    await_numbered(&mut blue, &stops, 0..20);
+    blue.ok(&format!(
+        "SUBSCRIBE {flow} LOCAL {stops} mode=direct on-gap=earliest from=latest"
+    ));
+    await_events(&mut blue, &stops, &new);
+}
+
+/// A queue of our own that a stranger has made is not taken for ours before its owner says so.
+#[test]
+fn a_queue_of_our_own_is_taken_again_when_its_owner_says_so() {
+    let world = own_world(&["owner.example"]);
+    let mut orange = world.orange().login();
+    let [flow, copied] = [(); 2].map(|()| {
+        let flow = new_flow(world.orange(), "own");
+        orange.ok(&format!("CREATE FLOW {flow} partitions=1"));
+        flow
+    });
+    orange.ok(&format!(
+        "CREATE PROCESSOR own type=bridge from={flow} to={copied}"
+    ));
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut orange, &copied, 0..20);
+    create_again(&world, &flow);
+    write_numbered(&mut orange, &flow, 100..110);
+    let describe = format!("DESCRIBE FLOW {flow}");
+    let told = [
+        "state=failed",
+        "error=queue",
+        "advice=another queue has the name by now; RESUME FLOW",
+    ];
+    await_lines(&mut orange, &describe, &told);
+    let failed = [
+        "processor-state=failed",
+        "advice=another queue has the name by now; RESUME FLOW",
+    ];
+    await_lines(&mut orange, "DESCRIBE PROCESSOR own", &failed);
+    await_numbered(&mut orange, &copied, 0..20);
+    orange.ok(&format!("RESUME FLOW {flow}"));
+    await_events(&mut orange, &copied, &numbered(&[0..20, 100..110]));
+    await_lines(&mut orange, &describe, &["state=ready", "notice="]);
+
+    delete_topic(&admin_client(&world.kafkas[0]), &flow);
+    await_lines(
+        &mut orange,
+        &describe,
+        &["state=failed", "advice=the queue is gone from the broker"],
+    );
+    orange.ok(&format!("RESUME FLOW {flow}"));
+    write_numbered(&mut orange, &flow, 200..210);
+    let all = numbered(&[0..20, 100..110, 200..210]);
+    await_events(&mut orange, &copied, &all);
+    orange.ok("DELETE PROCESSOR own");
+    orange.ok(&format!("DELETE FLOW {flow}"));
+}
