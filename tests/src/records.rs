@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -144,6 +145,19 @@ pub fn configure_topic(client: &ClientConfig, topic: &str, name: &str, value: &s
 pub fn delete_topic(client: &ClientConfig, topic: &str) {
     let admin: AdminClient<_> = client.create().unwrap();
     let done = wait_for(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    for topic in done {
+        topic.unwrap_or_else(|(topic, cause)| panic!("{topic}: {cause:?}"));
+    }
+}
+
+/// Gives a topic more partitions, so many in all.
+///
+/// # Panics
+/// When the broker refuses.
+pub fn grow_topic(client: &ClientConfig, topic: &str, partitions: usize) {
+    let admin: AdminClient<_> = client.create().unwrap();
+    let wanted = NewPartitions::new(topic, partitions);
+    let done = wait_for(admin.create_partitions(&[wanted], &AdminOptions::new())).unwrap();
     for topic in done {
         topic.unwrap_or_else(|(topic, cause)| panic!("{topic}: {cause:?}"));
     }

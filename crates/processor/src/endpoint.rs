@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub queue: String,
     /// The identity that the queue must have, where the caller knows it.
     pub queue_id: Option<QueueId>,
+    /// How many partitions it has, at least; 0 where the caller doesn't know.
+    pub partitions: u32,
     /// As whom to log in; none where the broker asks nobody.
     pub login: Option<Login>,
     /// Where we may connect to.
@@ -123,6 +125,7 @@ impl TryFrom<proto::Endpoint> for Endpoint {
             queue_id: Some(endpoint.queue_id)
                 .filter(|id| !id.is_empty())
                 .map(QueueId),
+            partitions: endpoint.partitions,
             queue: endpoint.queue,
             flow: endpoint.flow,
         })

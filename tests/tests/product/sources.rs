@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use eson_tests::process::kill9;
-use eson_tests::records::{admin_client, configure_topic, create_topic, delete_topic, noise};
+use eson_tests::records::{
+    admin_client, configure_topic, create_topic, delete_topic, grow_topic, noise,
+};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, World, until};
 
-use crate::events::{Event, await_events, await_numbered, write, write_numbered};
+use crate::events::{Event, await_events, await_numbered, read, write, write_numbered};
 use crate::stage::new_flow;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -248,4 +250,62 @@ fn a_queue_of_our_own_is_taken_again_when_its_owner_says_so() {
     await_events(&mut orange, &copied, &all);
     orange.ok("DELETE PROCESSOR own");
     orange.ok(&format!("DELETE FLOW {flow}"));
+}
+
+/// Up to the flow that the subscription has made, so that record batches still pass whole.
+#[test]
+fn partitions_that_an_adopted_queue_gets_are_followed() {
+    let world = own_world(&["growing.example", "following.example"]);
+    let (mut orange, flow) = adopt(&world, "growing_v1", "");
+    let mut blue = world.blue().login();
+    let local = new_flow(world.blue(), "received");
+    let answer = blue.ok(&format!("SUBSCRIBE {flow} LOCAL {local}"));
+    let copy = answer.data[0].rsplit(' ').next().unwrap().to_owned();
+    let label = copy.split('.').next().unwrap();
+    let narrow = new_flow(world.orange(), "narrow");
+    orange.ok(&format!("CREATE FLOW {narrow} partitions=2"));
+    orange.ok(&format!(
+        "CREATE PROCESSOR narrow type=bridge from={flow} to={narrow}"
+    ));
+    write_numbered(&mut orange, &flow, 0..50);
+    await_numbered(&mut blue, &local, 0..50);
+
+    grow_topic(&admin_client(&world.kafkas[0]), "growing_v1", 3);
+    write_numbered(&mut orange, &flow, 50..100);
+    let three = ["partitions=3"];
+    await_lines(&mut orange, &format!("DESCRIBE FLOW {flow}"), &three);
+    await_lines(&mut orange, &format!("DESCRIBE FLOW {copy}"), &three);
+    write_numbered(&mut orange, &flow, 100..150);
+    await_lines(&mut blue, &format!("DESCRIBE FLOW {local}"), &three);
+    write_numbered(&mut orange, &flow, 150..200);
+    for (session, flow) in [(&mut blue, &local), (&mut orange, &narrow)] {
+        until("all events", PATIENCE, || {
+            let mut found = read(session, flow);
+            found.sort_by_key(|event| event.timestamp);
+            check(found == numbered(&[0..100, 100..200]), || {
+                format!("{} are there", found.len())
+            })
+        });
+    }
+    for (session, describe) in [
+        (&mut orange, format!("DESCRIBE SUBSCRIBER {flow} {label}")),
+        (&mut blue, format!("DESCRIBE SUBSCRIPTION {local}")),
+    ] {
+        until(&describe, PATIENCE, || {
+            let described = session.ok(&describe);
+            let whole = described.attribute("path").is_none();
+            let reads_all = described
+                .data
+                .iter()
+                .any(|it| it.starts_with("position=2-"));
+            check(whole && reads_all, || format!("{described:?}"))
+        });
+    }
+    let path = "path=records: the source has 3 partitions and the destination 2";
+    await_lines(&mut orange, "DESCRIBE PROCESSOR narrow", &[path]);
+    let refused = orange.refused(
+        &format!("UPDATE FLOW {flow} partitions=5"),
+        "501 [ARGUMENT]",
+    );
+    assert!(refused.status.contains("its owner's"), "{refused:?}");
 }

@@ -1,4 +1,4 @@
-//! CREATE, UPDATE, DESCRIBE and DELETE FLOW, GET FLOWS, PAUSE and STOP FLOW.
+//! CREATE, UPDATE, DESCRIBE and DELETE FLOW, GET FLOWS.
 
 use eson_protocol::text::format_duration;
 use eson_protocol::{Access, Code, DataLine, FlowOptions, Mode, Name, Reply, Right, Status};
@@ -261,28 +261,6 @@ impl Request<'_> {
         let known = rights.include(Right::Read) || rights.include(Right::Write);
         Ok(known || flow.spec.access == Access::Approval)
     }
-
-    pub(super) async fn pause_flow(&self, name: Name) -> Answer {
-        self.set_flow_activity(name, Activity::Paused).await
-    }
-
-    pub(super) async fn stop_flow(&self, name: Name) -> Answer {
-        self.set_flow_activity(name, Activity::Stopped).await
-    }
-
-    async fn set_flow_activity(&self, name: Name, activity: Activity) -> Answer {
-        self.participant
-            .authorized_flow(self.caller, Right::Admin, &name)
-            .await?;
-        let change = |flow: &mut Flow| {
-            if flow.spec.activity != activity {
-                flow.spec.activity = activity;
-                flow.spec.generation += 1;
-                flow.status.condition.failure = None;
-            }
-        };
-        self.change_flow(&name, change).await
-    }
 }
 
 fn check_update(spec: &FlowSpec, options: &FlowOptions) -> Result<(), Status> {
@@ -304,11 +282,15 @@ fn check_update(spec: &FlowSpec, options: &FlowOptions) -> Result<(), Status> {
     {
         return fixed("the queue");
     }
+    if options.partitions.is_some() && spec.adopted {
+        let text = format!(
+            "{}: the number of partitions of an adopted queue is its owner's; the flow follows when it grows",
+            spec.name
+        );
+        return Err(Status::new(Code::Argument, text));
+    }
     let grows = |wanted: u32| spec.partitions.is_none_or(|has| wanted >= has);
-    if options
-        .partitions
-        .is_some_and(|wanted| spec.adopted || !grows(wanted))
-    {
+    if options.partitions.is_some_and(|wanted| !grows(wanted)) {
         let text = format!("{}: the number of partitions may only grow", spec.name);
         return Err(Status::new(Code::Argument, text));
     }
@@ -369,7 +351,7 @@ fn administrative(flow: &Stored<Flow>) -> Vec<DataLine> {
     ));
     lines.extend(optional(
         "advice",
-        super::flow_queue::advice(&flow.resource),
+        super::flow_activity::advice(&flow.resource),
     ));
     lines.extend(optional("notice", flow.resource.status.notice.as_ref()));
     lines

@@ -56,6 +56,7 @@ pub(super) fn leg_lines(owner: LegOwner, leg: &LegStatus, now: u64) -> Vec<DataL
         attribute("throughput", format!("{:.0}", leg.throughput)),
     ];
     lines.extend(leg.held_back.then(|| attribute("held-back", "by its rate")));
+    lines.extend(path(leg).map(|path| attribute("path", path)));
     let unknown = leg.unknown_schemas;
     lines.extend((unknown > 0).then(|| attribute("unknown-schemas", unknown)));
     let positions = positions(leg);
@@ -69,6 +70,15 @@ pub(super) fn leg_lines(owner: LegOwner, leg: &LegStatus, now: u64) -> Vec<DataL
         lines.extend(attributes(remedy(owner, leg.state(), error, now)));
     }
     lines
+}
+
+/// Why record batches can't pass whole though nobody looks into them: the counts of partitions differ.
+pub(super) fn path(leg: &LegStatus) -> Option<String> {
+    let (from, to) = (leg.partitions, leg.destination_partitions);
+    let differ = from > 0 && to > 0 && from != to;
+    differ.then(|| {
+        format!("records: the source has {from} partitions and the destination {to}, so that keys say which one")
+    })
 }
 
 /// The error of a leg in this state, how old it is and what to do about it.

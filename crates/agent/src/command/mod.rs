@@ -9,7 +9,7 @@ mod component;
 mod dead_letters;
 mod delivery;
 mod flow;
-mod flow_queue;
+mod flow_activity;
 mod grant;
 mod leg_status;
 mod lines;

@@ -5,7 +5,7 @@ use eson_protocol::text::format_duration;
 use eson_protocol::{DataLine, Name, ProcessorType, Program, Reply, Status, Validate};
 
 use super::leg_status::{
-    absent_state, activity_word, error_words, has_failed, lag_seconds, leg_lines, positions,
+    absent_state, activity_word, error_words, has_failed, lag_seconds, leg_lines, path, positions,
     seconds_word, state_word,
 };
 use super::lines::{attribute, attributes, entry, optional, words};
@@ -226,6 +226,7 @@ fn leg_line(
     if status.held_back {
         values.push(("held-back", "by its rate".to_owned()));
     }
+    values.extend(path(status).map(|path| ("path", path)));
     if status.crowded_out > 0 {
         values.push(("crowded-out", status.crowded_out.to_string()));
     }

@@ -170,7 +170,18 @@ impl Participant {
         Ok(with_identity(endpoint, &flow.status.queue))
     }
 
-    /// How a processor of ours reaches a subscriber's copy.
+    /// How a processor of ours writes a flow of ours.
+    ///
+    /// # Errors
+    /// As [`Participant::flow_endpoint`].
+    pub(crate) fn destination_endpoint(&self, flow: &Flow) -> Result<proto::Endpoint, Failure> {
+        Ok(proto::Endpoint {
+            partitions: flow.status.partitions,
+            ..self.flow_endpoint(flow)?
+        })
+    }
+
+    /// How a processor of ours writes a subscriber's copy.
     ///
     /// # Errors
     /// As [`Participant::flow_endpoint`].
@@ -182,7 +193,10 @@ impl Participant {
         let copy = subscriber.copy();
         let copy = copy.map_err(|error| Failure::refused(eson_protocol::Code::Name, error))?;
         let endpoint = entry.endpoint(&copy, entry.subscriber_queue(subscriber)?);
-        Ok(with_identity(endpoint, &subscriber.status.queue))
+        Ok(proto::Endpoint {
+            partitions: subscriber.status.partitions,
+            ..with_identity(endpoint, &subscriber.status.queue)
+        })
     }
 
     /// Lets a subscriber's credential log in here, where its copy is in the embedded queues. What

@@ -227,7 +227,7 @@ impl ProcessorReconciler {
             source: wanted.sources.len() as u32 - 1,
             destination: match signals {
                 true => None,
-                false => Some(self.0.flow_endpoint(destination)?),
+                false => Some(self.0.destination_endpoint(destination)?),
             },
             start: Some(start(spec.start, &spec.cursor)),
             on_gap: on_gap(spec.on_gap).into(),

@@ -1,5 +1,6 @@
 //! Subscriptions: the remote side's copy, the local flow, the bridge between them, and renewal.
 
+mod growth;
 mod payload;
 
 use std::collections::HashMap;
@@ -97,6 +98,7 @@ impl SubscriptionReconciler {
         let circle = self.closes_circle(&stored.resource, &held.copy).await?;
         self.ensure_local(stored, &held.copy).await?;
         self.follow_payload(stored, &held.copy).await?;
+        self.follow_growth(stored, &held.copy).await?;
         let Some(local) = self.local_flow(spec).await? else {
             return Ok(Outcome::Settled);
         };
@@ -289,7 +291,7 @@ impl SubscriptionReconciler {
         };
         let leg = proto::Leg {
             id: leg_id(spec),
-            destination: Some(self.participant.flow_endpoint(local)?),
+            destination: Some(self.participant.destination_endpoint(local)?),
             start: Some(start(from, &cursor)),
             paused: held_still || spec.activity == Activity::Paused,
             events_per_second: rate("events-rate").unwrap_or_default(),

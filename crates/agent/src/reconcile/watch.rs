@@ -236,10 +236,10 @@ async fn instances(participant: Arc<Participant>, stop: CancellationToken) {
         for (leg, now) in &states {
             let known = before.get(leg);
             let before = known.copied().unwrap_or_default();
-            if known.is_none() || before.state != now.state {
+            let grows = now.partitions > 0 && before.partitions != now.partitions;
+            if known.is_none() || before.state != now.state || grows {
                 wake_owner(&participant, &status.id, leg);
             }
-            let grows = now.partitions > 0 && before.partitions != now.partitions;
             wakes_flows |= grows || before.misses != now.misses;
         }
         if wakes_flows && let Err(error) = wake_flows(&participant, &status, &states).await {

@@ -98,6 +98,10 @@ pub(crate) struct SubscriptionStatus {
     /// The flow's own queue that its bridge began to read, where it reads that.
     #[serde(default)]
     pub begun: Option<QueueId>,
+    /// The partitions that the local flow has because what is read had so many; none before that is
+    /// known.
+    #[serde(default)]
+    pub partitions: Option<u32>,
     /// Why no events move although they are to: it is the newest of a circle, or its owner may not
     /// write the flow any more.
     #[serde(default)]

@@ -91,9 +91,11 @@ impl<'a, P: Passage> Drive<'a, P> {
         let progress = std::mem::take(&mut self.leg.progress);
         let stored = std::mem::take(&mut self.leg.stored);
         let (source, delivery) = (self.leg.source.clone(), self.leg.delivery);
-        self.lent.report.opened(source, delivery, stored, progress);
+        let report = self.lent.report;
+        report.has_partitions(self.leg.destination_partitions);
+        report.opened(source, delivery, stored, progress);
         if let Some(it) = self.leg.succeeded.take() {
-            self.lent.report.lost(it.lost, it.trouble);
+            report.lost(it.lost, it.trouble);
         }
         loop {
             let step = match self.next(wishes).await {
@@ -429,6 +431,7 @@ mod tests {
             passage,
             buffer: 0,
             source,
+            destination_partitions: 1,
             delivery: Delivery::AtLeastOnce,
             stored: Positions::new(),
             progress: BTreeMap::new(),

@@ -87,6 +87,7 @@ impl Opening<'_> {
             progress: progress(&description, &positions, spec.start),
             succeeded,
             source: description.id,
+            destination_partitions: passage.writer.partitions(),
             delivery: passage.writer.delivery(),
             stored: positions,
             passage,
@@ -171,8 +172,15 @@ impl Opening<'_> {
             delivery: self.spec.delivery,
             commit_interval: self.spec.commit_interval,
         };
-        let writer = broker.open_writer(&self.destination.queue, options);
-        writer.await.map_err(|e| Trouble::at_destination(&e))
+        let writer = broker.open_writer(&self.destination.queue, options).await;
+        let writer = writer.map_err(|e| Trouble::at_destination(&e))?;
+        let (told, known) = (self.destination.partitions, writer.partitions());
+        if known < told {
+            let queue = &self.destination.queue;
+            let text = format!("only {known} of the {told} partitions of `{queue}` are there yet");
+            return Err(Trouble::not_yet_at_destination(text));
+        }
+        Ok(writer)
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Opened<P> {
     pub(crate) buffer: usize,
     /// The identity of the source.
     pub(crate) source: QueueId,
+    /// How many partitions the destination has; 0 where there are several.
+    pub(crate) destination_partitions: u32,
     /// What all destinations together can promise.
     pub(crate) delivery: Delivery,
     /// The source positions that every destination has.

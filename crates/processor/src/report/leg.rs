@@ -79,6 +79,7 @@ struct Figures {
     /// The source of the leg before this one, and how much of it that one had yet to write.
     left_behind: Option<(QueueId, u64)>,
     delivery: Option<Delivery>,
+    destination_partitions: u32,
 }
 
 impl LegReport {
@@ -100,6 +101,7 @@ impl LegReport {
             begun: None,
             left_behind: None,
             delivery: None,
+            destination_partitions: 0,
         };
         Self {
             id,
@@ -167,6 +169,11 @@ impl LegReport {
     /// Whether draining took too long since this was last asked.
     pub(crate) fn was_cut_short(&self) -> bool {
         self.cut_short.swap(false, Ordering::Relaxed)
+    }
+
+    /// The destination is open, and has so many partitions; 0 where there are several.
+    pub(crate) fn has_partitions(&self, destination: u32) {
+        self.figures().destination_partitions = destination;
     }
 
     /// Both ends are open: records flow from here on.
@@ -339,6 +346,7 @@ impl LegReport {
             behind_since: figures.behind_since(),
             held_back: self.held_back.load(Ordering::Relaxed),
             partitions: u32::try_from(figures.progress.len()).unwrap_or(u32::MAX),
+            destination_partitions: figures.destination_partitions,
         }
     }
 

@@ -58,6 +58,15 @@ impl Trouble {
         }
     }
 
+    /// The destination's brokers do not all know yet what was made there.
+    pub(crate) fn not_yet_at_destination(text: String) -> Self {
+        Self {
+            side: Some(Side::Destination),
+            transient: true,
+            ..Self::own(text)
+        }
+    }
+
     /// Events of the source are gone, and the leg stops there.
     pub(crate) fn gap(text: String) -> Self {
         Self {

@@ -90,6 +90,7 @@ impl Opening<'_> {
             progress: progress(&description, &positions, spec.start),
             succeeded,
             source: description.id,
+            destination_partitions: 0,
             delivery,
             stored: positions,
             _broker: broker,

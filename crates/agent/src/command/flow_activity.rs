@@ -1,4 +1,4 @@
-//! What became of the queue of a flow at its broker, and RESUME FLOW, which takes it as it is now.
+//! PAUSE, STOP and RESUME FLOW, which takes the flow's queue as it is by now.
 
 use eson_broker::BrokerError;
 use eson_protocol::{Code, Name, Right, Status};
@@ -7,6 +7,28 @@ use super::{Answer, Request};
 use crate::resource::{Activity, Flow, FlowSpec, QueueState};
 
 impl Request<'_> {
+    pub(super) async fn pause_flow(&self, name: Name) -> Answer {
+        self.set_flow_activity(name, Activity::Paused).await
+    }
+
+    pub(super) async fn stop_flow(&self, name: Name) -> Answer {
+        self.set_flow_activity(name, Activity::Stopped).await
+    }
+
+    async fn set_flow_activity(&self, name: Name, activity: Activity) -> Answer {
+        self.participant
+            .authorized_flow(self.caller, Right::Admin, &name)
+            .await?;
+        let change = |flow: &mut Flow| {
+            if flow.spec.activity != activity {
+                flow.spec.activity = activity;
+                flow.spec.generation += 1;
+                flow.status.condition.failure = None;
+            }
+        };
+        self.change_flow(&name, change).await
+    }
+
     /// Lets what reads the flow run. A queue of the flow's own that somebody has deleted is made
     /// again, and one that was made instead of it is taken: who says so is its owner.
     pub(super) async fn resume_flow(&self, name: Name) -> Answer {
