@@ -72,6 +72,28 @@ impl Kafka {
         rules
     }
 
+    /// The ids of the producers that have a transaction open in the topic's first partition.
+    #[must_use]
+    pub fn open_transactions(&self, topic: &str) -> Vec<i64> {
+        let lines = self.tool(&[
+            "org.apache.kafka.tools.TransactionsCommand",
+            "--bootstrap-server",
+            &self.plaintext(),
+            "describe-producers",
+            "--topic",
+            topic,
+            "--partition",
+            "0",
+        ]);
+        // The first field is the id, the last where the transaction begins.
+        let open = lines.iter().filter_map(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.last()?.parse::<u64>().ok()?;
+            fields.first()?.parse().ok()
+        });
+        open.collect()
+    }
+
     fn tool(&self, arguments: &[&str]) -> Vec<String> {
         run_tool(&self.dir, arguments)
     }

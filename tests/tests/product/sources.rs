@@ -1,13 +1,15 @@
 //! What happens to queues outside of the product, and how it is told and handled.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eson_tests::process::kill9;
 use eson_tests::records::{
-    admin_client, configure_topic, create_topic, delete_topic, grow_topic, noise,
+    admin_client, configure_topic, create_topic, delete_before, delete_topic, grow_topic, noise,
 };
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, World, until};
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::events::{Event, await_events, await_numbered, read, write, write_numbered};
 use crate::stage::new_flow;
@@ -308,4 +310,104 @@ fn partitions_that_an_adopted_queue_gets_are_followed() {
         "501 [ARGUMENT]",
     );
     assert!(refused.status.contains("its owner's"), "{refused:?}");
+}
+
+/// What lies before the reader is deleted while it is away.
+#[test]
+fn events_that_are_deleted_ahead_of_a_processor_are_counted() {
+    let world = own_world(&["truncated.example"]);
+    let (mut orange, flow) = adopt(&world, "truncated_v1", "");
+    let copied = new_flow(world.orange(), "copied");
+    orange.ok(&format!("CREATE FLOW {copied} partitions=1"));
+    orange.ok(&format!(
+        "CREATE PROCESSOR truncated type=bridge from={flow} to={copied} on-gap=stop"
+    ));
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut orange, &copied, 0..20);
+    orange.ok("STOP PROCESSOR truncated");
+    write_numbered(&mut orange, &flow, 20..50);
+    delete_before(&admin_client(&world.kafkas[0]), "truncated_v1", 30);
+    orange.ok("RESUME PROCESSOR truncated");
+    let describe = "DESCRIBE PROCESSOR truncated";
+    let stopped = [
+        "processor-state=failed",
+        "lost=0",
+        "position=0-20",
+        "processor-error=queue `truncated_v1` partition 0: offset 20 is outside 30..50",
+        "advice=these events are lost here; with on-gap=earliest (UPDATE PROCESSOR)",
+    ];
+    await_lines(&mut orange, describe, &stopped);
+    orange.ok("UPDATE PROCESSOR truncated on-gap=earliest");
+    await_events(&mut orange, &copied, &numbered(&[0..20, 30..50]));
+    let gone_on = [
+        "processor-state=running",
+        "lost=10",
+        "lag=0",
+        "position=0-50",
+    ];
+    await_lines(&mut orange, describe, &gone_on);
+    let metrics = world.orange().web("/metrics").unwrap().1;
+    let of_it =
+        |line: &&str| line.starts_with("fnaad_leg_lost_total{") && line.contains("truncated");
+    let lost = metrics.lines().find(of_it);
+    assert!(lost.is_some_and(|line| line.ends_with(" 10")), "{lost:?}");
+}
+
+#[test]
+fn a_transaction_that_hides_events_is_told_with_its_producer_and_its_age() {
+    let world = own_world(&["hanging.example"]);
+    let (mut orange, flow) = adopt(&world, "hanging_v1", "");
+    let copied = new_flow(world.orange(), "copied");
+    orange.ok(&format!("CREATE FLOW {copied} partitions=1"));
+    orange.ok(&format!(
+        "CREATE PROCESSOR hanging type=bridge from={flow} to={copied}"
+    ));
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut orange, &copied, 0..20);
+    let before = Instant::now();
+    let producer: BaseProducer = admin_client(&world.kafkas[0])
+        .set("transactional.id", "forgetful")
+        .set("transaction.timeout.ms", "600000")
+        .create()
+        .unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    let record = BaseRecord::<[u8], [u8]>::to("hanging_v1").partition(0);
+    producer.send(record.payload(b"open")).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    write_numbered(&mut orange, &flow, 100..110);
+    let open = world.kafkas[0].open_transactions("hanging_v1");
+    let [id] = &open[..] else {
+        panic!("one open transaction, and not {open:?}");
+    };
+    let describe = "DESCRIBE PROCESSOR hanging";
+    let told = until("the transaction's producer", PATIENCE, || {
+        let described = orange.ok(describe);
+        let error = described.attribute("processor-error");
+        let told = error.map(str::to_owned);
+        told.ok_or_else(|| format!("{described:?}"))
+    });
+    let begin =
+        format!("queue `hanging_v1` partition 0: a transaction of producer {id} open since ");
+    let rest = told
+        .strip_prefix(&begin)
+        .unwrap_or_else(|| panic!("{told}"));
+    assert!(
+        rest.contains(" s hides what is behind offset 20;"),
+        "{told}"
+    );
+    let age: u64 = rest.split(' ').next().unwrap().parse().unwrap();
+    let bounds = 10..=before.elapsed().as_secs() + 1;
+    assert!(bounds.contains(&age), "{age} of {bounds:?}");
+    let advice = "advice=end that transaction at the source";
+    await_lines(&mut orange, describe, &["processor-state=running", advice]);
+    await_numbered(&mut orange, &copied, 0..20);
+    producer.abort_transaction(PATIENCE).unwrap();
+    await_events(&mut orange, &copied, &numbered(&[0..20, 100..110]));
+    until("no error", PATIENCE, || {
+        let described = orange.ok(describe);
+        check(described.attribute("processor-error").is_none(), || {
+            format!("{described:?}")
+        })
+    });
 }
