@@ -262,7 +262,18 @@ fn what_is_no_processor_is_refused(ground: Ground) {
         .map(|number| format!("f{number}.example"))
         .collect();
     let many = many.join(",");
+    let remote = world(ground).blue().identity.flow("elsewhere");
     for (command, code, text) in [
+        (
+            format!("type=bridge from={remote} to={one}"),
+            "551 [NOTLOCAL]",
+            &*format!("SUBSCRIBE {remote} LOCAL "),
+        ),
+        (
+            format!("type=bridge from={one} to={remote}"),
+            "551 [NOTLOCAL]",
+            "SUBSCRIBE there",
+        ),
         (
             format!("type=collector from={one},{unknown} to={two}"),
             "550 [NOTFOUND]",

@@ -115,7 +115,8 @@ impl Request<'_> {
                 let flow = self
                     .participant
                     .authorized_flow(self.caller, right, name)
-                    .await?;
+                    .await
+                    .map_err(|status| elsewhere(status, right, name))?;
                 let FlowSpec { broker, queue, .. } = flow.resource.spec;
                 if right == Right::Write {
                     self.check_delivery(spec.delivery, name, &broker)?;
@@ -163,6 +164,26 @@ impl Request<'_> {
         Ok([Right::Read, Right::Write]
             .into_iter()
             .any(|right| rights.include(right)))
+    }
+}
+
+/// Says of a flow that another FNAA hosts how a processor reads or writes it all the same.
+fn elsewhere(status: Status, right: Right, name: &Name) -> Status {
+    if status.code != Code::NotLocal.number() {
+        return status;
+    }
+    let way = match right {
+        Right::Read => format!(
+            "SUBSCRIBE {name} LOCAL f brings its events into a flow f here, for processors to read"
+        ),
+        _ => "write a flow here, and SUBSCRIBE there to that one".to_owned(),
+    };
+    Status {
+        text: format!(
+            "{}; processors read and write flows of this FNAA: {way}",
+            status.text
+        ),
+        ..status
     }
 }
 
