@@ -17,6 +17,9 @@ const REASON: &str = "ce_deadletterreason";
 /// Where it was in the flow that it came from: `<partition>-<offset>`.
 const POSITION: &str = "ce_sourceposition";
 
+/// What says of which media type an event's content is; in structured mode, the whole event.
+const CONTENT_TYPE: &str = "content-type";
+
 /// What is left of an event of which nothing else fits, as far as it is short: what makes it a
 /// CloudEvent, why it is there, and where it came from.
 const KEPT: [&str; 7] = [
@@ -117,11 +120,17 @@ impl DeadLetters {
 /// those see both; where it was none, one is put around it.
 fn address(source: &str, letter: &DeadLetter) -> Record {
     let record = &letter.record;
-    let mut event = as_cloud_event(source, letter).unwrap_or_else(|| record.clone());
+    let event = as_cloud_event(source, letter);
+    let is_event = event.is_some();
+    let mut event = event.unwrap_or_else(|| record.clone());
     event.offset = record.offset;
     event.timestamp = record.timestamp;
     event.key.clone_from(&record.key);
-    let known = |name: &str| event.headers.iter().any(|header| header.name == name);
+    // Where the event has no media type of its own, the record's was that of the whole event.
+    let known = |name: &str| {
+        let has = event.headers.iter().any(|header| header.name == name);
+        has || (is_event && name == CONTENT_TYPE)
+    };
     let others = record.headers.iter().filter(|header| !known(&header.name));
     let others: Vec<_> = others.cloned().collect();
     event.headers.extend(others);
@@ -166,4 +175,78 @@ fn fitting(writer: &dyn QueueWriter, mut letter: Record) -> Record {
 fn one_line(reason: &str) -> String {
     let visible = |c: char| if c.is_control() { ' ' } else { c };
     reason.chars().map(visible).take(MAX_REASON).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use eson_protocol::event::{Attribute, CloudEvent, ContentMode, Value};
+
+    use super::*;
+
+    const SOURCE: &str = "orders.flows.orange.example";
+
+    fn event(data: Option<&'static [u8]>, media_type: Option<&str>) -> CloudEvent {
+        let texts = [
+            ("specversion", "1.0"),
+            ("id", "1"),
+            ("source", "/x"),
+            ("type", "t"),
+        ];
+        let texts = texts
+            .into_iter()
+            .chain(media_type.map(|it| ("datacontenttype", it)));
+        let attribute = |(name, text): (&str, &str)| {
+            Attribute::new(name, Value::String(text.to_owned())).expect("valid")
+        };
+        let data = data.map(Bytes::from_static);
+        CloudEvent::new(texts.map(attribute).collect(), data).expect("an event")
+    }
+
+    /// What a reader of the letter of a record sees.
+    fn read(record: Record) -> CloudEvent {
+        let letter = DeadLetter {
+            partition: 3,
+            record,
+            reason: "it is\nnot liked".to_owned(),
+        };
+        let read = CloudEvent::from_record(&address(SOURCE, &letter));
+        read.expect("valid").expect("a CloudEvent")
+    }
+
+    fn text(event: &CloudEvent, name: &str) -> Option<String> {
+        event.attribute(name).map(|value| value.text().into_owned())
+    }
+
+    #[test]
+    fn a_letter_has_the_content_of_the_event_and_its_media_type_in_each_mode() {
+        for mode in [
+            ContentMode::Binary,
+            ContentMode::Json,
+            ContentMode::Protobuf,
+        ] {
+            for data in [None, Some(&b"\xff"[..])] {
+                for media_type in [None, Some("a/b")] {
+                    let read = read(event(data, media_type).into_record(mode));
+                    assert_eq!(read.data().map(|it| &**it), data, "{mode:?}");
+                    assert_eq!(read.media_type(), media_type, "{mode:?} {data:?}");
+                    assert_eq!(text(&read, "id").as_deref(), Some("1"));
+                    assert_eq!(text(&read, "sourceflow").as_deref(), Some(SOURCE));
+                    assert_eq!(text(&read, "sourceposition").as_deref(), Some("3-0"));
+                    let reason = text(&read, "deadletterreason");
+                    assert_eq!(reason.as_deref(), Some("it is not liked"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_says_that_it_is_an_event_is_the_content_of_one() {
+        let mut record = event(None, None).into_record(ContentMode::Json);
+        record.value = None;
+        assert_eq!(read(record.clone()).media_type(), None);
+        record.value = Some(Bytes::from_static(b"no JSON"));
+        let read = read(record);
+        assert_eq!(read.data().map(|it| &**it), Some(&b"no JSON"[..]));
+        assert_eq!(text(&read, "type").as_deref(), Some("eson.record"));
+    }
 }

@@ -11,6 +11,7 @@ use eson_processor::SOURCE_FLOW;
 use eson_processor::client::ClientError;
 use eson_processor::proto::error::{Kind, Side};
 use eson_processor::proto::{Leg, LegStatus, ProcessorType, Spec, State};
+use eson_protocol::event::{CloudEvent, ContentMode};
 use eson_protocol::{Header, Record};
 
 use support::{BLUE, COPY, Ground, ORANGE, endpoint, event, number, until, without_offsets};
@@ -173,6 +174,49 @@ async fn an_event_can_not_make_up_where_it_came_from() {
     let found = ground.contents(BLUE, COPY).await.remove(&0);
     let (from, record) = taken_apart(found.expect("an event").remove(0));
     assert_eq!((from, number(&record)), (sources[0].clone(), 7));
+}
+
+/// An event in structured mode that says where it came from, and is read from a record.
+fn structured(mode: ContentMode, source: &str) -> Record {
+    let json = format!(
+        r#"{{"specversion":"1.0","id":"7","source":"/x","type":"t","data":7,"sourceflow":"{source}"}}"#
+    );
+    let event = CloudEvent::from_json(&Bytes::from(json)).expect("an event");
+    Record {
+        key: Some(Bytes::from_static(b"k")),
+        timestamp: 1_700_000_000_000,
+        ..event.into_record(mode)
+    }
+}
+
+#[tokio::test]
+async fn an_event_in_structured_mode_can_not_make_it_up_either() {
+    let sources = names(1);
+    let ground = ground(&sources, 1).await;
+    let modes = [ContentMode::Json, ContentMode::Protobuf];
+    let records = modes.map(|mode| structured(mode, "made.up"));
+    let broker = ground.broker(ORANGE);
+    let appended = broker
+        .append(&sources[0], AppendTo::Partition(0), records.to_vec(), None)
+        .await;
+    appended.expect("written");
+    let client = ground.client().await;
+    client.create(collector(&sources)).await.expect("created");
+    ground.until_count(BLUE, COPY, 2).await;
+    let found = ground.contents(BLUE, COPY).await.remove(&0);
+    for (mode, found) in modes.into_iter().zip(found.expect("events")) {
+        let read = CloudEvent::read_record(&found).expect("valid");
+        let (event, kept) = read.expect("a CloudEvent");
+        assert_eq!(kept, mode);
+        assert_eq!(event.data().map(|data| &**data), Some(&b"7"[..]));
+        let said = event.attribute("sourceflow").map(|value| value.text());
+        assert_eq!(said.as_deref(), Some(&*sources[0]), "the attribute");
+        let (from, rest) = taken_apart(found);
+        assert_eq!(from, sources[0], "the header");
+        let read = structured(mode, "made.up");
+        assert_eq!((rest.key, rest.timestamp), (read.key, read.timestamp));
+        assert_eq!(rest.headers, read.headers);
+    }
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl Opening<'_> {
         let succeeded = succeeded.transpose()?;
         let positions = begin(spec, &description, &mut *writer).await?;
         let epochs = writer.epochs();
-        let passage = self.copying(writer, to, description.partitions.len() as u32);
+        let passage = self.copying(writer, to, description.partitions.len() as u32)?;
         let options = ReaderOptions {
             start: match spec.start {
                 // Resolved by now; a partition without position is a new one.
@@ -100,17 +100,18 @@ impl Opening<'_> {
         writer: Box<dyn QueueWriter>,
         broker: Arc<dyn Broker>,
         partitions: u32,
-    ) -> Copying {
+    ) -> Result<Copying, Trouble> {
         let source = &self.spec.source;
+        let annotation = self.spec.annotate.then(|| Annotation::of(source));
         let dead_letters = self.spec.dead_letters.as_deref().map(|endpoint| {
             DeadLetters::new(endpoint.clone(), source, self.brokers.clone(), self.buffer)
         });
         let stored = writer.stored();
         let mut search = self.search.clone();
         search.settle(&stored);
-        Copying {
+        Ok(Copying {
             mapping: Mapping::between(partitions, writer.partitions()),
-            annotation: self.spec.annotate.then(|| Annotation::of(source)),
+            annotation: annotation.transpose()?,
             examination: Examination {
                 ids: self.ids.clone(),
                 contract: self.spec.contract.clone(),
@@ -126,7 +127,7 @@ impl Opening<'_> {
             handed_over: Positions::new(),
             stored,
             _broker: broker,
-        }
+        })
     }
 
     async fn source_broker(&self) -> Result<Arc<dyn Broker>, Trouble> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::attribute::{Attribute, REQUIRED, repeated};
 use super::media_type::{CLOUDEVENTS_JSON, CLOUDEVENTS_PROTOBUF, essence};
-use super::{CloudEvent, ContentMode, EventError};
+use super::{CloudEvent, ContentMode, EventError, json_format, protobuf_format};
 use crate::{Header, Record};
 
 /// The header that holds `datacontenttype`, or the media type of an event in structured mode.
@@ -49,6 +49,21 @@ fn structured(record: &Record, mode: ContentMode) -> Result<(CloudEvent, Content
         _ => CloudEvent::from_json(value),
     };
     event.map(|event| (event, mode))
+}
+
+/// Sets an extension attribute of the event that the value is; what is none has no attributes there.
+pub(super) fn set_in_value(record: &mut Record, extension: &Attribute) {
+    let Some(mode) = structured_mode(record) else {
+        return;
+    };
+    let value = record.value.clone().unwrap_or_default();
+    let set = structured(record, mode).and_then(|_| match mode {
+        ContentMode::Protobuf => protobuf_format::set(&value, extension),
+        _ => json_format::set(&value, extension),
+    });
+    if let Ok(value) = set {
+        record.value = Some(value);
+    }
 }
 
 fn binary(record: &Record) -> Result<Option<(CloudEvent, ContentMode)>, EventError> {

@@ -119,6 +119,53 @@ fn content(line: &Bytes, data: &RawValue, media_type: Option<&str>) -> Result<By
         .map_err(|error| EventError::Json(error.to_string()))
 }
 
+/// The members of an object in their order, as they stand in the line.
+struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawMembers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RawMembersVisitor)
+    }
+}
+
+struct RawMembersVisitor;
+
+impl<'de> Visitor<'de> for RawMembersVisitor {
+    type Value = RawMembers<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(RawMembers(members))
+    }
+}
+
+/// The same event with this attribute, in place of one of its name; every other member's value
+/// stays in every octet.
+pub(super) fn set(json: &[u8], attribute: &Attribute) -> Result<Bytes, EventError> {
+    let RawMembers(members) =
+        serde_json::from_slice(json).map_err(|error| EventError::Json(error.to_string()))?;
+    let mut out = String::with_capacity(json.len() + 64);
+    out.push('{');
+    for (name, value) in members.iter().filter(|(name, _)| name != attribute.name()) {
+        push_string(&mut out, name);
+        out.push(':');
+        out.push_str(value.get());
+        out.push(',');
+    }
+    push_string(&mut out, attribute.name());
+    out.push(':');
+    push_value(&mut out, attribute.value());
+    out.push('}');
+    Ok(Bytes::from(out))
+}
+
 pub(super) fn encode(event: &CloudEvent) -> String {
     object(event, |out, value| {
         push_content(out, value, event.media_type());

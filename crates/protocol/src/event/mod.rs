@@ -75,3 +75,12 @@ pub fn decode_for(
         record,
     })
 }
+
+/// Sets an extension attribute of an event in structured mode, in place of one of its name, and
+/// leaves it in that mode.
+///
+/// Key, headers, timestamp, content and the other attributes stay as they are. So does a record
+/// whose value is no event, whatever it says of itself.
+pub fn set_in_value(record: &mut Record, extension: &Attribute) {
+    binding::set_in_value(record, extension);
+}

@@ -82,9 +82,20 @@ struct TimestampMessage {
     nanos: i32,
 }
 
-pub(super) fn decode(message: &Bytes) -> Result<CloudEvent, EventError> {
-    let message = EventMessage::decode(message.clone())
-        .map_err(|error| EventError::Protobuf(error.to_string()))?;
+fn message(octets: &Bytes) -> Result<EventMessage, EventError> {
+    EventMessage::decode(octets.clone()).map_err(|error| EventError::Protobuf(error.to_string()))
+}
+
+/// The same event with this extension attribute, in place of one of its name.
+pub(super) fn set(octets: &Bytes, extension: &Attribute) -> Result<Bytes, EventError> {
+    let mut message = message(octets)?;
+    let (name, value) = attribute_message(extension);
+    message.attributes.insert(name, value);
+    Ok(Bytes::from(message.encode_to_vec()))
+}
+
+pub(super) fn decode(octets: &Bytes) -> Result<CloudEvent, EventError> {
+    let message = message(octets)?;
     let required = [
         message.spec_version,
         message.id,
