@@ -56,6 +56,9 @@ struct Arguments {
     /// Where signals keep their windows; without it, there are no windows.
     #[arg(long, value_name = "DIRECTORY")]
     state_directory: Option<PathBuf>,
+    /// How many bytes of events the windows of one signal may hold.
+    #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024 * 1024)]
+    window_limit: usize,
     /// End at once, without draining, when standard input ends: the FNAA holds it open, and is
     /// gone then.
     #[arg(long)]
@@ -126,6 +129,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let threads = Threads::start(threads)?;
     let programs = Programs::new(std::env::current_exe()?, lookup);
     let programs = programs.with_state(arguments.state_directory);
+    let programs = programs.with_window_limit(arguments.window_limit);
     let programs = programs.with_tls_roots(arguments.tls_roots);
     let processors = Processors::new(Arc::new(brokers), memory, threads, programs, registries);
     tracing::info!(address = %arguments.listen, "ready");

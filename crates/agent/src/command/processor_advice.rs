@@ -169,7 +169,7 @@ pub(super) fn advice(owner: LegOwner, state: State, error: &Error) -> String {
         ),
         (Kind::Content, _) => "correct what writes such events to the source".to_owned(),
         (Kind::Crowded, _) => {
-            "counts and joins lack events: make the window shorter (create the signal again), or have fewer events or fewer keys in it".to_owned()
+            "counts and joins lack events: make the window shorter (create the signal again), or have fewer events or fewer keys in it; or let the operator of the FNAA set a higher `processor: window-limit`".to_owned()
         }
         (Kind::Fenced, _) => format!("another process moves the same events; end it, then {again}"),
         (Kind::Unspecified | Kind::Other, _) if state == State::Failed => {

@@ -14,6 +14,10 @@ use super::reader::Node;
 /// More threads than any machine has processors.
 const MOST_THREADS: u32 = 1024;
 
+/// How much the windows of a signal may be let hold.
+const LEAST_WINDOWS: u64 = 1 << 20;
+const LARGEST_WINDOWS: u64 = 64 << 30;
+
 /// The longest that a Kafka may leave a request without an answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60 * 60);
 
@@ -44,6 +48,9 @@ pub struct Processor {
     /// `request-timeout`: how long a Kafka may leave a request without an answer, in whole seconds;
     /// without it, as long as `flow-processor` itself says.
     pub request_timeout: Option<Duration>,
+    /// `window-limit`: how many bytes of events the windows of one signal may hold; without it, as
+    /// many as `flow-processor` itself says.
+    pub window_limit: Option<u64>,
 }
 
 impl Default for Processor {
@@ -58,6 +65,7 @@ impl Default for Processor {
             memory_limit: None,
             threads: None,
             request_timeout: None,
+            window_limit: None,
         }
     }
 }
@@ -115,6 +123,7 @@ pub(super) fn processor(node: Node<'_>) -> Option<Processor> {
             memory_limit: section.optional("memory-limit", memory_limit),
             threads: section.optional("threads", |node| node.number(1..=MOST_THREADS)),
             request_timeout: section.optional("request-timeout", request_timeout),
+            window_limit: section.optional("window-limit", window_limit),
         };
         if processor.restart_delay > processor.longest_restart_delay {
             section.report(
@@ -132,6 +141,18 @@ fn memory_limit(node: Node<'_>) -> Option<u64> {
     match node.size()? {
         size @ LEAST.. => Some(size),
         _ => node.report(format!("a leg needs {} at least", format_size(LEAST))),
+    }
+}
+
+/// Room for a few events at least; all that a signal's windows hold is in memory, too.
+fn window_limit(node: Node<'_>) -> Option<u64> {
+    match node.size()? {
+        size @ LEAST_WINDOWS..=LARGEST_WINDOWS => Some(size),
+        _ => node.report(format!(
+            "must be a size from {} to {}",
+            format_size(LEAST_WINDOWS),
+            format_size(LARGEST_WINDOWS)
+        )),
     }
 }
 

@@ -71,6 +71,7 @@ fn everything_can_be_said() {
     assert_eq!(config.processor.threads, Some(2));
     let request_timeout = config.processor.request_timeout;
     assert_eq!(request_timeout.map(|time| time.as_secs()), Some(10));
+    assert_eq!(config.processor.window_limit, Some(256 << 20));
     assert!(config.brokers[1].may_adopt("orders_v1"));
     let flow = "a.flows.orange.example".parse().unwrap();
     assert_eq!(
@@ -203,6 +204,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         "processor.memory-limit: a leg needs 128KiB at least",
         "processor.threads: must be a whole number from 1 to 1024",
         "processor.request-timeout: must be whole seconds, from 1s to 1h",
+        "processor.window-limit: must be a size from 1MiB to 64GiB",
         "web.listen: must be a loopback address: nobody is asked who he is there",
         "extra: is no key here",
     ];

@@ -137,7 +137,9 @@ fn limit_arguments(processor: &Processor) -> impl Iterator<Item = String> {
     let threads = threads.map(|count| format!("--threads={count}"));
     let wait = processor.request_timeout;
     let wait = wait.map(|time| format!("--request-timeout={}", time.as_secs()));
-    [memory, threads, wait].into_iter().flatten()
+    let windows = processor.window_limit;
+    let windows = windows.map(|bytes| format!("--window-limit={bytes}"));
+    [memory, threads, wait, windows].into_iter().flatten()
 }
 
 /// Brokers' names are looked up where fnaad itself looks names up.

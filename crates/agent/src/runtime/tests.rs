@@ -251,7 +251,7 @@ async fn a_process_may_use_what_the_configuration_says() {
     let directory = TempDir::new().unwrap();
     let program = flow_processor();
     let section = format!(
-        "program: {}, memory-limit: 128KiB, threads: 1, request-timeout: 5s",
+        "program: {}, memory-limit: 128KiB, threads: 1, request-timeout: 5s, window-limit: 2MiB",
         program.display()
     );
     let world = World {
@@ -269,6 +269,7 @@ async fn a_process_may_use_what_the_configuration_says() {
         "--memory-limit=131072",
         "--threads=1",
         "--request-timeout=5",
+        "--window-limit=2097152",
     ] {
         assert!(line.split('\0').any(|it| it == argument), "{line}");
     }
@@ -287,7 +288,12 @@ fn what_the_configuration_does_not_say_the_processor_decides() {
     let directory = TempDir::new().unwrap();
     let config = configured(&directory, "restart-delay: 1s");
     let arguments = RuntimeOptions::of(&config).unwrap().arguments;
-    for key in ["--memory-limit", "--threads", "--request-timeout"] {
+    for key in [
+        "--memory-limit",
+        "--threads",
+        "--request-timeout",
+        "--window-limit",
+    ] {
         let is_said = arguments.iter().any(|argument| argument.starts_with(key));
         assert!(!is_said, "{arguments:?}");
     }

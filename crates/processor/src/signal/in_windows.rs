@@ -10,7 +10,7 @@ use super::proto::Input;
 use super::record::to_stored;
 use super::routing::{Routed, route};
 use super::run::Processing;
-use super::window::{Changes, MAX_BYTES, Pending, State, StoreError, Windows};
+use super::window::{Changes, Pending, State, StoreError, Windows};
 use super::windowed::{self, OUTPUTS, now, sliding};
 use crate::dead_letters::DeadLetter;
 use crate::report::Trouble;
@@ -47,7 +47,7 @@ impl Processing {
         self.has_read(batch.partition, batch.next);
         if crowded_out > 0 {
             self.report
-                .crowded_out(crowded_out, Trouble::crowded_out(MAX_BYTES));
+                .crowded_out(crowded_out, Trouble::crowded_out(windows.max_bytes));
         }
         self.write_outputs(outputs).await?;
         self.set_waiting(is_waiting);

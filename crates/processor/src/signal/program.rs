@@ -12,7 +12,7 @@ use super::grpc::GrpcProgram;
 use super::jq::{JqProgram, check_program};
 use super::proto::{Input, Outcome, Output};
 use super::spec::{ProgramSpec, Security, SignalError, SignalSpec};
-use super::window::{OpenWindows, WindowSpec, Windows};
+use super::window::{MAX_BYTES, OpenWindows, WindowSpec, Windows};
 use crate::backoff::Backoff;
 use crate::report::Trouble;
 
@@ -65,6 +65,8 @@ pub struct Programs {
     /// Where windows are kept.
     state: Option<PathBuf>,
     windows: OpenWindows,
+    /// How many bytes those of one signal hold.
+    window_limit: usize,
 }
 
 impl Programs {
@@ -78,6 +80,7 @@ impl Programs {
             tls_roots: None,
             state: None,
             windows: OpenWindows::default(),
+            window_limit: MAX_BYTES,
         }
     }
 
@@ -86,6 +89,15 @@ impl Programs {
     pub fn with_state(self, directory: Option<PathBuf>) -> Self {
         Self {
             state: directory,
+            ..self
+        }
+    }
+
+    /// The windows of each signal hold at most so many bytes (64 MiB).
+    #[must_use]
+    pub fn with_window_limit(self, bytes: usize) -> Self {
+        Self {
+            window_limit: bytes,
             ..self
         }
     }
@@ -106,7 +118,7 @@ impl Programs {
             return Err(Trouble::own(SignalError::NoState.to_string()));
         };
         let file = directory.join(format!("{}.redb", spec.state));
-        let opened = self.windows.open(file, spec);
+        let opened = self.windows.open(file, spec, self.window_limit);
         opened.map_err(|error| Trouble::of_windows(&error))
     }
 

@@ -30,11 +30,12 @@ use super::windowed::now;
 pub(super) struct OpenWindows(Arc<Mutex<BTreeMap<PathBuf, Weak<Windows>>>>);
 
 impl OpenWindows {
-    /// Those of one signal, opened if need be.
+    /// Those of one signal, opened if need be; they hold at most so many bytes.
     pub(super) fn open(
         &self,
         file: PathBuf,
         spec: &WindowSpec,
+        max_bytes: usize,
     ) -> Result<Arc<Windows>, StoreError> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, windows| windows.strong_count() > 0);
@@ -44,6 +45,7 @@ impl OpenWindows {
         let windows = Arc::new(Windows {
             store: Store::open(&file)?,
             spec: spec.clone(),
+            max_bytes,
             state: AsyncMutex::new(None),
             clocks: Mutex::default(),
             standing: Mutex::default(),
@@ -57,6 +59,8 @@ impl OpenWindows {
 pub(super) struct Windows {
     pub(super) store: Store,
     pub(super) spec: WindowSpec,
+    /// How much they hold.
+    pub(super) max_bytes: usize,
     /// None where it has to be read from the file.
     state: AsyncMutex<Option<State>>,
     /// As the last turn has left them; the file has none.
@@ -79,7 +83,7 @@ impl Windows {
         let mut state = match guard.take() {
             Some(state) => state,
             None => {
-                let mut state = self.store.load(&self.spec, now()).await?;
+                let mut state = self.store.load(&self.spec, self.max_bytes, now()).await?;
                 state.set_clocks(self.clocks().clone());
                 state
             }

@@ -10,7 +10,7 @@ use crate::signal::proto::Event;
 /// The most events of one key that a window shows.
 const MAX_OF_KEY: usize = 1_000;
 
-/// The most bytes that all windows of a signal hold.
+/// The most bytes that all windows of a signal hold where nothing else is said.
 pub(crate) const MAX_BYTES: usize = 64 << 20;
 
 /// How long events of a source that has no more may be on their way, in milliseconds of the clock.
@@ -68,6 +68,7 @@ pub(crate) struct State {
     by_time: BTreeSet<(i64, u64)>,
     by_key: HashMap<String, BTreeSet<(i64, u64)>>,
     bytes: usize,
+    max_bytes: usize,
     marks: Marks,
     /// When, by the clock, the newest event came, or the file was read.
     newest_at: i64,
@@ -79,10 +80,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// What was kept, read at `now` by the clock. Marks lie in the future where a clock was wrong, and
-    /// hold up no window.
+    /// What was kept, read at `now` by the clock; of more than `max_bytes`, the newest. Marks lie in
+    /// the future where a clock was wrong, and hold up no window.
     pub(super) fn new(
         spec: &WindowSpec,
+        max_bytes: usize,
         kept: impl IntoIterator<Item = (u64, Kept)>,
         marks: Marks,
         now: i64,
@@ -94,6 +96,7 @@ impl State {
             by_time: BTreeSet::new(),
             by_key: HashMap::new(),
             bytes: 0,
+            max_bytes,
             marks: Marks {
                 next: marks.next,
                 closed: marks.closed.min(now),
@@ -108,6 +111,7 @@ impl State {
         for (number, event) in kept {
             state.insert(number, event);
         }
+        state.crowd_out();
         state
     }
 
@@ -160,13 +164,17 @@ impl State {
         self.marks.next += 1;
         self.added.push(number);
         self.insert(number, Kept { key, time, event });
-        while self.bytes > MAX_BYTES
+        self.crowd_out();
+        Ok(())
+    }
+
+    fn crowd_out(&mut self) {
+        while self.bytes > self.max_bytes
             && let Some((_, oldest)) = self.by_time.first().copied()
         {
             self.remove(oldest);
             self.crowded_out += 1;
         }
-        Ok(())
     }
 
     /// The events with a key that are at most a window's length from `time`; the newest in number
@@ -320,7 +328,7 @@ mod tests {
             closed: i64::MIN,
             newest: i64::MIN,
         };
-        State::new(&spec(tumbling), [], marks, 0)
+        State::new(&spec(tumbling), MAX_BYTES, [], marks, 0)
     }
 
     fn event(offset: u64) -> Event {
@@ -446,7 +454,7 @@ mod tests {
             closed: i64::MAX,
             newest: i64::MAX,
         };
-        let mut state = State::new(&spec(true), [], marks, 70_300);
+        let mut state = State::new(&spec(true), MAX_BYTES, [], marks, 70_300);
         state.open_leg("a", clock(i64::MIN, true));
         state.open_leg("b", clock(i64::MIN, true));
         state.take("x".to_owned(), 70_200, event(1)).expect("taken");
@@ -461,7 +469,7 @@ mod tests {
         first.tick("a", 0, 100, true, 5_000);
         let (_, _, marks) = first.changes();
         let kept = std::mem::take(&mut first.kept);
-        let mut again = State::new(&spec(true), kept, marks, 90_000);
+        let mut again = State::new(&spec(true), MAX_BYTES, kept, marks, 90_000);
         again.open_leg("a", clock(i64::MIN, true));
         again.open_leg("b", clock(i64::MIN, true));
         assert_eq!(again.end(90_000).len(), 0);
@@ -496,5 +504,9 @@ mod tests {
         }
         assert_eq!(offsets(&state.around("k", 0)), [2, 3]);
         assert_eq!((state.crowded_out(), state.crowded_out()), (2, 0));
+        let kept = std::mem::take(&mut state.kept);
+        let mut less = State::new(&spec(false), MAX_BYTES / 2, kept, state.marks, 0);
+        assert_eq!(offsets(&less.around("k", 0)), [3], "as it is said now");
+        assert_eq!((less.crowded_out(), less.changes().1), (1, vec![2]));
     }
 }

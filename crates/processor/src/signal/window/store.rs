@@ -124,10 +124,16 @@ impl Store {
     }
 
     /// What all windows hold, at `now` by the clock.
-    pub(super) async fn load(&self, spec: &WindowSpec, now: i64) -> Result<State, StoreError> {
+    /// Of more than `max_bytes`, the newest.
+    pub(super) async fn load(
+        &self,
+        spec: &WindowSpec,
+        max_bytes: usize,
+        now: i64,
+    ) -> Result<State, StoreError> {
         let spec = spec.clone();
-        self.off_thread(move |database| load(database, &spec, now))
-            .await
+        let make = move |kept, marks| State::new(&spec, max_bytes, kept, marks, now);
+        self.off_thread(move |database| load(database, make)).await
     }
 
     /// What a leg has kept.
@@ -186,7 +192,10 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn load(database: &Database, spec: &WindowSpec, now: i64) -> Result<State, redb::Error> {
+fn load(
+    database: &Database,
+    make: impl FnOnce(Vec<(u64, Kept)>, Marks) -> State,
+) -> Result<State, redb::Error> {
     let transaction = database.begin_read()?;
     let marks = transaction.open_table(MARKS)?;
     let mark = |name, absent| {
@@ -203,7 +212,7 @@ fn load(database: &Database, spec: &WindowSpec, now: i64) -> Result<State, redb:
         let (number, event) = row?;
         kept.push((number.value(), decode::<Kept>(event.value())?));
     }
-    Ok(State::new(spec, kept, marks, now))
+    Ok(make(kept, marks))
 }
 
 fn load_leg(database: &Database, leg: &str) -> Result<StoredLeg, redb::Error> {
@@ -299,7 +308,7 @@ fn commit(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Key, OpenWindows};
+    use super::super::{Key, MAX_BYTES, OpenWindows};
     use super::*;
     use crate::signal::proto::Event;
 
@@ -326,7 +335,7 @@ mod tests {
         let file = directory.path().join("signals/s.redb");
         let open = || {
             OpenWindows::default()
-                .open(file.clone(), &spec())
+                .open(file.clone(), &spec(), MAX_BYTES)
                 .expect("open")
         };
         let windows = open();
