@@ -151,7 +151,7 @@ pub(super) fn advice(owner: LegOwner, state: State, error: &Error) -> String {
             "end that transaction at the source: start its producer again, or abort it with kafka-transactions.sh".to_owned()
         }
         (Kind::Program, _) => {
-            "it is tried again by itself; see whether the program's service runs and is reached from here".to_owned()
+            "it is tried again by itself; see whether the program's service runs, is reached from here and answers".to_owned()
         }
         (Kind::Registry, _) if state == State::Retrying => {
             "it is tried again by itself; see whether the Schema Registry runs and is reached from here".to_owned()

@@ -27,7 +27,7 @@ use crate::brokers::BrokerFactory;
 use crate::budget::{MemoryBudget, OutOfMemory};
 use crate::report::{InstanceReport, LegReport, State};
 use crate::schema_ids::Registries;
-use crate::signal::Programs;
+use crate::signal::{Programs, Silence};
 use crate::source::SharedReads;
 use crate::spec::LegSpec;
 use crate::threads::{Desk, Threads};
@@ -139,6 +139,7 @@ impl Leg {
             wishes: Wishes(wish.subscribe()),
             pace: pace::Pace::new(rates.subscribe()),
             search: refusal::Search::default(),
+            silence: Silence::default(),
             ids,
             report: report.clone(),
         };

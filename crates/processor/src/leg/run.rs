@@ -20,7 +20,7 @@ use crate::budget::Share;
 use crate::endpoint::Endpoint;
 use crate::report::{LegReport, State, Trouble};
 use crate::schema_ids::SharedTranslation;
-use crate::signal::{self, Programs, SignalSpec};
+use crate::signal::{self, Programs, SignalSpec, Silence};
 use crate::spec::{LegSpec, Work};
 
 /// How often a queue, right or user that seems not to be there is looked for again while a leg
@@ -38,6 +38,8 @@ pub(super) struct Task {
     pub(super) pace: Pace,
     /// What a destination has refused and is looked for.
     pub(super) search: Search,
+    /// What a program has not answered.
+    pub(super) silence: Silence,
     /// Replaces ids of schemas, where that is asked for.
     pub(super) ids: Option<SharedTranslation>,
     pub(super) report: Arc<LegReport>,
@@ -138,6 +140,7 @@ impl Task {
             brokers: &self.brokers,
             reads: &self.shared.reads,
             programs: &self.programs,
+            silence: &self.silence,
         };
         let opened = match unless_changed(&self.wishes, opening.open()).await {
             Ok(opened) => opened,

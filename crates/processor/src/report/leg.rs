@@ -176,7 +176,8 @@ impl LegReport {
         self.figures().destination_partitions = destination;
     }
 
-    /// Both ends are open: records flow from here on.
+    /// Both ends are open: records flow from here on, unless the leg waits for a program, which only
+    /// answering shows to be there again.
     pub(crate) fn opened(
         &self,
         source: QueueId,
@@ -193,9 +194,23 @@ impl LegReport {
         figures.delivery = Some(delivery);
         figures.stored = stored;
         figures.progress = progress;
+        let waits = figures.trouble.as_ref().is_some_and(Trouble::is_of_program);
+        if waits && self.state() == State::Retrying {
+            return;
+        }
         figures.trouble = None;
         drop(figures);
         self.enter(State::Running);
+    }
+
+    /// A program that was waited for has answered, or there is nothing to ask it.
+    pub(crate) fn answered(&self) {
+        let waited = self.figures().trouble.take_if(|it| it.is_of_program());
+        match self.state() {
+            State::Retrying => self.enter(State::Running),
+            _ if waited.is_some() => self.tell_now(),
+            _ => {}
+        }
     }
 
     /// Records were read that may not be handed over yet, because of the leg's rates.
@@ -262,6 +277,9 @@ impl LegReport {
 
     /// Every destination has stored these positions, and all before them.
     pub(crate) fn reached(&self, read: Positions) {
+        if self.state() == State::Retrying {
+            self.answered();
+        }
         let mut stored = self.figures().stored.clone();
         stored.extend(read.clone());
         self.stored(stored, read);

@@ -179,6 +179,11 @@ impl Trouble {
         self.kind == proto::error::Kind::Crowded
     }
 
+    /// Whether a signal's program does not answer.
+    pub(crate) fn is_of_program(&self) -> bool {
+        self.kind == proto::error::Kind::Program
+    }
+
     /// Whether it may pass by itself.
     pub(crate) fn is_transient(&self) -> bool {
         self.transient

@@ -2,10 +2,10 @@
 
 use eson_protocol::Record;
 
+use super::asked::Verdict;
 use super::batch::{Batch, Call};
 use super::outlet::{Outlet, Piece, Refused};
 use super::place;
-use super::program::Verdict;
 use super::proto::Input;
 use super::record::to_stored;
 use super::routing::{Routed, route};

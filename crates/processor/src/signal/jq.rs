@@ -60,12 +60,7 @@ impl JqProgram {
         }
     }
 
-    /// The process, started if need be. It is taken out, so that one that is in the middle of a
-    /// call when that is dropped is never asked again.
-    async fn take(&mut self) -> Result<Worker, ProgramError> {
-        if let Some(worker) = self.worker.take() {
-            return Ok(worker);
-        }
+    async fn start(&self) -> Result<Worker, ProgramError> {
         let unreachable = |cause: String| {
             ProgramError::Unreachable(format!("the program's process can't be started: {cause}"))
         };
@@ -79,8 +74,20 @@ impl JqProgram {
 
 #[async_trait]
 impl Program for JqProgram {
+    async fn prepare(&mut self) -> Result<(), ProgramError> {
+        if self.worker.is_none() {
+            self.worker = Some(self.start().await?);
+        }
+        Ok(())
+    }
+
     async fn process(&mut self, inputs: Vec<Input>) -> Result<Vec<Outcome>, ProgramError> {
-        let mut worker = self.take().await?;
+        // It is taken out, so that one that is in the middle of a call when that is dropped is never
+        // asked again.
+        let mut worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => self.start().await?,
+        };
         let request = ProcessRequest { inputs };
         match worker
             .ask::<ProcessResponse>(&request.encode_to_vec())

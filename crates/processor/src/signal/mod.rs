@@ -15,6 +15,7 @@
 //! least far, and the others leave out what they have. A signal with a window has more to remember,
 //! and does that in a file of its own ([`window`]).
 
+mod asked;
 mod batch;
 mod grpc;
 mod in_windows;
@@ -26,6 +27,7 @@ mod program;
 pub(crate) mod record;
 mod routing;
 mod run;
+mod silence;
 mod spec;
 mod window;
 mod windowed;
@@ -33,6 +35,7 @@ mod windowed;
 pub use jq::check_program;
 pub(crate) use open::Opening;
 pub use program::Programs;
+pub(crate) use silence::Silence;
 pub use spec::{ProgramSpec, SignalError, SignalSpec};
 pub use window::WindowSpec;
 

@@ -10,6 +10,7 @@ use super::outlet::Outlet;
 use super::place;
 use super::program::Programs;
 use super::run::{Processing, delivery};
+use super::silence::Silence;
 use super::spec::SignalSpec;
 use super::windowed::{Delivered, Windowed};
 use crate::brokers::BrokerFactory;
@@ -29,6 +30,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) brokers: &'a Arc<dyn BrokerFactory>,
     pub(crate) reads: &'a Arc<SharedReads>,
     pub(crate) programs: &'a Programs,
+    /// What the program has not answered before.
+    pub(crate) silence: &'a Silence,
 }
 
 impl Opening<'_> {
@@ -70,7 +73,7 @@ impl Opening<'_> {
         let feed = feed.await.map_err(|e| Trouble::at_source(&e))?;
         let delivery = delivery(&outlets);
         let mut passage = Processing {
-            program: self.programs.open(&self.signal.program),
+            program: self.programs.open(&self.signal.program, self.silence),
             outlets,
             windowed: windowed.map(|(windowed, _)| windowed),
             dead_letters: self.dead_letters(),

@@ -3,9 +3,9 @@
 use eson_broker::partition_of_key;
 use eson_protocol::Record;
 
+use super::asked::Verdict;
 use super::outlet::{Outlet, Refused};
 use super::place::{self, MAX_OUTPUTS};
-use super::program::Verdict;
 use super::proto::Output;
 use super::proto::output::Content;
 use super::record::to_stored;

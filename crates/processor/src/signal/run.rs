@@ -6,10 +6,10 @@ use eson_broker::{Broker, Chunk, Delivery, Reached};
 use eson_protocol::Record;
 use futures::future::try_join_all;
 
+use super::asked::{Asked, Verdict};
 use super::batch::{Batch, batches};
 use super::outlet::{Outlet, Piece, Refused};
 use super::place;
-use super::program::{Asked, Verdict};
 use super::proto::{Event, Input};
 use super::record::from_stored;
 use super::routing::route;
@@ -166,7 +166,9 @@ impl Processing {
             return Ok(Vec::new());
         }
         let asked = self.program.ask(inputs).await;
-        asked.map_err(Trouble::of_program)
+        let verdicts = asked.map_err(Trouble::of_program)?;
+        self.report.answered();
+        Ok(verdicts)
     }
 
     pub(super) fn event(&self, partition: u32, record: &Record) -> Event {

@@ -1,0 +1,177 @@
+//! Programs of signals that are services: those that hang, and those that hang for an event.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use eson_broker::AppendTo;
+use eson_processor::proto::error::Kind;
+use eson_processor::proto::{self, State, signal};
+use eson_processor::signal::proto::output::Content;
+use eson_processor::signal::proto::program_service_server::{ProgramService, ProgramServiceServer};
+use eson_processor::signal::proto::{Outcome, Output, ProcessRequest, ProcessResponse};
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use self::support::{BLUE, COPY, FLOW, Ground, ORANGE, endpoint, event, number, until};
+
+const DEAD: &str = "dlq.signal";
+
+/// A service that gives every event back, and does not answer when it is asked for some.
+#[derive(Clone, Default)]
+struct Service {
+    hangs_for: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+#[tonic::async_trait]
+impl ProgramService for Service {
+    async fn process(
+        &self,
+        request: Request<ProcessRequest>,
+    ) -> Result<Response<ProcessResponse>, Status> {
+        let inputs = request.into_inner().inputs;
+        let offset = |input: &eson_processor::signal::proto::Input| {
+            input.event.as_ref().expect("an event").offset
+        };
+        let hangs = {
+            let hangs_for = self.hangs_for.lock().expect("no panic");
+            inputs
+                .iter()
+                .any(|input| hangs_for.contains(&offset(input)))
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        let unchanged = Output {
+            flow: String::new(),
+            content: Some(Content::Unchanged(true)),
+        };
+        let outcome = Outcome {
+            outputs: vec![unchanged],
+            failure: None,
+        };
+        let outcomes = vec![outcome; inputs.len()];
+        Ok(Response::new(ProcessResponse { outcomes }))
+    }
+}
+
+impl Service {
+    fn hanging_for(numbers: impl IntoIterator<Item = u64>) -> Self {
+        Self {
+            hangs_for: Arc::new(Mutex::new(numbers.into_iter().collect())),
+        }
+    }
+
+    /// Serves it at an address of this machine, until the test ends.
+    async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let serving = Server::builder().add_service(ProgramServiceServer::new(self.clone()));
+        tokio::spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
+        address.to_string()
+    }
+}
+
+/// From the flow to its copy, by this service.
+async fn signal(service: &Service) -> proto::Spec {
+    proto::Spec {
+        id: "signal".to_owned(),
+        r#type: proto::ProcessorType::Signal.into(),
+        sources: vec![endpoint(ORANGE, FLOW)],
+        legs: vec![proto::Leg {
+            id: "leg".to_owned(),
+            ..Default::default()
+        }],
+        signal: Some(proto::Signal {
+            destinations: vec![endpoint(BLUE, COPY)],
+            dead_letters: Some(endpoint(BLUE, DEAD)),
+            program: Some(signal::Program::Grpc(service.serve().await)),
+            trusted_networks: vec!["127.0.0.0/8".to_owned()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// With events of these numbers, which are their offsets.
+async fn ground(numbers: std::ops::Range<u64>) -> Ground {
+    let ground = Ground::with_queues(1, 1).await;
+    ground.create_queue(BLUE, DEAD, 1).await;
+    let records = numbers.map(event).collect();
+    let broker = ground.broker(ORANGE);
+    let appended = broker
+        .append(FLOW, AppendTo::Partition(0), records, None)
+        .await;
+    appended.expect("written");
+    ground
+}
+
+async fn copied(ground: &Ground) -> Vec<u64> {
+    let records = ground.contents(BLUE, COPY).await.remove(&0);
+    records.unwrap_or_default().iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_is_waited_for() {
+    let ground = ground(0..100).await;
+    let service = Service::hanging_for(0..100);
+    let client = ground.client().await;
+    client
+        .create(signal(&service).await)
+        .await
+        .expect("a signal");
+    let waits = |leg: &proto::LegStatus| leg.state() == State::Retrying;
+    let status = until(&client, "signal", "leg", waits).await;
+    let error = status.error.expect("the reason");
+    assert_eq!(error.kind(), Kind::Program);
+    assert!(error.text.contains("hangs"), "{}", error.text);
+    assert_eq!(
+        (status.dead_letters, ground.count(BLUE, DEAD).await),
+        (0, 0)
+    );
+
+    service.hangs_for.lock().expect("no panic").clear();
+    let status = until(&client, "signal", "leg", |leg| {
+        leg.stored == [(0, 100)].into()
+    })
+    .await;
+    assert_eq!((status.state(), status.error), (State::Running, None));
+    assert_eq!(
+        (status.dead_letters, ground.count(BLUE, DEAD).await),
+        (0, 0)
+    );
+    assert!(copied(&ground).await.into_iter().eq(0..100));
+}
+
+#[tokio::test]
+async fn an_event_that_makes_a_service_hang_is_a_dead_letter() {
+    let ground = ground(0..10).await;
+    let service = Service::hanging_for([4]);
+    let client = ground.client().await;
+    client
+        .create(signal(&service).await)
+        .await
+        .expect("a signal");
+    ground.until_count(BLUE, COPY, 9).await;
+    assert!(
+        copied(&ground)
+            .await
+            .into_iter()
+            .eq((0..10).filter(|it| *it != 4))
+    );
+    let letters = ground.contents(BLUE, DEAD).await.remove(&0);
+    let letters = letters.expect("a letter");
+    let [letter] = &letters[..] else {
+        panic!("one letter, and not {letters:?}");
+    };
+    let value = |name| {
+        let found = letter.headers.iter().find(|header| header.name == name);
+        found.and_then(|header| header.value.as_deref())
+    };
+    assert_eq!(value("number"), Some(&b"4"[..]));
+    let reason = b"the program took longer than 5 s";
+    assert_eq!(value("ce_deadletterreason"), Some(&reason[..]));
+}
