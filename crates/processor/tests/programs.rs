@@ -10,8 +10,11 @@ use eson_processor::proto::error::Kind;
 use eson_processor::proto::{self, State, signal};
 use eson_processor::signal::proto::output::Content;
 use eson_processor::signal::proto::program_service_server::{ProgramService, ProgramServiceServer};
-use eson_processor::signal::proto::{Outcome, Output, ProcessRequest, ProcessResponse};
+use eson_processor::signal::proto::{
+    Event, Input, Outcome, Output, ProcessRequest, ProcessResponse,
+};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -24,6 +27,23 @@ const DEAD: &str = "dlq.signal";
 #[derive(Clone, Default)]
 struct Service {
     hangs_for: Arc<Mutex<BTreeSet<u64>>>,
+    /// What it was asked for, with the events of the window each time.
+    asked: watch::Sender<Vec<(u64, Vec<u64>)>>,
+}
+
+/// The number of an event.
+fn number_of(event: &Event) -> u64 {
+    let record = event.record.clone().expect("a record");
+    let value = record.headers[0].value.clone().expect("a number");
+    let text = std::str::from_utf8(&value).expect("text");
+    text.parse().expect("a number")
+}
+
+/// The number of an input's event, and those of its window.
+fn numbers_of(input: &Input) -> (u64, Vec<u64>) {
+    let window = input.window.iter().flat_map(|window| &window.events);
+    let event = input.event.as_ref().expect("an event");
+    (number_of(event), window.map(number_of).collect())
 }
 
 #[tonic::async_trait]
@@ -33,15 +53,12 @@ impl ProgramService for Service {
         request: Request<ProcessRequest>,
     ) -> Result<Response<ProcessResponse>, Status> {
         let inputs = request.into_inner().inputs;
-        let offset = |input: &eson_processor::signal::proto::Input| {
-            input.event.as_ref().expect("an event").offset
-        };
+        let asked: Vec<_> = inputs.iter().map(numbers_of).collect();
         let hangs = {
             let hangs_for = self.hangs_for.lock().expect("no panic");
-            inputs
-                .iter()
-                .any(|input| hangs_for.contains(&offset(input)))
+            asked.iter().any(|(number, _)| hangs_for.contains(number))
         };
+        self.asked.send_modify(|all| all.extend(asked));
         if hangs {
             std::future::pending::<()>().await;
         }
@@ -62,7 +79,22 @@ impl Service {
     fn hanging_for(numbers: impl IntoIterator<Item = u64>) -> Self {
         Self {
             hangs_for: Arc::new(Mutex::new(numbers.into_iter().collect())),
+            ..Self::default()
         }
+    }
+
+    /// Waits until it was asked for an event.
+    async fn until_asked_for(&self, wanted: u64) {
+        let mut asked = self.asked.subscribe();
+        let asked = asked.wait_for(|asked| asked.iter().any(|(number, _)| *number == wanted));
+        drop(asked.await.expect("the service"));
+    }
+
+    /// What the windows showed with an event, each time that the service was asked for it.
+    fn windows_of(&self, wanted: u64) -> BTreeSet<Vec<u64>> {
+        let asked = self.asked.borrow();
+        let windows = asked.iter().filter(|(number, _)| *number == wanted);
+        windows.map(|(_, window)| window.clone()).collect()
     }
 
     /// Serves it at an address of this machine, until the test ends.
@@ -96,17 +128,21 @@ async fn signal(service: &Service) -> proto::Spec {
     }
 }
 
-/// With events of these numbers, which are their offsets.
+/// With events of these numbers.
 async fn ground(numbers: std::ops::Range<u64>) -> Ground {
     let ground = Ground::with_queues(1, 1).await;
     ground.create_queue(BLUE, DEAD, 1).await;
+    produce(&ground, FLOW, numbers).await;
+    ground
+}
+
+async fn produce(ground: &Ground, queue: &str, numbers: std::ops::Range<u64>) {
     let records = numbers.map(event).collect();
     let broker = ground.broker(ORANGE);
     let appended = broker
-        .append(FLOW, AppendTo::Partition(0), records, None)
+        .append(queue, AppendTo::Partition(0), records, None)
         .await;
     appended.expect("written");
-    ground
 }
 
 async fn copied(ground: &Ground) -> Vec<u64> {
@@ -174,4 +210,61 @@ async fn an_event_that_makes_a_service_hang_is_a_dead_letter() {
     assert_eq!(value("number"), Some(&b"4"[..]));
     let reason = b"the program took longer than 5 s";
     assert_eq!(value("ce_deadletterreason"), Some(&reason[..]));
+}
+
+/// The other source of a signal with windows.
+const OTHER: &str = "other.flows.orange.example";
+
+/// Of two sources, with windows that show all events of a key.
+async fn in_windows(service: &Service) -> proto::Spec {
+    let mut spec = signal(service).await;
+    spec.sources.push(endpoint(ORANGE, OTHER));
+    spec.legs.push(proto::Leg {
+        id: "other".to_owned(),
+        source: 1,
+        ..Default::default()
+    });
+    let signal = spec.signal.as_mut().expect("a signal");
+    signal.window = Some(proto::Window {
+        length_ms: 3_600_000,
+        tumbling: false,
+        by: String::new(),
+        state: "signal".to_owned(),
+    });
+    spec
+}
+
+/// The events 0, 50 and 100 have one key.
+#[tokio::test]
+async fn an_event_that_makes_a_service_hang_holds_up_no_other_source_of_windows() {
+    let mut ground = ground(0..1).await;
+    ground.create_queue(ORANGE, OTHER, 1).await;
+    let service = Service::hanging_for([0]);
+    let spec = in_windows(&service).await;
+    let client = ground.client().await;
+    client.create(spec.clone()).await.expect("a signal");
+    service.until_asked_for(0).await;
+    for (copies, number) in [(1, 50), (2, 100)] {
+        produce(&ground, OTHER, number..number + 1).await;
+        ground.until_count(BLUE, COPY, copies).await;
+    }
+    assert_eq!(ground.count(BLUE, DEAD).await, 0, "it is still asked for");
+    assert_eq!(service.windows_of(50), [vec![0, 50]].into());
+    assert_eq!(service.windows_of(100), [vec![0, 50, 100]].into());
+
+    ground.kill();
+    service.hangs_for.lock().expect("no panic").clear();
+    ground.start();
+    let client = ground.client().await;
+    client.create(spec).await.expect("a signal");
+    ground.until_count(BLUE, COPY, 3).await;
+    assert_eq!(
+        service.windows_of(0),
+        [vec![0]].into(),
+        "as it was at first"
+    );
+    let mut copied = copied(&ground).await;
+    copied.sort_unstable();
+    assert_eq!(copied, [0, 50, 100]);
+    assert_eq!(ground.count(BLUE, DEAD).await, 0);
 }

@@ -16,6 +16,10 @@ const BYTES: usize = 256 * 1024;
 /// than the 4 MiB that a gRPC server takes where nothing else is said.
 const CALL_BYTES: usize = 3 << 20;
 
+/// After how many inputs, or bytes of them, a turn at the windows ends.
+const PART_COUNT: usize = 4_096;
+const PART_BYTES: usize = 8 << 20;
+
 /// Consecutive records of a partition.
 pub(super) struct Batch {
     pub(super) partition: u32,
@@ -105,6 +109,26 @@ impl Call {
     /// Those that are left.
     pub(super) fn rest(self) -> Vec<Input> {
         self.inputs
+    }
+}
+
+/// How much was taken in a turn at the windows.
+#[derive(Default)]
+pub(super) struct Part {
+    count: usize,
+    bytes: usize,
+}
+
+impl Part {
+    /// Whether there is room for one more input; the last one may be larger than that.
+    pub(super) fn has_room(&self) -> bool {
+        self.count < PART_COUNT && self.bytes < PART_BYTES
+    }
+
+    /// Takes an input of so many bytes.
+    pub(super) fn take(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes;
     }
 }
 

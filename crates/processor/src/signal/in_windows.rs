@@ -1,16 +1,16 @@
 //! Running a leg of a signal with windows.
 
-use eson_protocol::Record;
+use std::collections::VecDeque;
 
-use super::asked::Verdict;
-use super::batch::{Batch, Call};
-use super::outlet::{Outlet, Piece, Refused};
-use super::place;
+use eson_protocol::Record;
+use prost::Message;
+
+use super::batch::{Batch, Part};
+use super::outlet::{Outlet, Piece};
 use super::proto::Input;
 use super::record::to_stored;
-use super::routing::{Routed, route};
 use super::run::Processing;
-use super::window::{Changes, Pending, State, StoreError, Windows};
+use super::window::{Changes, Letter, Parked, Pending, State, StoreError, Windows};
 use super::windowed::{self, OUTPUTS, now, sliding};
 use crate::dead_letters::DeadLetter;
 use crate::report::Trouble;
@@ -22,53 +22,56 @@ impl Processing {
         windows: &Windows,
         batch: Batch,
     ) -> Result<(), Trouble> {
-        let mut turn = windows.turn().await.map_err(broken)?;
-        windows.go_on(self.report.id());
-        let now = now();
-        let taken = self.take(windows, &mut turn.state, &batch).await?;
-        let caught_up = batch.next >= batch.newest;
+        let (partition, epoch) = (batch.partition, batch.epoch);
         let newest = batch.records.iter().map(time).max().unwrap_or(i64::MIN);
-        turn.state
-            .tick(self.report.id(), batch.partition, newest, caught_up, now);
-        turn.state.forget(now);
-        let crowded_out = turn.state.crowded_out();
-        let from = (batch.partition, self.partitions);
-        let mut routed = route(&self.outlets, from, &taken.asked, taken.verdicts);
-        routed.failed.extend(taken.failed);
-        self.bury(batch.partition, &batch.records, routed.failed)
-            .await?;
-        let mut changes = self.changes(routed.written);
-        changes
-            .read
-            .advance(batch.partition, batch.next, batch.epoch);
-        let outputs = changes.outputs.clone();
-        let is_waiting = turn.state.is_waiting();
-        turn.commit(changes).await.map_err(broken)?;
-        self.has_read(batch.partition, batch.next);
-        if crowded_out > 0 {
-            self.report
-                .crowded_out(crowded_out, Trouble::crowded_out(windows.max_bytes));
+        let mut records = VecDeque::from(batch.records);
+        loop {
+            let mut turn = windows.turn().await.map_err(broken)?;
+            windows.go_on(self.report.id());
+            let now = now();
+            let parked = self.take(windows, &mut turn.state, partition, &mut records);
+            let next = records.front().map_or(batch.next, |record| record.offset);
+            let (time, caught_up) = match records.is_empty() {
+                true => (newest, next >= batch.newest),
+                false => (i64::MIN, false),
+            };
+            turn.state
+                .tick(self.report.id(), partition, time, caught_up, now);
+            turn.state.forget(now);
+            self.set_waiting(turn.state.is_waiting());
+            self.has_read(partition, next);
+            let mut changes = self.changes();
+            changes.read.advance(partition, next, epoch);
+            self.settle(windows, turn, changes, parked).await?;
+            if records.is_empty() {
+                return self.end_windows().await;
+            }
         }
-        self.write_outputs(outputs).await?;
-        self.set_waiting(is_waiting);
-        self.end_windows().await
     }
 
-    /// Takes records into their windows, and asks for each with what its window shows then; says
-    /// which came too late or have no key.
-    async fn take(
-        &mut self,
+    /// Takes records into their windows, as many as a turn has room for; says what the program is to
+    /// be asked about, each event with what its window shows then, and which came too late or have
+    /// no key.
+    fn take(
+        &self,
         windows: &Windows,
         state: &mut State,
-        batch: &Batch,
-    ) -> Result<Taken, Trouble> {
+        partition: u32,
+        records: &mut VecDeque<Record>,
+    ) -> Parked {
         let spec = &windows.spec;
-        let mut taken = Taken::default();
-        let mut answers = Answers::default();
-        for record in &batch.records {
-            let event = self.event(batch.partition, record);
-            let key = spec.key.of(&event.flow, batch.partition, record);
-            let time = time(record);
+        let mut taken = Parked {
+            partition,
+            partitions: self.partitions,
+            ..Parked::default()
+        };
+        let mut part = Part::default();
+        while part.has_room()
+            && let Some(record) = records.pop_front()
+        {
+            let event = self.event(partition, &record);
+            let time = time(&record);
+            let key = spec.key.of(&event.flow, partition, &record);
             let held = key.and_then(|key| {
                 state.take(key.clone(), time, event.clone())?;
                 Ok(key)
@@ -81,33 +84,13 @@ impl Processing {
                         event: Some(event),
                         window: Some(sliding(key, time, spec.length, events)),
                     };
-                    taken.asked.push(record.clone());
-                    self.ask_soon(&mut answers, input).await?;
+                    part.take(input.encoded_len());
+                    taken.inputs.push(input);
                 }
-                Err(reason) => taken.failed.push(Refused {
-                    place: place::before(record.offset),
-                    reason,
-                }),
+                Err(reason) => taken.letters.push(Letter::of(partition, record, reason)),
             }
         }
-        taken.verdicts = self.ask_now(answers).await?;
-        Ok(taken)
-    }
-
-    /// Asks for this input together with the next ones, and for those before it where it is too much
-    /// with them.
-    async fn ask_soon(&mut self, answers: &mut Answers, input: Input) -> Result<(), Trouble> {
-        if let Some(full) = answers.call.take(input) {
-            answers.verdicts.extend(self.ask(full).await?);
-        }
-        Ok(())
-    }
-
-    /// Asks for what is left; says what became of all inputs.
-    async fn ask_now(&mut self, answers: Answers) -> Result<Vec<Verdict>, Trouble> {
-        let Answers { call, mut verdicts } = answers;
-        verdicts.extend(self.ask(call.rest()).await?);
-        Ok(verdicts)
+        taken
     }
 
     /// Sees whether there is more to read after a while in which nothing was.
@@ -126,36 +109,28 @@ impl Processing {
             return Ok(());
         };
         let windows = windowed.windows.clone();
-        let mut turn = windows.turn().await.map_err(broken)?;
-        let ended = turn.state.end(now());
-        let is_waiting = turn.state.is_waiting();
-        if ended.is_empty() {
-            turn.leave();
-            self.set_waiting(is_waiting);
-            return Ok(());
-        }
-        let ended = (0..)
-            .zip(ended)
-            .map(|(number, it)| windowed::ended(number, it));
-        let (mut answers, mut records) = (Answers::default(), Vec::new());
-        for (window, record) in ended {
-            let input = Input {
-                event: None,
-                window: Some(window),
+        loop {
+            let mut turn = windows.turn().await.map_err(broken)?;
+            let mut part = Part::default();
+            let ended = turn.state.end(now(), |bytes| {
+                let has_room = part.has_room();
+                part.take(bytes);
+                has_room
+            });
+            self.set_waiting(turn.state.is_waiting());
+            if ended.is_empty() {
+                turn.leave();
+                return Ok(());
+            }
+            // They were in no partition: each goes by its key.
+            let parked = Parked {
+                inputs: ended.into_iter().map(windowed::ended).collect(),
+                ..Parked::default()
             };
-            self.ask_soon(&mut answers, input).await?;
-            records.push(record);
+            self.dirty = true;
+            let changes = self.changes();
+            self.settle(&windows, turn, changes, parked).await?;
         }
-        let verdicts = self.ask_now(answers).await?;
-        // They were in no partition: each goes by its key.
-        let Routed { written, failed } = route(&self.outlets, (0, 0), &records, verdicts);
-        self.bury(0, &records, failed).await?;
-        let changes = self.changes(written);
-        let outputs = changes.outputs.clone();
-        turn.commit(changes).await.map_err(broken)?;
-        self.dirty = true;
-        self.set_waiting(is_waiting);
-        self.write_outputs(outputs).await
     }
 
     /// Writes what the leg before has kept.
@@ -169,7 +144,7 @@ impl Processing {
         {
             self.write_numbered(outlet, pending).await?;
         }
-        Ok(())
+        self.settle_parked().await
     }
 
     /// Lets the file forget what the destinations have.
@@ -200,17 +175,22 @@ impl Processing {
         windowed.windows.store.commit(changes).await.map_err(broken)
     }
 
-    fn changes(&mut self, written: Vec<Vec<(u32, Record)>>) -> Changes {
-        let Some(windowed) = &mut self.windowed else {
-            return Changes::default();
-        };
-        Changes {
-            outputs: windowed.numbered(&self.outlets, written),
-            ..Changes::of(&windowed.name)
-        }
+    /// Nothing yet, of this leg.
+    pub(super) fn changes(&self) -> Changes {
+        let windowed = self.windowed.as_ref();
+        windowed.map_or_else(Changes::default, |windowed| Changes::of(&windowed.name))
     }
 
-    async fn write_outputs(
+    /// Outputs in the form in which they are kept, with the numbers that they get.
+    pub(super) fn numbered(
+        &self,
+        written: Vec<Vec<(u32, Record)>>,
+    ) -> Vec<(String, u64, Vec<Pending>)> {
+        let windowed = self.windowed.as_ref();
+        windowed.map_or_else(Vec::new, |it| it.numbered(&self.outlets, written))
+    }
+
+    pub(super) async fn write_outputs(
         &mut self,
         outputs: Vec<(String, u64, Vec<Pending>)>,
     ) -> Result<(), Trouble> {
@@ -270,22 +250,6 @@ impl Processing {
     }
 }
 
-/// What becomes of records.
-#[derive(Default)]
-struct Taken {
-    asked: Vec<Record>,
-    /// The program's, for those.
-    verdicts: Vec<Verdict>,
-    failed: Vec<Refused>,
-}
-
-/// What became of inputs, and those that are still to be asked for.
-#[derive(Default)]
-struct Answers {
-    call: Call,
-    verdicts: Vec<Verdict>,
-}
-
 /// The time of an event; that of its arrival here, where the broker has none.
 fn time(record: &Record) -> i64 {
     match record.timestamp {
@@ -294,6 +258,6 @@ fn time(record: &Record) -> i64 {
     }
 }
 
-fn broken(error: StoreError) -> Trouble {
+pub(super) fn broken(error: StoreError) -> Trouble {
     Trouble::of_windows(&error)
 }

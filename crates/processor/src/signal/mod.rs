@@ -27,6 +27,7 @@ mod program;
 pub(crate) mod record;
 mod routing;
 mod run;
+mod settling;
 mod silence;
 mod spec;
 mod window;

@@ -7,7 +7,7 @@ use eson_protocol::Record;
 use futures::future::try_join_all;
 
 use super::asked::{Asked, Verdict};
-use super::batch::{Batch, batches};
+use super::batch::{Batch, Call, batches};
 use super::outlet::{Outlet, Piece, Refused};
 use super::place;
 use super::proto::{Event, Input};
@@ -138,7 +138,8 @@ impl Processing {
             event: Some(self.event(partition, record)),
             window: None,
         });
-        let verdicts = self.ask(inputs.collect()).await?;
+        let inputs = inputs.collect();
+        let verdicts = ask(&mut self.program, &self.report, inputs).await?;
         let from = (partition, self.partitions);
         let routed = route(&self.outlets, from, &records, verdicts);
         self.bury(partition, &records, routed.failed).await?;
@@ -161,16 +162,6 @@ impl Processing {
         Ok(())
     }
 
-    pub(super) async fn ask(&mut self, inputs: Vec<Input>) -> Result<Vec<Verdict>, Trouble> {
-        if inputs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let asked = self.program.ask(inputs).await;
-        let verdicts = asked.map_err(Trouble::of_program)?;
-        self.report.answered();
-        Ok(verdicts)
-    }
-
     pub(super) fn event(&self, partition: u32, record: &Record) -> Event {
         Event {
             flow: self.flow.clone(),
@@ -181,7 +172,7 @@ impl Processing {
     }
 
     /// Writes dead letters of events among `records`.
-    pub(super) async fn bury(
+    async fn bury(
         &mut self,
         partition: u32,
         records: &[Record],
@@ -210,6 +201,37 @@ impl Processing {
         self.report.buried(count, &reason);
         Ok(())
     }
+}
+
+/// What becomes of inputs, for which the program is asked for no more at once than it takes.
+pub(super) async fn ask(
+    program: &mut Asked,
+    report: &LegReport,
+    inputs: Vec<Input>,
+) -> Result<Vec<Verdict>, Trouble> {
+    let mut call = Call::default();
+    let mut verdicts = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        if let Some(full) = call.take(input) {
+            verdicts.extend(ask_at_once(program, report, full).await?);
+        }
+    }
+    verdicts.extend(ask_at_once(program, report, call.rest()).await?);
+    Ok(verdicts)
+}
+
+async fn ask_at_once(
+    program: &mut Asked,
+    report: &LegReport,
+    inputs: Vec<Input>,
+) -> Result<Vec<Verdict>, Trouble> {
+    if inputs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = program.ask(inputs).await;
+    let verdicts = asked.map_err(Trouble::of_program)?;
+    report.answered();
+    Ok(verdicts)
 }
 
 /// What all destinations together can promise.

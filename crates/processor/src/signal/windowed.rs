@@ -10,9 +10,9 @@ use eson_protocol::event::encode;
 use eson_protocol::{EventFormat, Name, Positions, Record, Start};
 
 use super::outlet::Outlet;
-use super::proto::{Event, Window};
+use super::proto::{Event, Input, Window};
 use super::record::{from_stored, to_stored};
-use super::window::{Changes, Clock, Ended, Pending, StoreError, StoredLeg, Windows};
+use super::window::{Changes, Clock, Ended, Parked, Pending, StoreError, StoredLeg, Windows};
 use crate::leg::given;
 use crate::spec::LegSpec;
 
@@ -44,6 +44,8 @@ pub(super) struct Windowed {
     pub(super) next: Vec<u64>,
     /// What the leg before has kept for each outlet and not written.
     pub(super) backlog: Vec<Vec<(u64, Pending)>>,
+    /// What it has parked.
+    pub(super) parked: Parked,
     /// Whether there are windows that end some time.
     pub(super) is_waiting: bool,
     /// Whether it has stood still, and there may be more to read than it knows.
@@ -72,6 +74,7 @@ impl Windowed {
         let is_waiting = turn.state.is_waiting();
         turn.leave();
         let read = std::mem::take(&mut stored.read);
+        let parked = std::mem::take(&mut stored.parked);
         let outputs = outlets.iter().map(|outlet| outputs(&mut stored, outlet));
         let (next, backlog) = outputs.unzip();
         let windowed = Self {
@@ -80,6 +83,7 @@ impl Windowed {
             name,
             next,
             backlog,
+            parked,
             is_waiting,
             is_unsure: false,
             start: spec.start,
@@ -209,24 +213,35 @@ pub(super) fn sliding(key: String, time: i64, length: i64, events: Vec<Event>) -
     }
 }
 
-/// A window that has ended as a program gets it, and as the event that would be its dead letter:
-/// one with all of its events as content.
-pub(super) fn ended(number: u64, window: Ended) -> (Window, Record) {
-    let events: Vec<String> = window.events.iter().filter_map(shown).collect();
-    let record = Record {
-        offset: number,
-        timestamp: window.until,
-        key: (!window.key.is_empty()).then(|| Bytes::from(window.key.clone())),
-        value: Some(Bytes::from(format!("[{}]", events.join(",")))),
-        headers: Vec::new(),
-    };
+/// A window that has ended as a program gets it.
+pub(super) fn ended(window: Ended) -> Input {
     let window = Window {
         key: window.key,
         from: window.from,
         until: window.until,
         events: window.events,
     };
-    (window, record)
+    Input {
+        event: None,
+        window: Some(window),
+    }
+}
+
+/// The record that an input is about: the event's own, or of the window of a number that has ended
+/// the one that would be its dead letter, with all of its events as content.
+pub(super) fn record_of(number: u64, input: &Input) -> Record {
+    if let Some(event) = &input.event {
+        return to_stored(event.record.clone().unwrap_or_default(), event.offset);
+    }
+    let window = input.window.clone().unwrap_or_default();
+    let events: Vec<String> = window.events.iter().filter_map(shown).collect();
+    Record {
+        offset: number,
+        timestamp: window.until,
+        key: (!window.key.is_empty()).then(|| Bytes::from(window.key)),
+        value: Some(Bytes::from(format!("[{}]", events.join(",")))),
+        headers: Vec::new(),
+    }
 }
 
 fn shown(event: &Event) -> Option<String> {

@@ -6,8 +6,13 @@
 //! destinations then store the number with the output, so that each output arrives once where they
 //! can do that, also when the program would answer differently another time. The file forgets an
 //! output when its destination has it.
+//!
+//! A turn does not wait for a program that takes its time, nor for dead letters: what the program is to
+//! be asked about is kept as *parked* then, with its windows as they were, and its outputs when they
+//! are known. Others go on with windows that have those events.
 
 mod key;
+mod parked;
 mod spec;
 mod state;
 mod store;
@@ -19,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard as StdGuard, PoisonError, Weak};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 pub(super) use self::key::Key;
+pub(super) use self::parked::{Letter, Parked};
 pub use self::spec::WindowSpec;
 pub(super) use self::state::{Clock, Clocks, Ended, MAX_BYTES, State};
 use self::store::Store;
@@ -119,12 +125,14 @@ impl Windows {
 }
 
 impl Turn<'_> {
-    /// Keeps what was changed, together with `changes`.
-    pub(super) async fn commit(mut self, mut changes: Changes) -> Result<(), StoreError> {
+    /// Keeps what was changed, together with `changes`; says how many events had to go early since
+    /// this was last done.
+    pub(super) async fn commit(mut self, mut changes: Changes) -> Result<u64, StoreError> {
+        let crowded_out = self.state.crowded_out();
         changes.of_state(&mut self.state);
         self.windows.store.commit(changes).await?;
         self.leave();
-        Ok(())
+        Ok(crowded_out)
     }
 
     /// Ends the turn without a change.

@@ -222,39 +222,47 @@ impl State {
         }
     }
 
-    /// Takes out the tumbling windows that have ended.
-    pub(crate) fn end(&mut self, now: i64) -> Vec<Ended> {
+    /// Takes out tumbling windows that have ended, the earliest first, as long as there is room for so
+    /// many bytes more.
+    pub(crate) fn end(&mut self, now: i64, mut has_room: impl FnMut(usize) -> bool) -> Vec<Ended> {
         let Some(watermark) = self.watermark(now).filter(|_| self.tumbling) else {
             return Vec::new();
         };
-        let mut ended: BTreeMap<(i64, String), Ended> = BTreeMap::new();
+        let mut over: BTreeMap<(i64, &str), Vec<u64>> = BTreeMap::new();
         for (time, number) in &self.by_time {
             let until = self.end_of(*time);
             if until > watermark {
                 break;
             }
-            let Some(kept) = self.kept.get(number) else {
-                continue;
-            };
-            let window = ended.entry((until, kept.key.clone()));
-            let window = window.or_insert_with(|| Ended {
-                key: kept.key.clone(),
-                from: until - self.length,
-                until,
-                events: Vec::new(),
-                numbers: Vec::new(),
-            });
-            window.events.push(kept.event.clone());
-            window.numbers.push(*number);
+            if let Some(kept) = self.kept.get(number) {
+                let numbers = over.entry((until, &kept.key)).or_default();
+                numbers.push(*number);
+            }
         }
-        for window in ended.values() {
+        let ended = over.into_iter();
+        let ended = ended.map(|((until, key), numbers)| self.ended(key, until, numbers));
+        let ended: Vec<_> = ended
+            .take_while(|window| has_room(window.events.iter().map(Message::encoded_len).sum()))
+            .collect();
+        for window in &ended {
             self.marks.closed = self.marks.closed.max(window.until);
             window
                 .numbers
                 .iter()
                 .for_each(|number| self.remove(*number));
         }
-        ended.into_values().collect()
+        ended
+    }
+
+    fn ended(&self, key: &str, until: i64, numbers: Vec<u64>) -> Ended {
+        let kept = numbers.iter().filter_map(|number| self.kept.get(number));
+        Ended {
+            key: key.to_owned(),
+            from: until - self.length,
+            until,
+            events: kept.map(|kept| kept.event.clone()).collect(),
+            numbers,
+        }
     }
 
     /// Whether there are windows that end some time.
@@ -387,9 +395,9 @@ mod tests {
         }
         state.tick("a", 0, 5_000, false, 70_000);
         state.open_leg("b", clock(999, false));
-        assert_eq!(state.end(90_000).len(), 0);
+        assert_eq!(state.end(90_000, |_| true).len(), 0);
         state.tick("b", 0, 1_000, false, 90_000);
-        let ended = state.end(90_000);
+        let ended = state.end(90_000, |_| true);
         let told: Vec<_> = ended
             .iter()
             .map(|window| (window.key.as_str(), window.from, offsets(&window.events)))
@@ -399,8 +407,35 @@ mod tests {
         state.take("x".to_owned(), 500, event(5)).expect_err("late");
         state.tick("a", 0, 5_000, true, 90_000);
         state.tick("b", 0, 1_000, true, 90_000);
-        assert_eq!(state.end(71_999).len(), 0, "events may be on their way");
-        assert_eq!(state.end(72_000).len(), 1);
+        assert_eq!(
+            state.end(71_999, |_| true).len(),
+            0,
+            "events may be on their way"
+        );
+        assert_eq!(state.end(72_000, |_| true).len(), 1);
+        assert!(!state.is_waiting());
+    }
+
+    #[test]
+    fn as_many_windows_end_at_once_as_there_is_room_for() {
+        let mut state = state(true);
+        for (offset, key) in [(1, "x"), (2, "y"), (3, "z")] {
+            state
+                .take(key.to_owned(), 100, event(offset))
+                .expect("taken");
+        }
+        state.open_leg("a", clock(5_000, false));
+        state.open_leg("b", clock(5_000, false));
+        let mut room = 2;
+        let ended = state.end(9_000, |_| {
+            room -= 1;
+            room >= 0
+        });
+        assert_eq!(ended.len(), 2);
+        let late = state.take("z".to_owned(), 100, event(4));
+        late.expect_err("its window has ended, though not yet taken out");
+        let ended = state.end(9_000, |_| true);
+        assert_eq!(offsets(&ended[0].events), [3]);
         assert!(!state.is_waiting());
     }
 
@@ -416,11 +451,11 @@ mod tests {
         state.tick("b", 0, 1_000, true, 9_000);
         state.tick("a", 0, 9_000, false, 9_000);
         state.stand_still("b");
-        let ended = state.end(9_000);
+        let ended = state.end(9_000, |_| true);
         assert_eq!(ended.len(), 1, "b was read past the end of one");
-        assert_eq!(state.end(90_000).len(), 0, "b may have more");
+        assert_eq!(state.end(90_000, |_| true).len(), 0, "b may have more");
         state.tick("b", 0, i64::MIN, true, 9_000);
-        assert_eq!(state.end(9_000).len(), 1, "b has no more");
+        assert_eq!(state.end(9_000, |_| true).len(), 1, "b has no more");
     }
 
     #[test]
@@ -433,9 +468,13 @@ mod tests {
         }
         state.open_leg("b", clock(i64::MIN, true));
         state.tick("a", 0, 9_999_999, true, 70_300);
-        assert_eq!(state.end(71_999).len(), 0, "time is that of the clock");
+        assert_eq!(
+            state.end(71_999, |_| true).len(),
+            0,
+            "time is that of the clock"
+        );
         state.take("x".to_owned(), 70_900, event(3)).expect("taken");
-        let ended = state.end(72_000);
+        let ended = state.end(72_000, |_| true);
         assert_eq!(ended.len(), 1, "the other one lies in the future");
         assert_eq!(offsets(&ended[0].events), [2, 3]);
 
@@ -458,8 +497,8 @@ mod tests {
         state.open_leg("a", clock(i64::MIN, true));
         state.open_leg("b", clock(i64::MIN, true));
         state.take("x".to_owned(), 70_200, event(1)).expect("taken");
-        assert_eq!(state.end(71_999).len(), 0);
-        assert_eq!(state.end(72_000).len(), 1);
+        assert_eq!(state.end(71_999, |_| true).len(), 0);
+        assert_eq!(state.end(72_000, |_| true).len(), 1);
     }
 
     #[test]
@@ -472,9 +511,9 @@ mod tests {
         let mut again = State::new(&spec(true), MAX_BYTES, kept, marks, 90_000);
         again.open_leg("a", clock(i64::MIN, true));
         again.open_leg("b", clock(i64::MIN, true));
-        assert_eq!(again.end(90_000).len(), 0);
-        assert_eq!(again.end(91_899).len(), 0);
-        assert_eq!(again.end(91_900).len(), 1);
+        assert_eq!(again.end(90_000, |_| true).len(), 0);
+        assert_eq!(again.end(91_899, |_| true).len(), 0);
+        assert_eq!(again.end(91_900, |_| true).len(), 1);
     }
 
     #[test]
@@ -485,7 +524,7 @@ mod tests {
         assert_eq!((added.len(), removed.len(), marks.next), (1, 0, 1));
         state.tick("a", 0, 1_000, false, 1_000);
         state.tick("b", 0, 1_000, false, 1_000);
-        assert_eq!(state.end(1_000).len(), 1);
+        assert_eq!(state.end(1_000, |_| true).len(), 1);
         let (added, removed, marks) = state.changes();
         assert_eq!((added.len(), removed, marks.closed), (0, vec![0], 1_000));
     }

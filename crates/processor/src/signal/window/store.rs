@@ -1,6 +1,6 @@
 //! The file of a signal with windows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::task::spawn_blocking;
 
 use super::WindowSpec;
+use super::parked::{self, PARKED, Parked};
 use super::state::{Kept, Marks, State};
 use crate::signal::proto::Record;
 
@@ -63,6 +64,7 @@ pub(crate) struct StoredLeg {
     pub(crate) outputs: BTreeMap<String, BTreeMap<u64, Pending>>,
     /// By destination.
     pub(crate) next: BTreeMap<String, u64>,
+    pub(crate) parked: Parked,
 }
 
 /// What is kept together.
@@ -78,6 +80,8 @@ pub(crate) struct Changes {
     /// What the windows hold since, and no longer.
     pub(crate) added: Vec<(u64, Vec<u8>)>,
     pub(crate) removed: Vec<u64>,
+    /// What is parked, or nothing any more; absent where that has not changed.
+    pub(crate) parked: Option<Parked>,
     /// Absent where the windows have not changed.
     pub(crate) marks: Option<Marks>,
 }
@@ -143,6 +147,19 @@ impl Store {
             .await
     }
 
+    /// Gives a leg what others have parked of windows that have ended, and will never ask about: legs
+    /// that are not among `legs` any more, and this one when it had another source. The leg itself has
+    /// nothing parked.
+    pub(crate) async fn adopt(
+        &self,
+        leg: &str,
+        legs: &BTreeSet<String>,
+    ) -> Result<Parked, StoreError> {
+        let (leg, legs) = (leg.to_owned(), legs.clone());
+        self.off_thread(move |database| parked::adopt(database, &leg, &legs))
+            .await
+    }
+
     /// Keeps changes, all or none, on the disk when this returns.
     pub(crate) async fn commit(&self, changes: Changes) -> Result<(), StoreError> {
         self.off_thread(move |database| commit(database, &changes))
@@ -187,6 +204,7 @@ fn create_tables(database: &Database) -> Result<(), redb::Error> {
     transaction.open_table(EVENTS)?;
     transaction.open_table(OUTPUTS)?;
     transaction.open_table(NEXT_OUTPUT)?;
+    transaction.open_table(PARKED)?;
     transaction.open_table(MARKS)?;
     transaction.commit()?;
     Ok(())
@@ -250,6 +268,9 @@ fn load_leg(database: &Database, leg: &str) -> Result<StoredLeg, redb::Error> {
         let outputs = stored.outputs.entry(destination.to_owned()).or_default();
         outputs.insert(number, decode(output.value())?);
     }
+    if let Some(parked) = transaction.open_table(PARKED)?.get(leg)? {
+        stored.parked = decode(parked.value())?;
+    }
     Ok(stored)
 }
 
@@ -290,6 +311,12 @@ fn commit(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
             let done = (leg, destination.as_str(), 0)..(leg, destination.as_str(), *until);
             outputs.retain_in(done, |_, _| false)?;
         }
+        let mut table = transaction.open_table(PARKED)?;
+        match &changes.parked {
+            Some(parked) if parked.is_empty() => drop(table.remove(leg)?),
+            Some(parked) => drop(table.insert(leg, parked.encode_to_vec().as_slice())?),
+            None => {}
+        }
         let mut marks = transaction.open_table(MARKS)?;
         if let Some(Marks {
             next,
@@ -307,85 +334,4 @@ fn commit(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Key, MAX_BYTES, OpenWindows};
-    use super::*;
-    use crate::signal::proto::Event;
-
-    fn spec() -> WindowSpec {
-        WindowSpec {
-            length: 1_000,
-            tumbling: false,
-            key: Key::parse("").expect("the record's key"),
-            state: "s".to_owned(),
-            legs: ["a".to_owned()].into(),
-        }
-    }
-
-    fn pending(to: u32) -> Pending {
-        Pending {
-            to,
-            record: Record::default(),
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_committed_is_there_again_and_nothing_else() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("signals/s.redb");
-        let open = || {
-            OpenWindows::default()
-                .open(file.clone(), &spec(), MAX_BYTES)
-                .expect("open")
-        };
-        let windows = open();
-        let mut turn = windows.turn().await.expect("a turn");
-        let event = Event::default();
-        turn.state
-            .take("k".to_owned(), 5, event.clone())
-            .expect("taken");
-        let changes = Changes {
-            read: Reached {
-                positions: [(3, 7), (4, 8)].into(),
-                epochs: [(4, 2)].into(),
-            },
-            outputs: vec![("large".to_owned(), 10, vec![pending(1), pending(2)])],
-            ..Changes::of("a")
-        };
-        turn.commit(changes).await.expect("committed");
-        let mut dropped = windows.turn().await.expect("a turn");
-        dropped.state.take("k".to_owned(), 6, event).expect("taken");
-        drop(dropped);
-        drop(windows);
-
-        let windows = open();
-        let turn = windows.turn().await.expect("a turn");
-        assert_eq!(turn.state.around("k", 5).len(), 1);
-        turn.leave();
-        let leg = windows.store.load_leg("a").await.expect("a leg");
-        assert_eq!(leg.read.positions, [(3, 7), (4, 8)].into());
-        assert_eq!(leg.read.epochs, [(4, 2)].into());
-        assert_eq!(leg.next["large"], 12);
-        assert_eq!(
-            leg.outputs["large"],
-            [(10, pending(1)), (11, pending(2))].into()
-        );
-        assert!(
-            windows
-                .store
-                .load_leg("b")
-                .await
-                .expect("no leg")
-                .next
-                .is_empty()
-        );
-
-        let changes = Changes {
-            delivered: vec![("large".to_owned(), 11)],
-            ..Changes::of("a")
-        };
-        windows.store.commit(changes).await.expect("committed");
-        let leg = windows.store.load_leg("a").await.expect("a leg");
-        assert_eq!(leg.outputs["large"], [(11, pending(2))].into());
-    }
-}
+mod tests;
