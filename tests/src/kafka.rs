@@ -5,7 +5,7 @@ mod cluster;
 mod files;
 mod inventory;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -140,6 +140,32 @@ impl Kafka {
         let segment = segment.unwrap();
         let size = segment.metadata().unwrap().len();
         segment.set_len(size / 2).unwrap();
+    }
+
+    /// How many octets a partition has on the disk.
+    ///
+    /// # Panics
+    /// When there is no such partition.
+    #[must_use]
+    pub fn log_size(&self, topic: &str, partition: u32) -> u64 {
+        let segments = self.log_segments(topic, partition);
+        // One may have been deleted since it was listed.
+        let sizes = segments.iter().filter_map(|it| it.metadata().ok());
+        sizes.map(|it| it.len()).sum()
+    }
+
+    /// The segments that a partition has on the disk, without those that are being deleted.
+    ///
+    /// # Panics
+    /// When there is no such partition.
+    #[must_use]
+    pub fn log_segments(&self, topic: &str, partition: u32) -> Vec<PathBuf> {
+        let log = self.dir.join(format!("logs/{topic}-{partition}"));
+        let files = fs::read_dir(&log).unwrap_or_else(|e| panic!("{}: {e}", log.display()));
+        let files = files.map(|file| file.unwrap().path());
+        files
+            .filter(|file| file.extension().is_some_and(|it| it == "log"))
+            .collect()
     }
 
     /// Starts it again on the same ports and data, after [`Kafka::kill9`].

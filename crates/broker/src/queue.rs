@@ -61,6 +61,9 @@ pub struct QueueDescription {
     pub retention: Option<u64>,
     /// How many bytes each partition may keep; none where the broker's default rules.
     pub retention_bytes: Option<u64>,
+    /// Whether the queue is set up so that these two limits hold as closely as the broker can hold
+    /// them; where it is not, setting them again does that.
+    pub limits_hold: bool,
 }
 
 /// Somebody who reads a queue.

@@ -106,6 +106,8 @@ Configuration:
 /// Everything is kept where a topic says nothing else: the samples are of 2023, and half a minute after
 /// its start a broker would otherwise delete those that are there.
 ///
+/// What a topic's own limits let go of is deleted within a second, and not within minutes.
+///
 /// Snapshots of the metadata early and often: where a broker starts from the log alone and the log
 /// tells of a deleted SCRAM user, Kafka 4.3 may forget every SCRAM user, the administrator included
 /// (`ScramDelta.apply` drops the whole mechanism when it meets the deletion first).
@@ -139,6 +141,8 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 log.retention.ms=-1
+log.retention.check.interval.ms=1000
+log.initial.task.delay.ms=1000
 log.cleaner.backoff.ms=500
 log.cleaner.dedupe.buffer.size=8388608
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000

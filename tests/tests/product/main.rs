@@ -7,6 +7,7 @@ mod bad_input;
 mod circles;
 mod cli;
 mod contracts;
+mod copies;
 mod crowds;
 mod dead_letters;
 mod documents;

@@ -21,7 +21,7 @@ on_all_grounds!(
 );
 
 /// A new flow with these options and a session of its owner.
-fn publish(participant: &Participant, name: &str, options: &str) -> (RawFnap, String) {
+pub(crate) fn publish(participant: &Participant, name: &str, options: &str) -> (RawFnap, String) {
     let flow = new_flow(participant, name);
     let mut session = participant.login();
     session.ok(&format!("CREATE FLOW {flow} access=public {options}"));
@@ -29,7 +29,11 @@ fn publish(participant: &Participant, name: &str, options: &str) -> (RawFnap, St
 }
 
 /// Subscribes a new flow. Returns the session, the new flow's name and that of what it reads.
-fn subscribe(participant: &Participant, remote: &str, options: &str) -> (RawFnap, String, String) {
+pub(crate) fn subscribe(
+    participant: &Participant,
+    remote: &str,
+    options: &str,
+) -> (RawFnap, String, String) {
     let local = new_flow(participant, "received");
     let mut session = participant.login();
     let answer = session.ok(&format!("SUBSCRIBE {remote} LOCAL {local} {options}"));
@@ -41,7 +45,7 @@ fn subscribe(participant: &Participant, remote: &str, options: &str) -> (RawFnap
 }
 
 /// The label of the only subscriber.
-fn label(owner: &mut RawFnap, flow: &str) -> String {
+pub(crate) fn label(owner: &mut RawFnap, flow: &str) -> String {
     let listed = owner.ok(&format!("GET SUBSCRIBERS {flow}")).data;
     let [line] = &listed[..] else {
         panic!("{listed:?}");
@@ -50,7 +54,7 @@ fn label(owner: &mut RawFnap, flow: &str) -> String {
 }
 
 /// Waits until a description has these `key=value` lines, each in whole or up to its `…`.
-fn await_lines(session: &mut RawFnap, command: &str, wanted: &[&str]) {
+pub(crate) fn await_lines(session: &mut RawFnap, command: &str, wanted: &[&str]) {
     until(&format!("{command}: {wanted:?}"), PATIENCE, || {
         let described = session.ok(command);
         let has = |wanted: &&str| match wanted.strip_suffix('…') {

@@ -47,14 +47,13 @@ async fn create(broker: &dyn Broker, spec: &QueueSpec) -> Result<Advance, Failur
 
 async fn keep(broker: &dyn Broker, spec: &QueueSpec, id: &QueueId) -> Result<Advance, Failure> {
     let found = describe_same(broker, &spec.name, id).await?;
+    let changed = |wanted: Option<u64>, found_limit: Option<u64>| {
+        wanted.filter(|wanted| !found.limits_hold || found_limit != Some(*wanted))
+    };
     let update = QueueUpdate {
         partitions: (spec.partitions as usize > found.partitions.len()).then_some(spec.partitions),
-        retention: spec
-            .retention
-            .filter(|wanted| found.retention != Some(*wanted)),
-        retention_bytes: spec
-            .retention_bytes
-            .filter(|wanted| found.retention_bytes != Some(*wanted)),
+        retention: changed(spec.retention, found.retention),
+        retention_bytes: changed(spec.retention_bytes, found.retention_bytes),
     };
     if update == QueueUpdate::default() {
         return Ok(Advance::There(found));

@@ -48,6 +48,7 @@ impl Link {
             partitions: partitions.collect::<Result<BTreeMap<_, _>, _>>()?,
             retention: None,
             retention_bytes: None,
+            limits_hold: true,
         })
     }
 

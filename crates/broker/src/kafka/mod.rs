@@ -39,6 +39,7 @@ mod reader;
 mod records;
 mod sasl;
 mod sender;
+mod settings;
 mod source_epochs;
 mod tickets;
 mod topics;

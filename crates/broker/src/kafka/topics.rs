@@ -10,20 +10,15 @@ use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
-use kafka_protocol::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
 use kafka_protocol::messages::{
     BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest,
+    DeleteTopicsRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::{Instant, sleep};
 
 use super::cluster::{Cluster, Topic, queue_id, topic_id, topic_name};
-use super::offsets;
+use super::{offsets, settings};
 use crate::backoff::Backoff;
 use crate::{BrokerError, QueueDescription, QueueId, QueueSpec, QueueUpdate};
 
@@ -39,29 +34,18 @@ const PROPAGATION_POLL: Duration = Duration::from_millis(20);
 /// The first version of DeleteTopics that takes topic ids (KIP-516).
 const DELETE_BY_ID: i16 = 6;
 
-/// Kafka's number for a topic among the things that have a configuration.
-const TOPIC_RESOURCE: i8 = 2;
-
-/// Kafka's number for values that were set on the topic itself.
-const DYNAMIC_TOPIC_CONFIG: i8 = 1;
-
-/// Kafka's number for setting a value.
-const SET: i8 = 0;
-
-const RETENTION: &str = "retention.ms";
-const RETENTION_BYTES: &str = "retention.bytes";
-const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
-
 /// Creates a topic and waits until the brokers lead it.
 pub(crate) async fn create(cluster: &Cluster, spec: &QueueSpec) -> Result<QueueId, BrokerError> {
-    let mut configs = vec![];
-    if let Some(retention) = spec.retention {
-        configs.push((RETENTION, retention_value(retention)));
+    let (retention, bytes) = (spec.retention, spec.retention_bytes);
+    let limits = settings::of_limits(retention, bytes, settings::DEFAULT_MAX_MESSAGE);
+    let limits = limits.into_iter();
+    let configs = limits.filter_map(|(name, value)| Some((name, value?)));
+    let id = create_configured(cluster, &spec.name, spec.partitions, configs.collect()).await?;
+    // Its brokers may take larger batches than others do.
+    if bytes.is_some() && !settings::kept(cluster, &spec.name).await?.limits_hold {
+        settings::limit(cluster, &spec.name, None, bytes).await?;
     }
-    if let Some(bytes) = spec.retention_bytes {
-        configs.push((RETENTION_BYTES, retention_value(bytes)));
-    }
-    create_configured(cluster, &spec.name, spec.partitions, configs).await
+    Ok(id)
 }
 
 /// Creates a topic with this configuration and waits until the brokers lead it.
@@ -108,7 +92,7 @@ pub(crate) async fn describe(
     check_name(queue).map_err(|_| BrokerError::NotFound(queue.to_owned()))?;
     let topic = cluster.topic(queue).await?;
     let advertised = cluster.config().advertised();
-    let (retention, retention_bytes) = retention(cluster, queue).await?;
+    let kept = settings::kept(cluster, queue).await?;
     Ok(QueueDescription {
         id: topic.queue_id(),
         connection: Connection {
@@ -118,8 +102,9 @@ pub(crate) async fn describe(
             security: advertised.security,
         },
         partitions: offsets::ranges(cluster, &topic).await?,
-        retention,
-        retention_bytes,
+        retention: kept.retention,
+        retention_bytes: kept.retention_bytes,
+        limits_hold: kept.limits_hold,
     })
 }
 
@@ -136,16 +121,7 @@ pub(crate) async fn update(
     {
         add_partitions(cluster, &topic, partitions).await?;
     }
-    let limits = [
-        (RETENTION, update.retention),
-        (RETENTION_BYTES, update.retention_bytes),
-    ];
-    let limits = limits.map(|(name, limit)| Some((name, retention_value(limit?))));
-    let changed: Vec<_> = limits.into_iter().flatten().collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    set_configs(cluster, queue, changed).await
+    settings::limit(cluster, queue, update.retention, update.retention_bytes).await
 }
 
 /// Deletes a topic, by its id, and waits until the brokers have forgotten it.
@@ -216,20 +192,6 @@ pub(crate) async fn trim(
     Ok(())
 }
 
-/// The largest batch that the topic takes; none when we may not know.
-pub(crate) async fn max_message_bytes(
-    cluster: &Cluster,
-    queue: &str,
-) -> Result<Option<usize>, BrokerError> {
-    match configs(cluster, queue, &[MAX_MESSAGE_BYTES]).await {
-        Ok(found) => Ok(found
-            .first()
-            .and_then(|config| config.value.as_ref()?.parse().ok())),
-        Err(BrokerError::Denied { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Whether the topic found is the one that is meant.
 pub(crate) fn same(queue: &str, expected: &QueueId, found: &Topic) -> Result<(), BrokerError> {
     let found = found.queue_id();
@@ -284,10 +246,6 @@ fn partition_count(queue: &str, partitions: u32) -> Result<i32, BrokerError> {
             queue: queue.to_owned(),
             cause: format!("it can't have {partitions} partitions"),
         })
-}
-
-fn retention_value(retention: u64) -> String {
-    i64::try_from(retention).unwrap_or(-1).to_string()
 }
 
 /// Waits until the topic is there as wanted and its leaders answer for it.
@@ -370,78 +328,6 @@ async fn add_partitions(cluster: &Cluster, topic: &Topic, count: u32) -> Result<
     await_leaders(cluster, queue, |topic| topic.partitions() >= count).await
 }
 
-async fn set_configs(
-    cluster: &Cluster,
-    queue: &str,
-    values: Vec<(&'static str, String)>,
-) -> Result<(), BrokerError> {
-    let config = |(name, value)| {
-        AlterableConfig::default()
-            .with_name(StrBytes::from_static_str(name))
-            .with_config_operation(SET)
-            .with_value(Some(StrBytes::from_string(value)))
-    };
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(TOPIC_RESOURCE)
-        .with_resource_name(StrBytes::from_string(queue.to_owned()))
-        .with_configs(values.into_iter().map(config).collect());
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    let connection = cluster.controller().await?;
-    let response = connection.call(&request).await?;
-    for result in &response.responses {
-        let message = result.error_message.as_deref();
-        connection
-            .subject(queue)
-            .check(result.error_code, message)?;
-    }
-    Ok(())
-}
-
-/// How long records are kept, and how many bytes of them, where that is set on the topic itself
-/// and we may know it.
-async fn retention(
-    cluster: &Cluster,
-    queue: &str,
-) -> Result<(Option<u64>, Option<u64>), BrokerError> {
-    let found = match configs(cluster, queue, &[RETENTION, RETENTION_BYTES]).await {
-        Ok(found) => found,
-        Err(BrokerError::Denied { .. }) => return Ok((None, None)),
-        Err(error) => return Err(error),
-    };
-    let own = |name: &str| {
-        let config = found.iter().find(|config| config.name.as_str() == name)?;
-        let value = config.value.as_ref()?;
-        (config.config_source == DYNAMIC_TOPIC_CONFIG)
-            .then(|| value.parse().unwrap_or(QueueSpec::FOREVER))
-    };
-    Ok((own(RETENTION), own(RETENTION_BYTES)))
-}
-
-/// Values of the topic's configuration.
-async fn configs(
-    cluster: &Cluster,
-    queue: &str,
-    names: &[&'static str],
-) -> Result<Vec<DescribeConfigsResourceResult>, BrokerError> {
-    let names = names.iter().map(|name| StrBytes::from_static_str(name));
-    let resource = DescribeConfigsResource::default()
-        .with_resource_type(TOPIC_RESOURCE)
-        .with_resource_name(StrBytes::from_string(queue.to_owned()))
-        .with_configuration_keys(Some(names.collect()));
-    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-    let connection = cluster.any().await?;
-    let response = connection.call(&request).await?;
-    let mut found = Vec::new();
-    for result in response.results {
-        let message = result.error_message.as_deref();
-        connection
-            .subject(queue)
-            .check(result.error_code, message)?;
-        found.extend(result.configs);
-    }
-    Ok(found)
-}
-
 async fn delete_records(
     cluster: &Cluster,
     topic: &Topic,
@@ -482,11 +368,5 @@ mod tests {
             let error = check_name(bad).expect_err(bad);
             assert!(matches!(error, BrokerError::BadName { .. }), "{error}");
         }
-    }
-
-    #[test]
-    fn for_ever_is_minus_one() {
-        assert_eq!(retention_value(QueueSpec::FOREVER), "-1");
-        assert_eq!(retention_value(3_600_000), "3600000");
     }
 }

@@ -17,12 +17,9 @@ use super::positions::PositionStore;
 use super::produce::Author;
 use super::records::{self, BatchBuilder};
 use super::sender::{Command, Commits, Sender, Shared, lock};
-use super::{producer, topics};
+use super::{producer, settings};
 use crate::backoff::Backoff;
 use crate::{BrokerError, Chunk, Delivery, Epochs, Payload, QueueWriter, Reached, WriterOptions};
-
-/// The largest batch that a broker takes unless it says otherwise.
-const DEFAULT_LIMIT: usize = 1_048_588;
 
 /// How many times larger than the limit an event may be that fits when it is packed: readers
 /// have to unpack it.
@@ -345,8 +342,8 @@ fn check_interval(
 
 async fn begin(cluster: &Cluster, queue: &str) -> Result<(Topic, usize), BrokerError> {
     let topic = cluster.topic(queue).await?;
-    let limit = topics::max_message_bytes(cluster, queue).await?;
-    Ok((topic, limit.unwrap_or(DEFAULT_LIMIT)))
+    let limit = settings::max_message_bytes(cluster, queue).await?;
+    Ok((topic, limit.unwrap_or(settings::DEFAULT_MAX_MESSAGE)))
 }
 
 fn size(payload: &Payload) -> usize {

@@ -355,3 +355,4 @@ fn random_id(queue: &str) -> Result<QueueId, BrokerError> {
     getrandom::fill(&mut id).map_err(|error| store::storage_error(queue, &error))?;
     Ok(QueueId(format!("{:032x}", u128::from_be_bytes(id))))
 }
+            limits_hold: true,
