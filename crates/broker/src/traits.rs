@@ -59,6 +59,14 @@ pub trait Broker: Send + Sync {
     /// [`BrokerError::NotFound`].
     async fn trim_queue(&self, queue: &str, before: &Positions) -> Result<(), BrokerError>;
 
+    /// Forgets what writers have stored for the processor called `family`, and for all whose name begins
+    /// with that and a dot: their positions, of whatever source and in whatever queue. None of them
+    /// may be open any more. To forget what is not there is no error.
+    ///
+    /// # Errors
+    /// Those of the network, of storage and of rights.
+    async fn forget_positions(&self, family: &str) -> Result<(), BrokerError>;
+
     /// Lists who reads the queue, as far as the broker knows.
     ///
     /// # Errors
@@ -180,6 +188,14 @@ pub struct ProcessorSource {
     pub processor: String,
     /// The identity of the source queue: a source that was created again begins anew.
     pub source: String,
+}
+
+impl ProcessorSource {
+    /// Whether a processor's name is `family`, or begins with that and a dot.
+    pub(crate) fn is_of_family(processor: &str, family: &str) -> bool {
+        let rest = processor.strip_prefix(family);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
 }
 
 /// `processor@source`, under which positions are stored.

@@ -12,6 +12,7 @@ mod crowds;
 mod dead_letters;
 mod documents;
 mod events;
+mod forgetting;
 mod processors;
 mod proof_of_concept;
 mod quality;

@@ -1,5 +1,6 @@
 //! What the runtime tells of this participant's processors.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use eson_processor::proto;
@@ -10,6 +11,9 @@ use crate::reconcile::{fan_out, processor, subscription};
 use crate::resource::{Failure, Subscriber};
 use crate::runtime::windows_directory;
 use crate::store::Stored;
+
+/// How long it is tried to forget positions where a broker can't be asked, in milliseconds.
+const FORGETTING: u64 = 60_000;
 
 impl Participant {
     /// The last status of one leg of an instance; none before the first.
@@ -66,6 +70,35 @@ impl Participant {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Forgets the positions of a family of legs at these brokers; nothing may run of it. A broker that
+    /// can't be asked is asked again for a minute after `since`, in milliseconds: then what it has is
+    /// left there, so that nobody waits for a broker that may never come back.
+    ///
+    /// # Errors
+    /// As long as it is to be tried again.
+    pub(crate) async fn forget_positions(
+        &self,
+        brokers: BTreeSet<String>,
+        family: &str,
+        since: u64,
+    ) -> Result<(), Failure> {
+        for name in brokers {
+            // One that the configuration does not have any more can't be asked.
+            let Some(entry) = self.brokers.get(&name) else {
+                continue;
+            };
+            let Err(error) = entry.broker.forget_positions(family).await else {
+                continue;
+            };
+            if error.is_transient() && self.now() < since.saturating_add(FORGETTING) {
+                let text = format!("positions can't be forgotten at {name}: {error}");
+                return Err(Failure::backend(text));
+            }
+            tracing::warn!(broker = name, legs = family, %error, "positions of what is gone are left there");
+        }
+        Ok(())
     }
 
     fn only_leg(&self, instance: &str) -> Option<proto::LegStatus> {

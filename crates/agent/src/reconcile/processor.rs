@@ -314,11 +314,31 @@ impl ProcessorReconciler {
         self.0.runtime.remove(&instance(&stored.name)).await?;
         let spec = &stored.resource.spec;
         self.0.forget_windows(&spec.incarnation)?;
+        self.forget_positions(stored).await?;
         self.0.processors.remove(&stored.name).await?;
         for flow in spec.flows() {
             self.0.controllers.flow.poke(flow.as_str());
         }
         Ok(Outcome::Settled)
+    }
+
+    /// Those of legs that were taken out before, too: all are named by the incarnation.
+    async fn forget_positions(&self, stored: &Stored<Processor>) -> Result<(), Failure> {
+        let now = self.0.now();
+        let note = |it: &mut Processor| {
+            it.status.deleting_since.get_or_insert(now);
+        };
+        let noted = self.0.processors.update(&stored.name, note).await?;
+        let Processor { spec, status } = noted.resource;
+        let mut brokers = BTreeSet::new();
+        for flow in spec.written() {
+            if let Some(flow) = self.0.flows.get(flow.as_str()).await? {
+                brokers.insert(flow.resource.spec.broker);
+            }
+        }
+        let since = status.deleting_since.unwrap_or(now);
+        let forgetting = self.0.forget_positions(brokers, &spec.incarnation, since);
+        forgetting.await
     }
 }
 

@@ -3,6 +3,7 @@
 mod lag;
 mod lapse;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -314,10 +315,20 @@ impl SubscriberReconciler {
             let entry = self.entry(&stored.resource)?;
             let queue = entry.subscriber_queue(&stored.resource)?;
             queue::delete(entry.broker.as_ref(), &queue, &stored.resource.status.queue).await?;
+            self.forget_positions(stored).await?;
             let note = |it: &mut Subscriber| it.status.queue = QueueState::Unchecked;
             self.0.subscribers.update(name, note).await?;
         }
         Ok(())
+    }
+
+    /// Those of the leg that has filled the copy, tried once: the broker has just deleted that, so it is
+    /// there.
+    async fn forget_positions(&self, stored: &Stored<Subscriber>) -> Result<(), Failure> {
+        let subscriber = &stored.resource;
+        let brokers = BTreeSet::from([subscriber.status.broker.clone()]);
+        let leg = subscriber.leg_id();
+        self.0.forget_positions(brokers, &leg, 0).await
     }
 
     fn entry(&self, subscriber: &Subscriber) -> Result<&BrokerEntry, Failure> {

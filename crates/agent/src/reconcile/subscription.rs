@@ -3,7 +3,7 @@
 mod growth;
 mod payload;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -425,6 +425,7 @@ impl SubscriptionReconciler {
             .update(&stored.name, note)
             .await?;
         let since = noted.resource.status.deleting_since.unwrap_or(now);
+        self.forget_positions(spec, since).await?;
         let ended = remote::unsubscribe(&self.participant, &spec.remote, &spec.id).await;
         match ended {
             Err(failure)
@@ -441,6 +442,17 @@ impl SubscriptionReconciler {
         self.participant.subscriptions.remove(&stored.name).await?;
         self.participant.controllers.flow.poke(&stored.name);
         Ok(Outcome::Settled)
+    }
+
+    /// Those of the bridge, at the local flow's broker.
+    async fn forget_positions(&self, spec: &SubscriptionSpec, since: u64) -> Result<(), Failure> {
+        let participant = &self.participant;
+        let Some(local) = participant.flows.get(spec.local.as_str()).await? else {
+            return Ok(());
+        };
+        let brokers = BTreeSet::from([local.resource.spec.broker]);
+        let leg = leg_id(spec);
+        participant.forget_positions(brokers, &leg, since).await
     }
 
     async fn remove_bridge(&self, spec: &SubscriptionSpec) -> Result<(), Failure> {

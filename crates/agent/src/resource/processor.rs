@@ -186,6 +186,9 @@ pub(crate) struct ProcessorStatus {
     /// The queue that each source had when its leg began: what `start` and `cursor` speak of.
     #[serde(default)]
     pub begun: BTreeMap<Name, QueueId>,
+    /// When its deletion began, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub deleting_since: Option<u64>,
 }
 
 impl Resource for Processor {

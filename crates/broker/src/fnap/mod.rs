@@ -155,6 +155,10 @@ impl Broker for FnapBroker {
         Err(unsupported("trim queues"))
     }
 
+    async fn forget_positions(&self, _: &str) -> Result<(), BrokerError> {
+        Err(unsupported("forget positions"))
+    }
+
     async fn list_consumers(&self, _: &str) -> Result<Vec<Consumer>, BrokerError> {
         Err(unsupported("list consumers"))
     }

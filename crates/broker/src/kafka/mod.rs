@@ -134,6 +134,10 @@ impl Broker for KafkaBroker {
         Backoff::retry(PATIENCE, || topics::trim(&self.cluster, queue, before)).await
     }
 
+    async fn forget_positions(&self, family: &str) -> Result<(), BrokerError> {
+        positions::forget(&self.cluster, family).await
+    }
+
     async fn list_consumers(&self, queue: &str) -> Result<Vec<Consumer>, BrokerError> {
         Backoff::retry(PATIENCE, || consumers::list(&self.cluster, queue)).await
     }

@@ -159,6 +159,20 @@ pub(super) fn trim_queue(
     Ok(())
 }
 
+/// Takes away the positions that processors of a family have stored.
+pub(super) fn forget_positions(
+    group: &mut Group<'_>,
+    queues: &[Arc<Queue>],
+    family: &str,
+) -> Result<(), Failure> {
+    for queue in queues {
+        if group.tables.forget_positions(queue.number, family)? {
+            group.touch();
+        }
+    }
+    Ok(())
+}
+
 /// Lets a user read the queue, or suspends that.
 pub(super) fn grant(
     group: &mut Group<'_>,

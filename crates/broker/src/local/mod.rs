@@ -259,6 +259,15 @@ impl Broker for LocalBroker {
         .await
     }
 
+    async fn forget_positions(&self, family: &str) -> Result<(), BrokerError> {
+        let queues = self.shared.registry.all();
+        let family = family.to_owned();
+        self.step("(all)", move |group| {
+            admin::forget_positions(group, &queues, &family)
+        })
+        .await
+    }
+
     async fn list_consumers(&self, queue: &str) -> Result<Vec<Consumer>, BrokerError> {
         Ok(self.shared.registry.find(queue)?.consumers())
     }
@@ -346,6 +355,7 @@ impl Shared {
                 .collect(),
             retention: state.retention,
             retention_bytes: state.retention_bytes,
+            limits_hold: true,
         }
     }
 }
@@ -355,4 +365,3 @@ fn random_id(queue: &str) -> Result<QueueId, BrokerError> {
     getrandom::fill(&mut id).map_err(|error| store::storage_error(queue, &error))?;
     Ok(QueueId(format!("{:032x}", u128::from_be_bytes(id))))
 }
-            limits_hold: true,

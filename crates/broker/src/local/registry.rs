@@ -26,6 +26,11 @@ impl Registry {
         found.ok_or_else(|| BrokerError::NotFound(name.to_owned()))
     }
 
+    pub(super) fn all(&self) -> Vec<Arc<Queue>> {
+        let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        queues.values().cloned().collect()
+    }
+
     pub(super) fn insert(&self, queue: Arc<Queue>) {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         queues.insert(queue.name.clone(), queue);

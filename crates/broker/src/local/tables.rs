@@ -8,7 +8,7 @@ use super::store::{
     DELETED, EPOCHS, Failure, INDEX, LEASES, NEXT_QUEUE, NUMBERS, PARTITIONS, POSITIONS, QUEUES,
     RATES, RUNS, RunKey, RunSummary, storage_error,
 };
-use crate::{Rates, Reached};
+use crate::{ProcessorSource, Rates, Reached};
 
 /// A partition's place in the keys: the queue's number and the partition.
 pub(super) type PartitionKey = (u64, u32);
@@ -192,6 +192,26 @@ impl<'t> Tables<'t> {
 
     pub(super) fn reached(&self, queue: u64, processor: &str) -> Result<Reached, Failure> {
         read_reached(&self.positions, Some(&self.epochs), queue, processor)
+    }
+
+    /// Removes what processors of a family have stored in a queue; says whether there was something.
+    pub(super) fn forget_positions(&mut self, queue: u64, family: &str) -> Result<bool, Failure> {
+        // Behind the family's name there is a dot or an at sign: all of them are before this.
+        let behind = format!("{family}A");
+        let keys = (queue, family, 0)..(queue, behind.as_str(), 0);
+        let is_other = |key: &str| {
+            let processor = key.rsplit_once('@').map_or(key, |(processor, _)| processor);
+            !ProcessorSource::is_of_family(processor, family)
+        };
+        let mut found = false;
+        self.positions.retain_in(keys.clone(), |(_, key, _), _| {
+            let is_other = is_other(key);
+            found |= !is_other;
+            is_other
+        })?;
+        self.epochs
+            .retain_in(keys, |(_, key, _), _| is_other(key))?;
+        Ok(found)
     }
 
     /// Stores a lease; says whether that changed anything.

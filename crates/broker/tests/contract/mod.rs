@@ -84,6 +84,7 @@ macro_rules! tests {
             an_empty_chunk_moves_the_source_position,
             a_second_writer_goes_on_where_the_first_stored,
             positions_belong_to_processor_and_source,
+            positions_are_forgotten,
             epochs_are_stored_with_positions,
             a_writer_goes_back_where_the_source_was_cut_off,
             a_second_writer_takes_over,

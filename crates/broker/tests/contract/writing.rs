@@ -309,3 +309,37 @@ pub(crate) async fn an_event_too_large_is_refused_and_the_writer_goes_on(fixture
     let mut reader = reader(fixture, &name, at([(0, 0)])).await;
     assert_eq!(values(&read(&mut reader, 2).await), expected(1..3));
 }
+
+/// What a family of processors has stored is forgotten in all queues, and nobody else's is.
+pub(crate) async fn positions_are_forgotten(fixture: &dyn Fixture) {
+    let family = fixture.queue();
+    let names = ["", ".one", ".two", "-other"].map(|end| format!("{family}{end}"));
+    let queues = [created(fixture, 1).await.0, created(fixture, 2).await.0];
+    for queue in &queues {
+        for name in &names {
+            let mut writer = writer(fixture, queue, Some(name)).await;
+            soon(writer.write(0, chunk(0..3))).await.expect("written");
+            soon(writer.flush()).await.expect("flushed");
+            writer.close().await;
+        }
+    }
+    // Again, as after a crash.
+    for _ in 0..2 {
+        let forgotten = soon(fixture.admin().forget_positions(&family)).await;
+        forgotten.expect("forgotten");
+    }
+    for queue in &queues {
+        for name in &names {
+            let mut writer = writer(fixture, queue, Some(name)).await;
+            let kept = name.ends_with("-other");
+            let stored = Positions::from_iter(kept.then_some((0, 3)));
+            assert_eq!(writer.stored(), stored, "{name}");
+            writer.close().await;
+        }
+    }
+    let mut writer = writer(fixture, &queues[0], Some(&names[1])).await;
+    soon(writer.write(0, chunk(0..2))).await.expect("written");
+    soon(writer.flush()).await.expect("flushed");
+    let anew = Positions::from([(0, 2)]);
+    assert_eq!(writer.acknowledged(), anew, "it begins anew");
+}

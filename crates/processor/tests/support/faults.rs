@@ -173,6 +173,10 @@ impl Broker for Faulty {
         self.broker.trim_queue(queue, before).await
     }
 
+    async fn forget_positions(&self, family: &str) -> Result<(), BrokerError> {
+        self.broker.forget_positions(family).await
+    }
+
     async fn list_consumers(&self, queue: &str) -> Result<Vec<Consumer>, BrokerError> {
         self.broker.list_consumers(queue).await
     }

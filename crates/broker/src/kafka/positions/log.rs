@@ -30,6 +30,13 @@ const READ: i32 = 1 << 20;
 /// A reader of uncommitted records too.
 const READ_UNCOMMITTED: i8 = 0;
 
+/// A partition of the topic.
+pub(super) struct PartitionLog {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) topic: Topic,
+    pub(super) partition: u32,
+}
+
 /// The partition that has the positions of one key.
 #[derive(Clone)]
 pub(super) struct PositionLog {
@@ -50,22 +57,38 @@ pub(super) struct Stored {
 impl PositionLog {
     /// Everything up to the end as it is now.
     pub(super) async fn load(&self) -> Result<Stored, BrokerError> {
-        let topic = self.cluster.topic(TOPIC).await?;
-        let one = std::iter::once(self.partition);
-        let begin = offsets::resolve(&self.cluster, &topic, one, Start::Earliest).await?;
-        let mut at = begin.get(&self.partition).copied().unwrap_or(0);
-        let leader = topic.some_leader(&self.cluster, self.partition)?;
-        let connection = self.cluster.broker(leader).await?;
+        let log = PartitionLog {
+            topic: self.cluster.topic(TOPIC).await?,
+            cluster: self.cluster.clone(),
+            partition: self.partition,
+        };
         let mut stored = Stored::default();
+        log.read_all(|at, bytes| stored.read(&self.key, at, bytes))
+            .await?;
+        Ok(stored)
+    }
+}
+
+impl PartitionLog {
+    /// Hands over whole batches, with the offset from which on their records count, up to the end as
+    /// it is now.
+    pub(super) async fn read_all(
+        &self,
+        mut take: impl FnMut(u64, Bytes) -> io::Result<()>,
+    ) -> Result<(), BrokerError> {
+        let one = std::iter::once(self.partition);
+        let begin = offsets::resolve(&self.cluster, &self.topic, one, Start::Earliest).await?;
+        let mut at = begin.get(&self.partition).copied().unwrap_or(0);
+        let leader = self.topic.some_leader(&self.cluster, self.partition)?;
+        let connection = self.cluster.broker(leader).await?;
         loop {
-            let (end, bytes) = self.read(&connection, &topic, at).await?;
+            let (end, bytes) = self.read(&connection, at).await?;
             if at >= end {
-                return Ok(stored);
+                return Ok(());
             }
             let next = Extent::of(&bytes).map(|extent| extent.next);
             let next = next.filter(|next| *next > at);
-            let read = stored.read(&self.key, at, bytes);
-            read.map_err(|cause| connection.broken(cause.to_string()))?;
+            take(at, bytes).map_err(|cause| connection.broken(cause.to_string()))?;
             at = next.ok_or_else(|| {
                 connection.broken(format!(
                     "no records of {TOPIC} at offset {at}, before its end"
@@ -75,19 +98,14 @@ impl PositionLog {
     }
 
     /// The high watermark, and batches from `at` on.
-    async fn read(
-        &self,
-        connection: &Connection,
-        topic: &Topic,
-        at: u64,
-    ) -> Result<(u64, Bytes), BrokerError> {
+    async fn read(&self, connection: &Connection, at: u64) -> Result<(u64, Bytes), BrokerError> {
         let partition = FetchPartition::default()
             .with_partition(self.partition.cast_signed())
             .with_fetch_offset(at.cast_signed())
             .with_partition_max_bytes(READ);
         let topic = FetchTopic::default()
-            .with_topic(topic.name.clone())
-            .with_topic_id(topic.id)
+            .with_topic(self.topic.name.clone())
+            .with_topic_id(self.topic.id)
             .with_partitions(vec![partition]);
         let request = FetchRequest::default()
             .with_max_wait_ms(0)
@@ -162,6 +180,10 @@ impl Stored {
                 self.positions.insert(partition, position);
             }
             Entry::Owner(owner) => self.owner = Some(owner),
+            Entry::Forgotten(Some(partition)) => {
+                self.positions.remove(&partition);
+            }
+            Entry::Forgotten(None) => self.owner = None,
         }
     }
 }
@@ -270,6 +292,21 @@ mod tests {
         log.position(producer(3), &ours, 7);
         log.marker(producer(3), COMMIT);
         assert_eq!(log.stored(&ours), Positions::from([(0, 7)]));
+    }
+
+    #[test]
+    fn what_was_forgotten_is_not_stored() {
+        let ours = key("ours");
+        let mut log = Log::default();
+        log.position(producer(1), &ours, 5);
+        log.marker(producer(1), COMMIT);
+        let gone = ours.batch([Entry::Forgotten(Some(0))]).expect("a batch");
+        log.append(producer(2), &gone, 0);
+        log.marker(producer(2), COMMIT);
+        assert_eq!(log.stored(&ours), Positions::new());
+        log.position(producer(1), &ours, 2);
+        log.marker(producer(1), COMMIT);
+        assert_eq!(log.stored(&ours), Positions::from([(0, 2)]));
     }
 
     #[test]

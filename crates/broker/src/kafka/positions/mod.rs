@@ -8,6 +8,7 @@
 //! records and loses none. The producer has a name: whoever takes it over later fences the one
 //! before, whose next position is refused.
 
+mod forgetting;
 mod log;
 mod record;
 
@@ -18,6 +19,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ProduceRequest;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use self::forgetting::forget;
 use self::log::PositionLog;
 use self::record::{Entry, Key, Owner, Position};
 use super::batch::{Batch, Producer};

@@ -12,7 +12,7 @@ use super::TOPIC;
 use crate::BrokerError;
 
 /// Whose position a record is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Key {
     pub(super) processor: String,
     pub(super) source: String,
@@ -30,6 +30,8 @@ pub(super) enum Entry {
     Position(u32, Position),
     /// A writer has taken over.
     Owner(Owner),
+    /// The record with this partition, or that of the writer, is no more: a tombstone.
+    Forgotten(Option<u32>),
 }
 
 /// Who has taken over: the producer as it was when it did.
@@ -78,9 +80,10 @@ impl Key {
     fn record(&self, entry: Entry) -> serde_json::Result<Record> {
         let (partition, value) = match entry {
             Entry::Position(partition, position) => {
-                (Some(partition), serde_json::to_vec(&position)?)
+                (Some(partition), Some(serde_json::to_vec(&position)?))
             }
-            Entry::Owner(owner) => (None, serde_json::to_vec(&owner)?),
+            Entry::Owner(owner) => (None, Some(serde_json::to_vec(&owner)?)),
+            Entry::Forgotten(partition) => (partition, None),
         };
         let key = Self {
             partition,
@@ -90,19 +93,32 @@ impl Key {
             offset: 0,
             timestamp: now(),
             key: Some(serde_json::to_vec(&key)?.into()),
-            value: Some(Bytes::from(value)),
+            value: value.map(Bytes::from),
             headers: vec![],
         })
     }
 
+    /// The key of a record, if it is one of the topic's.
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        serde_json::from_slice(record.key.as_deref()?).ok()
+    }
+
+    /// A record that takes the place of this key's, and says that it is no more.
+    pub(super) fn tombstone(&self) -> Result<Record, BrokerError> {
+        let tombstone = self.record(Entry::Forgotten(self.partition));
+        tombstone.map_err(|cause| invalid(&cause))
+    }
+
     /// What a record says, if it is one of ours.
     pub(super) fn entry(&self, record: &Record) -> Option<Entry> {
-        let mut key: Self = serde_json::from_slice(record.key.as_deref()?).ok()?;
+        let mut key = Self::of(record)?;
         let partition = key.partition.take();
         if key != *self {
             return None;
         }
-        let value = record.value.as_deref()?;
+        let Some(value) = record.value.as_deref() else {
+            return Some(Entry::Forgotten(partition));
+        };
         match partition {
             Some(partition) => {
                 let position = serde_json::from_slice(value).ok()?;
