@@ -41,6 +41,7 @@ struct State {
     servers: HashMap<BrokerId, Server>,
     controller: Option<BrokerId>,
     shared: HashMap<BrokerId, Arc<Connection>>,
+    for_positions: HashMap<BrokerId, Arc<Connection>>,
     bootstrap: Option<Arc<Connection>>,
     watchers: HashMap<BrokerId, Watcher>,
 }
@@ -182,6 +183,29 @@ impl Cluster {
         Ok(connection)
     }
 
+    /// A connection to one broker on which positions are written, and nothing else is done: a broker
+    /// answers one request of a connection after the other, and a write once all replicas have it. A
+    /// short request behind that would wait, and end the connection for all when it has waited too long.
+    pub(crate) async fn for_positions(&self, id: BrokerId) -> Result<Arc<Connection>, BrokerError> {
+        let server = {
+            let state = self.state();
+            let open = state.for_positions.get(&id);
+            if let Some(open) = open.filter(|open| !open.is_closed()) {
+                return Ok(open.clone());
+            }
+            self.server(&state, id)?
+        };
+        let connection = Arc::new(self.open(&server).await?);
+        let mut state = self.state();
+        // Somebody else may have opened one meanwhile.
+        let known = state.for_positions.entry(id);
+        let known = known.or_insert_with(|| connection.clone());
+        if known.is_closed() {
+            *known = connection;
+        }
+        Ok(known.clone())
+    }
+
     /// A connection to one broker that nobody else uses, for requests that wait there.
     pub(crate) async fn dedicated(&self, id: BrokerId) -> Result<Connection, BrokerError> {
         let server = self.server(&self.state(), id)?;
@@ -284,6 +308,8 @@ impl Cluster {
         // A broker that is starting may not know the others yet.
         if !servers.is_empty() {
             state.shared.retain(|id, _| servers.contains_key(id));
+            let positions = &mut state.for_positions;
+            positions.retain(|id, _| servers.contains_key(id));
             state.servers = servers;
         }
         state.controller = Some(metadata.controller_id).filter(|id| id.0 >= 0);

@@ -201,25 +201,27 @@ impl Connection {
         request
             .encode(&mut body, version)
             .map_err(|cause| self.broken(format!("request can't be encoded: {cause}")))?;
-        let pending = self.send::<R>(version, body.freeze().into()).await?;
-        pending.receive_within::<R>(version, self, wait).await
+        self.call_encoded::<R>(version, body.freeze().into(), wait)
+            .await
     }
 
-    /// Sends a request whose body is encoded already. The answer is waited for apart, so that
-    /// more can be sent meanwhile.
-    async fn send<R: Request>(
+    /// The same for a request whose body is encoded already. Where as many requests as may be are on
+    /// their way, it waits for its turn.
+    pub(crate) async fn call_encoded<R: Request>(
         &self,
         version: i16,
         frames: Frames,
-    ) -> Result<PendingResponse, BrokerError> {
+        wait: Duration,
+    ) -> Result<R::Response, BrokerError> {
         let (outgoing, pending) = self.prepare::<R>(version, frames)?;
         let sent = self.outgoing.send(outgoing).await;
         sent.map_err(|_| self.failed())?;
-        Ok(pending)
+        pending.receive_within::<R>(version, self, wait).await
     }
 
-    /// The same without waiting: for those who never have more than a few requests on their way
-    /// on a connection of their own.
+    /// Sends a request whose body is encoded already, without waiting: for those who never have more
+    /// than a few requests on their way on a connection of their own. The answer is waited for apart,
+    /// so that more can be sent meanwhile.
     pub(crate) fn try_send<R: Request>(
         &self,
         version: i16,

@@ -220,9 +220,8 @@ impl PositionStore {
         };
         let timeout = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let body = produce::encode(version, &self.topic, &self.author, timeout, &[outbound]);
-        let pending = connection.try_send::<ProduceRequest>(version, body)?;
-        let response = pending
-            .receive_within::<ProduceRequest>(version, &connection, wait)
+        let response = connection
+            .call_encoded::<ProduceRequest>(version, body, wait)
             .await?;
         for result in response
             .responses
@@ -241,7 +240,7 @@ impl PositionStore {
         let cluster = &self.log.cluster;
         self.topic = cluster.topic(TOPIC).await?;
         let leader = self.topic.some_leader(cluster, self.log.partition)?;
-        let connection = cluster.broker(leader).await?;
+        let connection = cluster.for_positions(leader).await?;
         self.connection = Some(connection.clone());
         Ok(connection)
     }
