@@ -57,7 +57,16 @@ impl Kafka {
     /// When the jars are not there (`make setup` fetches them) or it doesn't come up.
     #[must_use]
     pub fn start(name: &str, authorization: Authorization) -> Self {
-        Self::start_with(name, authorization, &[])
+        Self::begin(name, authorization, &[], &[])
+    }
+
+    /// The same with settings of its own, as `producer.id.expiration.ms=1000`.
+    ///
+    /// # Panics
+    /// As for [`Kafka::start`].
+    #[must_use]
+    pub fn start_set(name: &str, authorization: Authorization, settings: &[&str]) -> Self {
+        Self::begin(name, authorization, &[], settings)
     }
 
     /// The same with features at levels of their own, as `transaction.version=1`.
@@ -66,6 +75,15 @@ impl Kafka {
     /// As for [`Kafka::start`].
     #[must_use]
     pub fn start_with(name: &str, authorization: Authorization, features: &[&str]) -> Self {
+        Self::begin(name, authorization, features, &[])
+    }
+
+    fn begin(
+        name: &str,
+        authorization: Authorization,
+        features: &[&str],
+        settings: &[&str],
+    ) -> Self {
         let dir = data_dir(name);
         let ports = Ports {
             plaintext: free_port(),
@@ -74,7 +92,7 @@ impl Kafka {
             tls: free_port(),
             sasl_tls: free_port(),
         };
-        files::write(&dir, &ports, authorization);
+        files::write(&dir, &ports, authorization, settings);
         format_storage(&dir, authorization, features);
         let process = launch(&dir, &ports);
         Self {

@@ -19,8 +19,8 @@ pub(super) struct Member<'a> {
     pub(super) controllers: &'a [u16],
 }
 
-/// Writes everything into `dir`.
-pub(super) fn write(dir: &Path, ports: &Ports, authorization: Authorization) {
+/// Writes everything into `dir`, these settings last.
+pub(super) fn write(dir: &Path, ports: &Ports, authorization: Authorization, settings: &[&str]) {
     let member = Member {
         node: 1,
         controllers: &[ports.controller],
@@ -32,7 +32,8 @@ pub(super) fn write(dir: &Path, ports: &Ports, authorization: Authorization) {
             guarded_listeners(dir, ports)
         }
     };
-    write_properties(dir, &member, &listeners);
+    let own: String = settings.iter().map(|it| format!("{it}\n")).collect();
+    write_properties(dir, &member, &(listeners + &own));
 }
 
 /// Where a broker listens for one front.

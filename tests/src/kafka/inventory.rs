@@ -75,16 +75,7 @@ impl Kafka {
     /// The ids of the producers that have a transaction open in the topic's first partition.
     #[must_use]
     pub fn open_transactions(&self, topic: &str) -> Vec<i64> {
-        let lines = self.tool(&[
-            "org.apache.kafka.tools.TransactionsCommand",
-            "--bootstrap-server",
-            &self.plaintext(),
-            "describe-producers",
-            "--topic",
-            topic,
-            "--partition",
-            "0",
-        ]);
+        let lines = self.producers(topic);
         // The first field is the id, the last where the transaction begins.
         let open = lines.iter().filter_map(|line| {
             let fields: Vec<_> = line.split_whitespace().collect();
@@ -92,6 +83,38 @@ impl Kafka {
             fields.first()?.parse().ok()
         });
         open.collect()
+    }
+
+    /// The producers that the leader of a topic's first partition remembers, each in a line of Kafka's.
+    #[must_use]
+    pub fn producers(&self, topic: &str) -> Vec<String> {
+        let server = self.plaintext();
+        let mut lines = self.tool(&[
+            "org.apache.kafka.tools.TransactionsCommand",
+            "--bootstrap-server",
+            &server,
+            "describe-producers",
+            "--topic",
+            topic,
+            "--partition",
+            "0",
+        ]);
+        lines.retain(|line| !line.starts_with("ProducerId"));
+        lines
+    }
+
+    /// The named producers that the cluster knows, each in a line of Kafka's.
+    #[must_use]
+    pub fn named_producers(&self) -> Vec<String> {
+        let server = self.plaintext();
+        let mut lines = self.tool(&[
+            "org.apache.kafka.tools.TransactionsCommand",
+            "--bootstrap-server",
+            &server,
+            "list",
+        ]);
+        lines.retain(|line| line.starts_with("eson/"));
+        lines
     }
 
     fn tool(&self, arguments: &[&str]) -> Vec<String> {

@@ -3,6 +3,7 @@
 mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
+mod forgotten;
 mod limits;
 mod resting;
 mod security;
