@@ -18,7 +18,7 @@ use eson_protocol::{AddressPolicy, Positions, Record, Server, Start};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use self::fnaa::{Fnaa, PROCESSOR};
+use self::fnaa::{Fnaa, PROCESSOR, RECORD};
 
 /// How long anything may take before it is taken for never.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -320,4 +320,56 @@ async fn nobody_at_the_address_is_told() {
         matches!(error, BrokerError::Unreachable { .. }),
         "{error:?}"
     );
+}
+
+/// One octet more than the queue takes; its line is far from too long.
+fn too_large() -> Record {
+    Record {
+        value: Some(vec![b'x'; RECORD + 1].into()),
+        ..record(1)
+    }
+}
+
+/// Two events, of which the second is too large.
+fn good_and_too_large() -> Chunk {
+    Chunk {
+        payload: Payload::Records(vec![record(0), too_large()]),
+        ..chunk(0, 0..2)
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_fits_a_line_but_not_the_queue_is_known_beforehand() {
+    let fnap = with_queue(1).await;
+    let writer = fnap.broker.open_writer(QUEUE, of_processor()).await;
+    let mut writer = writer.expect("a writer");
+    let refused = writer.refuses(&too_large());
+    let named = matches!(refused, Some(BrokerError::TooLarge { size, .. }) if size == RECORD + 1);
+    assert!(named, "{refused:?}");
+    assert!(writer.refuses(&record(0)).is_none());
+    let written = writer.write(0, good_and_too_large()).await;
+    assert!(
+        matches!(written, Err(BrokerError::TooLarge { .. })),
+        "{written:?}"
+    );
+    writer.write(0, chunk(0, 0..2)).await.expect("goes on");
+    writer.flush().await.expect("flushed");
+    assert_eq!(writer.acknowledged(), [(0, 2)].into());
+}
+
+#[tokio::test]
+async fn an_event_that_the_queue_refuses_is_told_as_that() {
+    let fnap = with_queue(1).await;
+    fnap.fnaa.hide_record_limit();
+    let writer = fnap.broker.open_writer(QUEUE, of_processor()).await;
+    let mut writer = writer.expect("a writer");
+    assert!(writer.refuses(&too_large()).is_none(), "nobody has told");
+    writer
+        .write(0, good_and_too_large())
+        .await
+        .expect("handed over");
+    let refused = writer.flush().await.expect_err("it is too large");
+    assert!(refused.is_refusal(), "{refused:?}");
+    let found = fnap.local.describe_queue(QUEUE).await.expect("there");
+    assert_eq!(found.partitions[&0], (0, 0));
 }

@@ -56,5 +56,10 @@ pub(crate) fn lines(participant: &Participant, security: ConnectionSecurity) -> 
     ));
     lines.push(attribute("limits.event", limits.event));
     lines.push(attribute("limits.write", limits.write));
+    let local = participant
+        .brokers
+        .iter()
+        .find_map(|entry| entry.local.as_ref());
+    lines.extend(local.map(|local| attribute("limits.record", local.max_event())));
     lines
 }

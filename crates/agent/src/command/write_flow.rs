@@ -7,7 +7,7 @@ use eson_broker::{
     AppendTo, BrokerError, Chunk, LocalBroker, Partitioner, Payload, QueueWriter, WriterOptions,
 };
 use eson_protocol::event::WrittenEvent;
-use eson_protocol::{Name, Record, Reply, Right, Status, StorePosition};
+use eson_protocol::{Name, Reason, Record, Reply, Right, Status, StorePosition};
 use eson_schema::Contract;
 
 use super::lines::attribute;
@@ -139,6 +139,9 @@ impl Failed {
 
     fn status(&self) -> Status {
         let mut status = failure(&self.error).to_status();
+        if matches!(self.error, BrokerError::TooLarge { .. }) {
+            status.reason = Some(Reason("TOOLARGE".to_owned()));
+        }
         if self.written > 0 {
             status.text = format!(
                 "{} events were acknowledged, then: {}",

@@ -13,6 +13,8 @@ use crate::{BrokerError, QueueDescription, QueueId, Reached};
 pub(super) struct Limits {
     /// `limits.event`: a line, its end included.
     pub(super) event: usize,
+    /// `limits.record`: key, value and headers of one event together.
+    pub(super) record: usize,
     /// `limits.write`: a batch.
     pub(super) write: usize,
 }
@@ -22,6 +24,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             event: 1 << 20,
+            // Who does not say it refuses what is larger.
+            record: usize::MAX,
             write: 1 << 20,
         }
     }
@@ -81,6 +85,7 @@ impl Link {
         let default = Limits::default();
         Ok(Limits {
             event: told("limits.event", default.event),
+            record: told("limits.record", default.record),
             write: told("limits.write", default.write),
         })
     }

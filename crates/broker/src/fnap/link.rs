@@ -86,6 +86,10 @@ impl Link {
     fn refusal(&self, flow: &str, status: &Status) -> BrokerError {
         let (subject, cause) = (flow.to_owned(), status.to_string());
         match status.known_code() {
+            Some(Code::Argument) if is_too_large(status) => BrokerError::Refused {
+                queue: subject,
+                cause,
+            },
             Some(Code::NotFound | Code::NotLocal) => BrokerError::NotFound(subject),
             Some(Code::Denied | Code::Revoked | Code::Pending) => {
                 BrokerError::Denied { subject, cause }
@@ -132,4 +136,10 @@ impl Link {
             cause,
         }
     }
+}
+
+/// Whether one event is larger than the FNAA's broker takes, which says so where CAPABILITIES did not.
+fn is_too_large(status: &Status) -> bool {
+    let reason = status.reason.as_ref();
+    reason.is_some_and(|reason| reason.0 == "TOOLARGE")
 }

@@ -59,7 +59,8 @@
 //! - A batch without records only stores the position.
 //! - Without `processor=` (a writer that stores no positions) a batch whose answer was lost is sent
 //!   again all the same: at least once.
-//! - CAPABILITIES says `limits.event`, for a line, and `limits.write`, for a batch.
+//! - CAPABILITIES says `limits.event`, for a line, `limits.write`, for a batch, and `limits.record`, for
+//!   key, value and headers of one event. A batch with a larger event is answered `501 [TOOLARGE]`.
 //!
 //! # What describing expects of the FNAA
 //!

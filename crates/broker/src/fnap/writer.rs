@@ -112,13 +112,16 @@ impl FnapWriter {
     }
 
     fn line(&self, to: u32, record: &Record) -> Result<String, BrokerError> {
-        let line = encode(EventFormat::Record, &self.flow, to, record);
-        if line.len() + LINE_END <= self.longest_line() {
-            return Ok(line);
+        let size = crate::local::size_of(record);
+        if size <= self.limits.record {
+            let line = encode(EventFormat::Record, &self.flow, to, record);
+            if line.len() + LINE_END <= self.longest_line() {
+                return Ok(line);
+            }
         }
         Err(BrokerError::TooLarge {
             queue: self.flow.to_string(),
-            size: crate::local::size_of(record),
+            size,
         })
     }
 
@@ -183,7 +186,9 @@ impl QueueWriter for FnapWriter {
 
     fn refuses(&self, record: &Record) -> Option<BrokerError> {
         let surely_fits = |longest| {
-            let octets = crate::local::size_of(record).checked_mul(MOST_OF_OCTET)?;
+            let size = Some(crate::local::size_of(record));
+            let size = size.filter(|size| *size <= self.limits.record)?;
+            let octets = size.checked_mul(MOST_OF_OCTET)?;
             let around = AROUND_HEADER.checked_mul(record.headers.len() + 1)?;
             octets.checked_add(around).filter(|all| *all <= longest)
         };

@@ -120,6 +120,12 @@ impl LocalBroker {
         self.shared.committer.close().await;
     }
 
+    /// How many bytes the key, the value and the headers of one event may have together.
+    #[must_use]
+    pub fn max_event(&self) -> usize {
+        self.shared.max_event
+    }
+
     /// Appends records, all of them or none, and returns how many were written once they are
     /// durable. Timestamps are kept; the records' offsets are chosen here.
     ///

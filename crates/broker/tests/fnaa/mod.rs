@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use eson_broker::{
     AppendTo, Broker, BrokerError, Chunk, Epochs, LocalBroker, Payload, QueueReader, ReaderOptions,
@@ -12,8 +12,8 @@ use eson_client::Address;
 use eson_protocol::event::{decode, encode};
 use eson_protocol::session::{DataTurn, Limits, ServerEvent, ServerSession, Turn};
 use eson_protocol::{
-    Command, DataLine, EventFormat, FlowAttributes, Name, ReadOptions, Reply, Start, Status,
-    StorePosition,
+    Command, DataLine, EventFormat, FlowAttributes, Name, ReadOptions, Reason, Reply, Start,
+    Status, StorePosition,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,12 +25,17 @@ pub(crate) const PROCESSOR: &str = "processor";
 /// How long a line of WRITE FLOW may be, and a whole batch.
 const EVENT: usize = 2 << 20;
 
+/// How large an event the queue takes: what [`eson_broker::LocalOptions::new`] says.
+pub(crate) const RECORD: usize = 1 << 20;
+
 /// The server; it ends when this is dropped.
 pub(crate) struct Fnaa {
     pub(crate) address: Address,
     /// After how many octets, both ways, a connection is broken off: each connection takes its
     /// number from this one, which then changes. 0 is never.
     cuts: Arc<AtomicU64>,
+    /// Whether CAPABILITIES keeps to itself how large an event the queue takes.
+    hides_record_limit: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -40,9 +45,12 @@ impl Fnaa {
         let port = listener.local_addr().expect("its address").port();
         let cuts = Arc::new(AtomicU64::new(0));
         let next_cut = cuts.clone();
+        let hides_record_limit = Arc::new(AtomicBool::new(false));
+        let hides = hides_record_limit.clone();
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let connection = Connection::new(socket, broker.clone(), take_cut(&next_cut));
+                let mut connection = Connection::new(socket, broker.clone(), take_cut(&next_cut));
+                connection.hides_record_limit = hides.load(Ordering::Acquire);
                 tokio::spawn(connection.serve());
             }
         });
@@ -53,8 +61,14 @@ impl Fnaa {
                 tls: None,
             },
             cuts,
+            hides_record_limit,
             task,
         }
+    }
+
+    /// From now on CAPABILITIES does not say how large an event the queue takes.
+    pub(crate) fn hide_record_limit(&self) {
+        self.hides_record_limit.store(true, Ordering::Release);
     }
 
     /// From now on connections are broken off after a number of octets that begins with this
@@ -87,6 +101,7 @@ struct Connection {
     broker: LocalBroker,
     user: String,
     write: Write,
+    hides_record_limit: bool,
     /// How many octets may still pass.
     left: Option<u64>,
 }
@@ -111,6 +126,7 @@ impl Connection {
             broker,
             user: String::new(),
             write: Write::default(),
+            hides_record_limit: false,
             left: cut,
         }
     }
@@ -207,11 +223,7 @@ impl Connection {
     async fn carry_out(&self, command: Command) -> Result<Reply, Status> {
         let lines = match command {
             Command::WhoAmI => vec![DataLine::attribute("user", &self.user)],
-            Command::Capabilities => vec![
-                DataLine::attribute("auth", "PLAIN"),
-                DataLine::attribute("limits.event", EVENT),
-                DataLine::attribute("limits.write", EVENT),
-            ],
+            Command::Capabilities => self.capabilities(),
             Command::DescribeFlow(flow) => self.describe(flow).await?,
             Command::GetPositions(flow, processor) => {
                 let reached = self.broker.reached(flow.as_str(), &processor).await;
@@ -225,6 +237,18 @@ impl Connection {
             other => return Err(Status::unsupported(format!("no {other} here"))),
         };
         Ok(Reply::data(lines))
+    }
+
+    fn capabilities(&self) -> Vec<DataLine> {
+        let mut lines = vec![
+            DataLine::attribute("auth", "PLAIN"),
+            DataLine::attribute("limits.event", EVENT),
+            DataLine::attribute("limits.write", EVENT),
+        ];
+        if !self.hides_record_limit {
+            lines.push(DataLine::attribute("limits.record", RECORD));
+        }
+        lines
     }
 
     async fn describe(&self, flow: Name) -> Result<Vec<DataLine>, Status> {
@@ -359,7 +383,11 @@ fn status(error: &BrokerError) -> Status {
     match error {
         BrokerError::NotFound(_) | BrokerError::Replaced { .. } => Status::not_found(text),
         BrokerError::Denied { .. } => Status::denied(text),
-        BrokerError::Invalid { .. } | BrokerError::TooLarge { .. } => Status::argument(text),
+        BrokerError::Invalid { .. } => Status::argument(text),
+        BrokerError::TooLarge { .. } => Status {
+            reason: Some(Reason("TOOLARGE".to_owned())),
+            ..Status::argument(text)
+        },
         _ => Status::backend(text),
     }
 }
