@@ -8,8 +8,8 @@
 //! - A processor's chunk is written exactly once: its source position is stored with it.
 //! - Readers are woken by commits; a queue that nobody writes costs no work.
 //! - Records are kept in runs of up to 64 KiB, one value each ([`encoding`]).
-//! - After the disk was full, or failed, everything answers [`BrokerError::Storage`] until it is
-//!   well again; then it goes on where it was.
+//! - While the disk is full, or fails, whoever meets that is answered [`BrokerError::Storage`]: reading goes
+//!   on as far as the disk does, and when it is well again all goes on where it was.
 //!
 //! Retention counts from when a record was written here, not from its own timestamp: old events
 //! that a bridge brings keep their timestamps and are kept as long as new ones.
@@ -28,6 +28,7 @@ mod reader;
 mod registry;
 mod store;
 mod tables;
+mod unreadable;
 mod writer;
 
 use std::sync::Arc;

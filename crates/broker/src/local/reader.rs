@@ -97,16 +97,12 @@ impl LocalReader {
         let first = self.positions[partition as usize];
         let (queue, buffer) = (self.queue.clone(), self.buffer);
         let mut records = blocking(&self.shared, &self.queue, move |store| {
-            store.read(|transaction| {
-                records_from(
-                    transaction,
-                    queue.number,
-                    partition,
-                    first,
-                    range.latest,
-                    buffer,
-                )
-            })
+            queue.unreadable.check(partition, first)?;
+            let number = queue.number;
+            let records = store.read(|transaction| {
+                records_from(transaction, number, partition, first, range.latest, buffer)
+            });
+            records.inspect_err(|failure| queue.unreadable.note(partition, first, failure))
         })
         .await?;
         // From here to the caller nothing waits: a right taken away before is seen.

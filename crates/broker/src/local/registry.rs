@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::append;
+use super::unreadable::Unreadable;
 use crate::partitioner::Partitioner;
 use crate::{BrokerError, Consumer, Lease, Pace, QueueId, Rates};
 
@@ -60,6 +61,7 @@ pub(super) struct Queue {
     pub(super) number: u64,
     pub(super) state: watch::Sender<QueueState>,
     pub(super) partitioner: Partitioner,
+    pub(super) unreadable: Unreadable,
     /// The writer in force of each processor and source.
     writers: Mutex<HashMap<String, Arc<WriterSession>>>,
     readers: Mutex<BTreeMap<String, Arc<Reading>>>,
@@ -97,6 +99,7 @@ impl Queue {
             number: row.number,
             state: watch::Sender::new(state),
             partitioner: Partitioner::new(),
+            unreadable: Unreadable::default(),
             writers: Mutex::default(),
             readers: Mutex::default(),
         })

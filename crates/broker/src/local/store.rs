@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redb::{
@@ -63,8 +64,12 @@ pub(super) const FORMAT: &str = "format";
 /// The number of the next queue to be created, in [`NUMBERS`]. Numbers are never used again.
 pub(super) const NEXT_QUEUE: &str = "next-queue";
 
-/// How long a failed database rests before it is opened again: opening may read all of it.
+/// How long nothing is written after writing has failed, and how long a database that can't be opened
+/// again is left alone: opening may read all of it.
 const REST: Duration = Duration::from_millis(500);
+
+/// How often something is read while others meet failures of the disk.
+const READ_ATTEMPTS: usize = 5;
 
 /// Why a step on the database was not taken.
 #[derive(Debug)]
@@ -73,6 +78,8 @@ pub(super) enum Failure {
     Refused(BrokerError),
     /// The database failed, and with it the transaction.
     Storage(redb::Error),
+    /// It has failed before, and is not tried again yet; the path, and what it failed for.
+    Resting(String),
     /// A stored value is damaged.
     Damaged(Damaged),
 }
@@ -83,6 +90,7 @@ impl Failure {
         match self {
             Self::Refused(error) => error.clone(),
             Self::Storage(error) => storage_error(queue, error),
+            Self::Resting(cause) => storage_error(queue, cause),
             Self::Damaged(error) => storage_error(queue, error),
         }
     }
@@ -157,17 +165,44 @@ pub(super) enum Ending {
 }
 
 /// The database. After a failure of the disk it is closed and opened anew, so that it recovers
-/// as soon as the disk does; what was committed before is there again, and nothing else.
+/// as soon as the disk does. What was committed before is there again; of a commit that failed,
+/// all or nothing.
+///
+/// Reading goes on at once: a disk that is full, or that has one bad sector, is good for all the rest.
+/// Writing rests for a while after it has failed.
 pub(super) struct Store {
     path: PathBuf,
     opener: Opener,
     state: RwLock<State>,
+    /// How often the database was opened anew. Changed only while `state` is locked for writing.
+    openings: AtomicU64,
+    writing: Mutex<Option<Rest>>,
 }
 
 enum State {
     Open(Database),
-    Failed { cause: String, since: Instant },
+    Failed(Rest),
     Closed,
+}
+
+/// What is not to be tried again before a time.
+#[derive(Clone)]
+struct Rest {
+    cause: String,
+    until: Instant,
+}
+
+impl Rest {
+    fn after(error: &dyn fmt::Display, rest: Duration) -> Self {
+        Self {
+            cause: error.to_string(),
+            until: Instant::now() + rest,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
 }
 
 impl Store {
@@ -178,15 +213,25 @@ impl Store {
             path,
             opener,
             state: RwLock::new(State::Open(database)),
+            openings: AtomicU64::default(),
+            writing: Mutex::default(),
         })
     }
 
-    /// Reads what is committed. Blocks for as long as the disk needs.
+    /// Reads what is committed. Blocks for as long as the disk needs. Where the database was closed meanwhile,
+    /// since somebody else had met a failure, `read` begins again.
     pub(super) fn read<T>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, Failure>,
+        read: impl Fn(&ReadTransaction) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.with_database(|database| read(&database.begin_read()?))
+        let attempt = || self.with_database(|database| read(&database.begin_read()?));
+        for _ in 1..READ_ATTEMPTS {
+            match attempt() {
+                Err(Failure::Storage(redb::Error::PreviousIo)) => {}
+                outcome => return outcome,
+            }
+        }
+        attempt()
     }
 
     /// Runs a write transaction. Blocks until it is durable.
@@ -194,7 +239,10 @@ impl Store {
         &self,
         write: impl FnOnce(&WriteTransaction) -> Result<(T, Ending), Failure>,
     ) -> Result<T, Failure> {
-        self.with_database(|database| {
+        if let Some(rest) = self.resting() {
+            return Err(self.failed(&rest));
+        }
+        let outcome = self.with_database(|database| {
             let mut transaction = database.begin_write()?;
             transaction.set_quick_repair(true);
             let (outcome, ending) = write(&transaction)?;
@@ -203,7 +251,18 @@ impl Store {
                 Ending::Abort => transaction.abort()?,
             }
             Ok(outcome)
-        })
+        });
+        if let Err(Failure::Storage(error)) = &outcome
+            && !matches!(error, redb::Error::PreviousIo)
+        {
+            *lock(&self.writing) = Some(Rest::after(error, REST));
+        }
+        outcome
+    }
+
+    fn resting(&self) -> Option<Rest> {
+        let rest = lock(&self.writing);
+        rest.clone().filter(|rest| !rest.left().is_zero())
     }
 
     /// Closes the file for good, so that it can be opened elsewhere.
@@ -216,26 +275,32 @@ impl Store {
         work: impl FnOnce(&Database) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.reopen_if_failed()?;
-        let outcome = match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let opening = self.openings.load(Ordering::Acquire);
+        let outcome = match &*state {
             State::Open(database) => work(database),
-            State::Failed { cause, .. } => return Err(self.failed(cause)),
+            State::Failed(rest) => return Err(self.failed(rest)),
             State::Closed => return Err(Failure::Storage(redb::Error::DatabaseClosed)),
         };
+        drop(state);
         if let Err(Failure::Storage(error)) = &outcome {
-            self.fail(error);
+            self.fail(opening, error);
         }
         outcome
     }
 
-    /// The library refuses everything after one failed write: the file has to be opened anew.
-    fn fail(&self, error: &redb::Error) {
+    /// The library refuses everything after one failure of the disk: the file has to be opened anew.
+    fn fail(&self, opening: u64, error: &redb::Error) {
+        // What is damaged in the file is still so when it is opened anew.
+        if matches!(error, redb::Error::Corrupted(_)) {
+            tracing::error!(path = %self.path.display(), %error, "the queue database is damaged");
+            return;
+        }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, State::Open(_)) {
+        let is_same = self.openings.load(Ordering::Acquire) == opening;
+        if is_same && matches!(*state, State::Open(_)) {
             tracing::error!(path = %self.path.display(), %error, "the queue database failed");
-            *state = State::Failed {
-                cause: error.to_string(),
-                since: Instant::now(),
-            };
+            *state = State::Failed(Rest::after(error, Duration::ZERO));
         }
     }
 
@@ -244,33 +309,36 @@ impl Store {
             return Ok(());
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State::Failed { cause, since } = &mut *state else {
+        let State::Failed(rest) = &mut *state else {
             return Ok(());
         };
-        if since.elapsed() < REST {
-            return Err(self.failed(cause));
+        if !rest.left().is_zero() {
+            return Err(self.failed(rest));
         }
         match (self.opener)() {
             Ok(database) => {
                 tracing::info!(path = %self.path.display(), "the queue database is open again");
+                self.openings.fetch_add(1, Ordering::AcqRel);
                 *state = State::Open(database);
                 Ok(())
             }
             Err(error) => {
-                *cause = error.to_string();
-                *since = Instant::now();
-                Err(Failure::Storage(error.into()))
+                *rest = Rest::after(&error, REST);
+                Err(self.failed(rest))
             }
         }
     }
 
     fn is_failed(&self) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        matches!(*state, State::Failed { .. })
+        matches!(*state, State::Failed(_))
     }
 
-    fn failed(&self, cause: &str) -> Failure {
-        let text = format!("{}: {cause}", self.path.display());
-        Failure::Storage(redb::Error::Io(std::io::Error::other(text)))
+    fn failed(&self, rest: &Rest) -> Failure {
+        Failure::Resting(format!("{}: {}", self.path.display(), rest.cause))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

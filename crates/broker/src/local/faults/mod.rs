@@ -1,6 +1,9 @@
 //! What happens when the disk is full or fails, and how often it is synced: tests with a disk
 //! that does as it is told.
 
+mod full;
+mod unreadable;
+
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io;
@@ -17,10 +20,11 @@ use redb::backends::FileBackend;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use super::store::Failure;
 use super::{AppendTo, LocalBroker, LocalOptions};
 use crate::{
-    Broker, BrokerError, Chunk, Epochs, Payload, ProcessorSource, QueueSpec, ReaderOptions,
-    WriterOptions,
+    Broker, BrokerError, Chunk, Epochs, Payload, ProcessorSource, QueueReader, QueueSpec,
+    ReaderOptions, WriterOptions,
 };
 
 const QUEUE: &str = "arrivals.flows.orange.example";
@@ -35,8 +39,18 @@ struct Disk {
     size: AtomicU64,
     /// Whether every write fails.
     broken: AtomicBool,
+    /// Whether what has [`BAD_SECTOR`] in it can't be read.
+    unreadable: AtomicBool,
+    /// Whether the file is being opened. In a test build the database then reads all of it, so sectors are good
+    /// for as long as that takes.
+    opening: AtomicBool,
     syncs: AtomicU64,
+    /// The number of the sync that does its work and then says that it has failed; 0 is none.
+    late_failure: AtomicU64,
 }
+
+/// What lies on the sectors that can't be read when the disk is told so.
+const BAD_SECTOR: &[u8] = b"on a bad sector";
 
 /// A file on such a disk.
 struct FaultyFile {
@@ -69,7 +83,15 @@ impl StorageBackend for FaultyFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
+        self.file.read(offset, out)?;
+        let bad = |part: &[u8]| part == BAD_SECTOR;
+        if self.disk.unreadable.load(Ordering::Acquire)
+            && !self.disk.opening.load(Ordering::Acquire)
+            && out.windows(BAD_SECTOR.len()).any(bad)
+        {
+            return Err(io::Error::other("the sector can't be read"));
+        }
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -79,8 +101,12 @@ impl StorageBackend for FaultyFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.permit(0)?;
-        self.disk.syncs.fetch_add(1, Ordering::AcqRel);
-        self.file.sync_data()
+        let number = self.disk.syncs.fetch_add(1, Ordering::AcqRel) + 1;
+        self.file.sync_data()?;
+        if number == self.disk.late_failure.load(Ordering::Acquire) {
+            return Err(io::Error::other("the disk has failed"));
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -92,7 +118,42 @@ impl StorageBackend for FaultyFile {
 struct Bench {
     broker: LocalBroker,
     disk: Arc<Disk>,
-    _directory: TempDir,
+    directory: TempDir,
+}
+
+impl Bench {
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("queues.redb")
+    }
+
+    /// How many runs the file has.
+    fn runs(&self) -> Result<u64, Failure> {
+        self.broker.shared.store.read(|transaction| {
+            let runs = transaction.open_table(super::store::RUNS)?;
+            Ok(redb::ReadableTableMetadata::len(&runs)?)
+        })
+    }
+
+    async fn reader(&self, queue: &str) -> Box<dyn QueueReader> {
+        let options = ReaderOptions {
+            positions: Positions::new(),
+            epochs: Epochs::new(),
+            start: Start::Earliest,
+            encoded: false,
+            buffer: 1 << 20,
+        };
+        let reader = self.broker.open_reader(queue, options).await;
+        reader.expect("a reader")
+    }
+}
+
+fn spec(name: &str) -> QueueSpec {
+    QueueSpec {
+        name: name.to_owned(),
+        partitions: 1,
+        retention: None,
+        retention_bytes: None,
+    }
 }
 
 async fn bench() -> Bench {
@@ -109,7 +170,7 @@ async fn bench() -> Bench {
     Bench {
         broker,
         disk,
-        _directory: directory,
+        directory,
     }
 }
 
@@ -118,7 +179,10 @@ fn open(path: &Path, disk: &Arc<Disk>) -> LocalBroker {
         host: "fnaa.orange.example".to_owned(),
         port: 61000,
     };
-    let options = LocalOptions::new(path, server);
+    let options = LocalOptions {
+        cache: 0,
+        ..LocalOptions::new(path, server)
+    };
     let (kept, path, disk) = (options.clone(), PathBuf::from(path), disk.clone());
     let opener = move || {
         let mut file = OpenOptions::new();
@@ -127,7 +191,10 @@ fn open(path: &Path, disk: &Arc<Disk>) -> LocalBroker {
             file: FileBackend::new(file.open(&path)?)?,
             disk: disk.clone(),
         };
-        kept.builder().create_with_backend(file)
+        disk.opening.store(true, Ordering::Release);
+        let opened = kept.builder().create_with_backend(file);
+        disk.opening.store(false, Ordering::Release);
+        opened
     };
     LocalBroker::open_with(&options, Box::new(opener)).expect("opens")
 }
@@ -303,18 +370,6 @@ async fn nothing_is_synced_while_nothing_happens() {
 #[tokio::test]
 async fn the_space_of_a_deleted_queue_is_used_again() {
     let bench = bench().await;
-    let spec = |name: &str| QueueSpec {
-        name: name.to_owned(),
-        partitions: 1,
-        retention: None,
-        retention_bytes: None,
-    };
-    let length = || {
-        bench.broker.shared.store.read(|transaction| {
-            let runs = transaction.open_table(super::store::RUNS)?;
-            Ok(redb::ReadableTableMetadata::len(&runs)?)
-        })
-    };
     let id = bench
         .broker
         .create_queue(&spec("doomed"))
@@ -326,14 +381,14 @@ async fn the_space_of_a_deleted_queue_is_used_again() {
         let appended = bench.broker.append("doomed", to.clone(), records, None);
         appended.await.expect("appended");
     }
-    assert!(length().expect("a number") >= 300);
+    assert!(bench.runs().expect("a number") >= 300);
     bench
         .broker
         .delete_queue("doomed", &id)
         .await
         .expect("deleted");
     let swept = async {
-        while length().expect("a number") > 0 {
+        while bench.runs().expect("a number") > 0 {
             tokio::task::yield_now().await;
         }
     };
