@@ -20,6 +20,9 @@ const QUEUED_BYTES: u32 = 64 << 20;
 /// What a step counts for at least, so that small ones are bounded in number too.
 const LEAST_BYTES: u32 = 4 << 10;
 
+/// How long housekeeping rests after it has met a damaged value.
+const DAMAGE_REST: Duration = Duration::from_secs(60);
+
 /// How many bytes one group takes, roughly.
 const GROUP_BYTES: u64 = 8 << 20;
 
@@ -292,31 +295,56 @@ impl CommitterThread {
 
     fn commit(&mut self, mut works: Vec<Box<dyn Work>>) {
         let now = now();
-        let housekeeping = &mut self.housekeeping;
-        let committed = self.store.write(|transaction| {
-            let mut group = Group::open(transaction, now)?;
-            for work in &mut works {
-                work.apply(&mut group)?;
-            }
-            housekeeping.step(&mut group)?;
-            group.finish()
-        });
-        match committed {
-            Ok(effects) => {
-                self.housekeeping.committed();
-                for effect in effects {
-                    self.housekeeping.note(&effect, now);
-                    effect.apply(&self.registry);
-                }
-                works.into_iter().for_each(|work| work.settle(Ok(())));
-            }
+        if works.is_empty() || self.housekeeping.goes_first() {
+            self.keep_house(now);
+        }
+        if works.is_empty() {
+            return;
+        }
+        match self.write(&mut works, now) {
+            Ok(()) => works.into_iter().for_each(|work| work.settle(Ok(()))),
             Err(failure) => {
-                self.housekeeping.failed(now);
+                self.housekeeping.failed();
                 for work in works {
                     work.settle(Err(&failure));
                 }
             }
         }
+    }
+
+    /// Removes some of what is due, in a transaction of its own.
+    fn keep_house(&mut self, now: i64) {
+        if self.housekeeping.due_in(now) == Some(0)
+            && let Err(failure) = self.write(&mut [], now)
+        {
+            tracing::debug!(error = %failure.about("(all)"), "nothing could be removed");
+            let rest = match failure {
+                // Not longer than the storage does: whoever comes first then has the disk.
+                Failure::Storage(_) | Failure::Resting(_) => self.store.rest(),
+                Failure::Refused(_) | Failure::Damaged(_) => DAMAGE_REST,
+            };
+            let rest = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
+            self.housekeeping.failed_alone(now, rest);
+        }
+    }
+
+    /// Commits a group, and some of what is to be removed with it.
+    fn write(&mut self, works: &mut [Box<dyn Work>], now: i64) -> Result<(), Failure> {
+        let housekeeping = &mut self.housekeeping;
+        let effects = self.store.write(|transaction| {
+            let mut group = Group::open(transaction, now)?;
+            for work in works {
+                work.apply(&mut group)?;
+            }
+            housekeeping.step(&mut group)?;
+            group.finish()
+        })?;
+        self.housekeeping.committed();
+        for effect in effects {
+            self.housekeeping.note(&effect, now);
+            effect.apply(&self.registry);
+        }
+        Ok(())
     }
 }
 

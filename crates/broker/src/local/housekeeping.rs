@@ -16,9 +16,6 @@ const BUDGET: usize = 256;
 /// milliseconds. Records are kept that much longer at most.
 const INTERVAL: std::ops::RangeInclusive<i64> = 50..=60_000;
 
-/// How long housekeeping rests after the storage failed, in milliseconds.
-const REST: i64 = 1_000;
-
 /// What is to be removed, and when.
 #[derive(Default)]
 pub(super) struct Housekeeping {
@@ -33,12 +30,16 @@ pub(super) struct Housekeeping {
     /// What the group in the making finishes.
     finished: Finished,
     rest_until: i64,
+    /// Whether the last group failed.
+    goes_first: bool,
 }
 
 #[derive(Default)]
 struct Finished {
     trimmed: Vec<(u64, u32)>,
     deleted: Vec<u64>,
+    /// Queues that were looked at, with the time when that was due.
+    looked_at: Vec<(i64, Arc<Queue>)>,
 }
 
 impl Housekeeping {
@@ -94,8 +95,16 @@ impl Housekeeping {
         }
     }
 
+    /// Whether what there is to remove goes before the next group, in a transaction of its own. With writers
+    /// who fail for want of room it would fail, too, and never make any.
+    pub(super) fn goes_first(&self) -> bool {
+        self.goes_first
+    }
+
     /// The last group is committed: what it finished is done.
     pub(super) fn committed(&mut self) {
+        self.goes_first = false;
+        self.finished.looked_at.clear();
         for place in self.finished.trimmed.drain(..) {
             self.trimmed.remove(&place);
         }
@@ -104,10 +113,18 @@ impl Housekeeping {
         }
     }
 
-    /// The last group is not committed: does it again, after a while.
-    pub(super) fn failed(&mut self, now: i64) {
-        self.finished = Finished::default();
-        self.rest_until = now + REST;
+    /// The last group is not committed: what it finished is done again.
+    pub(super) fn failed(&mut self) {
+        self.goes_first = true;
+        for (time, queue) in std::mem::take(&mut self.finished).looked_at {
+            self.schedule(&queue, time);
+        }
+    }
+
+    /// Housekeeping failed by itself: does it again after so many milliseconds, before anybody else.
+    pub(super) fn failed_alone(&mut self, now: i64, rest: i64) {
+        self.failed();
+        self.rest_until = now.saturating_add(rest);
     }
 
     /// Removes some of what is due.
@@ -160,6 +177,7 @@ impl Housekeeping {
             }
             let queue = entry.remove();
             self.times.remove(&number);
+            self.finished.looked_at.push((time, queue.clone()));
             let next;
             (budget, next) = expire_queue(group, &queue, budget)?;
             if let Some(next) = next {
@@ -237,4 +255,154 @@ fn remove(
         group.effects.push(moved);
     }
     Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::Database;
+    use redb::backends::InMemoryBackend;
+
+    use super::super::opening;
+    use super::super::store::{Ending, Store};
+    use super::super::{admin, append};
+    use super::*;
+    use crate::{QueueId, QueueSpec};
+
+    /// A file in memory, and the queues that were created in it.
+    struct Bench {
+        store: Store,
+        queues: Vec<Arc<Queue>>,
+        housekeeping: Housekeeping,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let opener = || Database::builder().create_with_backend(InMemoryBackend::new());
+            let store = Store::open("memory".into(), Box::new(opener)).expect("opens");
+            opening::prepare(&store, "memory".as_ref()).expect("prepared");
+            Self {
+                store,
+                queues: Vec::new(),
+                housekeeping: Housekeeping::default(),
+            }
+        }
+
+        /// Does the steps of a group and, behind them, what is due.
+        fn group(&mut self, now: i64, steps: impl Fn(&mut Group<'_>) -> Result<(), Failure>) {
+            let effects = self.store.write(|transaction| {
+                let mut group = Group::open(transaction, now)?;
+                steps(&mut group)?;
+                self.housekeeping.step(&mut group)?;
+                let (effects, _) = group.finish()?;
+                Ok((effects, Ending::Commit))
+            });
+            self.housekeeping.committed();
+            for effect in effects.expect("committed") {
+                self.housekeeping.note(&effect, now);
+                self.apply(effect);
+            }
+        }
+
+        /// The same, but the commit fails.
+        fn failing_group(&mut self, now: i64) {
+            let failed = self.store.write(|transaction| {
+                let mut group = Group::open(transaction, now)?;
+                self.housekeeping.step(&mut group)?;
+                group.finish()?;
+                Err::<((), Ending), _>(Failure::Resting("the disk is full".to_owned()))
+            });
+            failed.expect_err("not committed");
+            self.housekeeping.failed_alone(now, 0);
+        }
+
+        fn apply(&mut self, effect: Effect) {
+            match effect {
+                Effect::Created(queue) => self.queues.push(queue),
+                Effect::Moved(queue, partition, range) => {
+                    let set = |state: &mut super::super::registry::QueueState| {
+                        state.partitions[partition as usize] = range;
+                    };
+                    queue.state.send_modify(set);
+                }
+                _ => {}
+            }
+        }
+
+        fn create(&mut self, spec: &QueueSpec) -> Arc<Queue> {
+            let create = |group: &mut Group<'_>| {
+                let id = QueueId(group.now.to_string());
+                admin::create_queue(group, spec, id).map(drop)
+            };
+            self.group(0, create);
+            self.queues.last().expect("created").clone()
+        }
+
+        fn runs(&self) -> u64 {
+            let runs = self.store.read(|transaction| {
+                let runs = transaction.open_table(super::super::store::RUNS)?;
+                Ok(redb::ReadableTableMetadata::len(&runs)?)
+            });
+            runs.expect("a number")
+        }
+    }
+
+    fn spec(partitions: u32) -> QueueSpec {
+        QueueSpec {
+            name: "arrivals".to_owned(),
+            partitions,
+            retention: None,
+            retention_bytes: None,
+        }
+    }
+
+    /// One record for each of so many partitions.
+    fn append_to_all(
+        group: &mut Group<'_>,
+        queue: &Arc<Queue>,
+        partitions: u32,
+    ) -> Result<(), Failure> {
+        let record = eson_protocol::Record {
+            offset: 0,
+            timestamp: 0,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let records = vec![record; partitions as usize];
+        let target = append::Target::Each((0..partitions).collect());
+        append::append(group, queue, &target, &records).map(drop)
+    }
+
+    #[test]
+    fn a_failed_commit_does_not_forget_what_was_due() {
+        let mut bench = Bench::new();
+        let queue = bench.create(&QueueSpec {
+            retention: Some(1_000),
+            ..spec(1)
+        });
+        bench.group(0, |group| append_to_all(group, &queue, 1));
+        assert_eq!(bench.housekeeping.due_in(0), Some(1_000));
+        bench.failing_group(1_000);
+        assert_eq!(bench.runs(), 1);
+        assert_eq!(bench.housekeeping.due_in(1_000), Some(0));
+        bench.group(1_000, |_| Ok(()));
+        assert_eq!(bench.runs(), 0);
+    }
+
+    #[test]
+    fn who_fails_to_write_does_not_put_off_what_makes_room() {
+        let deleted = BTreeSet::from([7]);
+        let mut housekeeping = Housekeeping::resume(deleted, Vec::new());
+        assert!(!housekeeping.goes_first());
+        housekeeping.failed();
+        assert!(housekeeping.goes_first());
+        assert_eq!(housekeeping.due_in(0), Some(0));
+        housekeeping.failed_alone(0, 500);
+        for now in [0, 100, 200] {
+            housekeeping.failed();
+            assert_eq!(housekeeping.due_in(now), Some(500 - now as u64));
+        }
+        housekeeping.committed();
+        assert!(!housekeeping.goes_first());
+    }
 }

@@ -260,6 +260,16 @@ impl Store {
         outcome
     }
 
+    /// How long nothing is written, since that has failed, or since the file can't be opened again.
+    pub(super) fn rest(&self) -> Duration {
+        let writing = self.resting().map_or(Duration::ZERO, |rest| rest.left());
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Failed(rest) => rest.left().max(writing),
+            State::Open(_) | State::Closed => writing,
+        }
+    }
+
     fn resting(&self) -> Option<Rest> {
         let rest = lock(&self.writing);
         rest.clone().filter(|rest| !rest.left().is_zero())
