@@ -17,6 +17,10 @@ use crate::{BrokerError, Lease, QueueUpdate, Rates, Reached};
 /// in a page of a power of two; this leaves room there for the page's own fields.
 const RUN_TARGET: usize = 64 * 1024 - 512;
 
+/// How many runs one group removes, so that writers don't wait for long; or twice as many as it writes,
+/// where that is more, for what is removed must not fall behind.
+const REMOVALS: usize = 256;
+
 /// One write transaction in the making.
 ///
 /// A step either refuses and has changed nothing, or fails and takes the whole group with it,
@@ -27,6 +31,9 @@ pub(super) struct Group<'t> {
     /// The time, in milliseconds since the Unix epoch.
     pub(super) now: i64,
     tails: HashMap<PartitionKey, Tail>,
+    /// How many runs were written, and how many removed.
+    written: usize,
+    removed: usize,
     changed: bool,
 }
 
@@ -38,7 +45,7 @@ pub(super) enum Effect {
     Updated(Arc<Queue>, QueueUpdate),
     /// Records came or went.
     Moved(Arc<Queue>, u32, OffsetRange),
-    /// Runs before the partition's earliest offset are still to be removed.
+    /// Runs before the partition's earliest offset, or beyond its bytes, are still to be removed.
     Trimmed(Arc<Queue>, u32),
     Leased(Arc<Queue>, String, Lease),
     Limited(Arc<Queue>, String, Rates),
@@ -54,6 +61,8 @@ struct Tail {
     queue: Arc<Queue>,
     row: PartitionRow,
     run: RunBuilder,
+    /// How many runs were written.
+    written: usize,
 }
 
 impl<'t> Group<'t> {
@@ -63,6 +72,8 @@ impl<'t> Group<'t> {
             effects: Vec::new(),
             now,
             tails: HashMap::new(),
+            written: 0,
+            removed: 0,
             changed: false,
         })
     }
@@ -85,21 +96,45 @@ impl<'t> Group<'t> {
 
     /// Puts all records that are held back into the tables.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        for (key, mut tail) in self.tails.drain() {
-            tail.write_run(key, &mut self.tables, self.now)?;
-            let limit = tail.queue.state.borrow().retention_bytes;
-            if let Some(limit) = limit {
-                let too_many = |row: &PartitionRow, run: &RunEntry| {
-                    row.bytes - run.bytes.min(row.bytes) >= limit
-                };
-                self.tables
-                    .remove_oldest_runs(key, &mut tail.row, usize::MAX, too_many)?;
+        let mut tails = std::mem::take(&mut self.tails);
+        for (key, tail) in &mut tails {
+            tail.write_run(*key, &mut self.tables, self.now)?;
+            self.written += tail.written;
+        }
+        for (key, mut tail) in tails {
+            if tail.written > 0 {
+                self.remove_surplus(key, &mut tail)?;
             }
             self.tables.put_partition(key, tail.row)?;
             let moved = Effect::Moved(tail.queue, key.1, tail.row.range);
             self.effects.push(moved);
         }
         Ok(())
+    }
+
+    /// Removes what a partition has beyond its bytes; what there is no budget for is left to
+    /// housekeeping.
+    fn remove_surplus(&mut self, key: PartitionKey, tail: &mut Tail) -> Result<(), Failure> {
+        let Some(limit) = tail.queue.state.borrow().retention_bytes else {
+            return Ok(());
+        };
+        let is_surplus = |row: &PartitionRow, run: &RunEntry| row.is_surplus(run, limit);
+        let budget = self.budget();
+        let left = self
+            .tables
+            .remove_oldest_runs(key, &mut tail.row, budget, is_surplus)?;
+        self.removed += budget - left;
+        if left == 0 {
+            let trimmed = Effect::Trimmed(tail.queue.clone(), key.1);
+            self.effects.push(trimmed);
+        }
+        Ok(())
+    }
+
+    /// How many runs may still be removed.
+    pub(super) fn budget(&self) -> usize {
+        let all = REMOVALS.max(2 * self.written);
+        all.saturating_sub(self.removed)
     }
 
     /// Whether the queue has that partition.
@@ -145,6 +180,7 @@ impl<'t> Group<'t> {
                     queue: queue.clone(),
                     row,
                     run: RunBuilder::default(),
+                    written: 0,
                 }))
             }
         }
@@ -203,6 +239,7 @@ impl Tail {
         let run = std::mem::take(&mut self.run);
         let first = self.row.range.latest - u64::from(run.count());
         self.row.bytes += tables.put_run(key, first, run, now)?;
+        self.written += 1;
         Ok(())
     }
 }

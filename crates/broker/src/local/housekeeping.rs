@@ -2,15 +2,13 @@
 //! them while there is nothing to remove.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::group::{Effect, Group};
 use super::registry::Queue;
 use super::store::Failure;
 use super::tables::{PartitionRow, RunEntry};
-
-/// How many runs one step removes at most, so that writers don't wait for long.
-const BUDGET: usize = 256;
 
 /// How often a queue is looked at: each twentieth part of its retention, within these bounds, in
 /// milliseconds. Records are kept that much longer at most.
@@ -23,8 +21,10 @@ pub(super) struct Housekeeping {
     due: BTreeMap<(i64, u64), Arc<Queue>>,
     /// For each queue in `due`, its time there.
     times: HashMap<u64, i64>,
-    /// Partitions with runs before their earliest offset.
+    /// Partitions with runs before their earliest offset, or beyond their bytes.
     trimmed: BTreeMap<(u64, u32), Arc<Queue>>,
+    /// Which of them was swept last.
+    swept: (u64, u32),
     /// Deleted queues.
     deleted: BTreeSet<u64>,
     /// What the group in the making finishes.
@@ -53,11 +53,7 @@ impl Housekeeping {
             if retention_of(&queue).is_some() {
                 housekeeping.schedule(&queue, 0);
             }
-            for partition in 0..queue.partitions() {
-                housekeeping
-                    .trimmed
-                    .insert((queue.number, partition), queue.clone());
-            }
+            housekeeping.sweep_all(&queue);
         }
         housekeeping
     }
@@ -81,8 +77,13 @@ impl Housekeeping {
                     self.schedule(queue, now.saturating_add(retention));
                 }
             }
-            Effect::Updated(queue, update) if update.retention.is_some() => {
-                self.schedule(queue, now)
+            Effect::Updated(queue, update) => {
+                if update.retention.is_some() {
+                    self.schedule(queue, now);
+                }
+                if update.retention_bytes.is_some() {
+                    self.sweep_all(queue);
+                }
             }
             Effect::Trimmed(queue, partition) => {
                 let place = (queue.number, *partition);
@@ -127,15 +128,17 @@ impl Housekeeping {
         self.rest_until = now.saturating_add(rest);
     }
 
-    /// Removes some of what is due.
+    /// Removes some of what is due. None of the three kinds takes so much that nothing is left for the others.
     pub(super) fn step(&mut self, group: &mut Group<'_>) -> Result<(), Failure> {
         if self.due_in(group.now) != Some(0) {
             return Ok(());
         }
         group.flush()?;
-        let budget = self.sweep_deleted(group, BUDGET)?;
-        let budget = self.sweep_trimmed(group, budget)?;
-        self.expire(group, budget)
+        let budget = group.budget();
+        let share = budget / 3;
+        let left = self.sweep_deleted(group, budget - 2 * share)?;
+        let left = self.sweep_trimmed(group, left + share)?;
+        self.expire(group, left + share)
     }
 
     fn sweep_deleted(
@@ -159,12 +162,25 @@ impl Housekeeping {
         group: &mut Group<'_>,
         mut budget: usize,
     ) -> Result<usize, Failure> {
-        for (&place, queue) in &self.trimmed {
-            budget = remove(group, queue, place.1, budget, is_trimmed)?;
+        // Each in its turn: what is written meanwhile must not keep it to the first ones.
+        let (before, behind) = (
+            ..=self.swept,
+            (Bound::Excluded(self.swept), Bound::Unbounded),
+        );
+        let turns = self.trimmed.range(behind).chain(self.trimmed.range(before));
+        for (&place, queue) in turns {
             if budget == 0 {
                 break;
             }
-            self.finished.trimmed.push(place);
+            let limit = queue.state.borrow().retention_bytes;
+            let is_over = |row: &PartitionRow, run: &RunEntry| {
+                run.end <= row.range.earliest || limit.is_some_and(|it| row.is_surplus(run, it))
+            };
+            budget = remove(group, queue, place.1, budget, is_over)?;
+            self.swept = place;
+            if budget > 0 {
+                self.finished.trimmed.push(place);
+            }
         }
         Ok(budget)
     }
@@ -187,6 +203,13 @@ impl Housekeeping {
         Ok(())
     }
 
+    /// Takes note that all partitions of a queue are to be swept.
+    fn sweep_all(&mut self, queue: &Arc<Queue>) {
+        let places = (0..queue.partitions()).map(|partition| (queue.number, partition));
+        let places = places.map(|place| (place, queue.clone()));
+        self.trimmed.extend(places);
+    }
+
     fn schedule(&mut self, queue: &Arc<Queue>, time: i64) {
         if let Some(before) = self.times.insert(queue.number, time) {
             self.due.remove(&(before, queue.number));
@@ -200,10 +223,6 @@ fn retention_of(queue: &Queue) -> Option<i64> {
     let state = queue.state.borrow();
     let retention = state.retention.filter(|_| !state.deleted)?;
     i64::try_from(retention).ok()
-}
-
-fn is_trimmed(row: &PartitionRow, run: &RunEntry) -> bool {
-    run.end <= row.range.earliest
 }
 
 /// Removes the runs of a queue that are too old. Returns what is left of the budget, and when to
@@ -324,6 +343,9 @@ mod tests {
                     };
                     queue.state.send_modify(set);
                 }
+                Effect::Updated(queue, update) => queue.state.send_modify(|state| {
+                    state.retention_bytes = update.retention_bytes;
+                }),
                 _ => {}
             }
         }
@@ -404,5 +426,48 @@ mod tests {
         }
         housekeeping.committed();
         assert!(!housekeeping.goes_first());
+    }
+
+    #[test]
+    fn what_is_trimmed_is_removed_as_fast_as_it_comes() {
+        let mut bench = Bench::new();
+        let queue = bench.create(&spec(600));
+        for group in 1..=20 {
+            bench.group(group, |group| {
+                append_to_all(group, &queue, 600)?;
+                let ends = (0..600).map(|partition| (partition, u64::MAX));
+                admin::trim_queue(group, &queue, &ends.collect())
+            });
+        }
+        assert!(bench.runs() <= 2 * 600, "{} runs are left", bench.runs());
+    }
+
+    #[test]
+    fn a_lowered_quota_is_kept_to_in_steps_and_without_another_record() {
+        let mut bench = Bench::new();
+        let queue = bench.create(&spec(1));
+        for group in 0..1_000 {
+            bench.group(group, |group| append_to_all(group, &queue, 1));
+        }
+        assert_eq!(bench.runs(), 1_000);
+        let update = crate::QueueUpdate {
+            retention_bytes: Some(1),
+            ..crate::QueueUpdate::default()
+        };
+        bench.group(1_000, |group| admin::update_queue(group, &queue, &update));
+        let mut groups = 0;
+        while bench.runs() > 1 {
+            let before = bench.runs();
+            bench.group(1_001, |group| {
+                append_to_all(group, &queue, u32::from(groups == 0))
+            });
+            assert!(
+                bench.runs() + 300 >= before,
+                "from {before} runs to {}",
+                bench.runs()
+            );
+            groups += 1;
+            assert!(groups < 10, "{} runs are left", bench.runs());
+        }
     }
 }

@@ -24,6 +24,13 @@ pub(super) struct PartitionRow {
     pub(super) bytes: u64,
 }
 
+impl PartitionRow {
+    /// Whether there are bytes enough without this run.
+    pub(super) fn is_surplus(&self, run: &RunEntry, limit: u64) -> bool {
+        self.bytes.saturating_sub(run.bytes) >= limit
+    }
+}
+
 /// What the index says of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunEntry {
