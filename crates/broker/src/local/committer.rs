@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::group::{Effect, Group};
 use super::housekeeping::Housekeeping;
+use super::opening::{self, Found};
 use super::registry::{OffsetRange, Registry, WriterEnd, WriterSession};
 use super::store::{Failure, Store, storage_error};
 use crate::BrokerError;
@@ -22,6 +23,9 @@ const LEAST_BYTES: u32 = 4 << 10;
 
 /// How long housekeeping rests after it has met a damaged value.
 const DAMAGE_REST: Duration = Duration::from_secs(60);
+
+/// How long a file that could not be read is left alone before memory follows it.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How many bytes one group takes, roughly.
 const GROUP_BYTES: u64 = 8 << 20;
@@ -82,6 +86,8 @@ impl Committer {
             store,
             registry,
             housekeeping,
+            opening: 0,
+            failed: None,
         };
         thread::Builder::new()
             .name("queue-committer".to_owned())
@@ -230,6 +236,10 @@ struct CommitterThread {
     store: Arc<Store>,
     registry: Arc<Registry>,
     housekeeping: Housekeeping,
+    /// Which opening of the file what is in memory follows.
+    opening: u64,
+    /// When to look what is in the file, since a group has failed.
+    failed: Option<Instant>,
 }
 
 /// Why the thread wakes up.
@@ -258,14 +268,16 @@ impl CommitterThread {
     }
 
     fn wait(&self) -> Wake {
-        let first = match self.housekeeping.due_in(now()) {
+        let due = self.housekeeping.due_in(now()).map(Duration::from_millis);
+        let failed = self
+            .failed
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let first = match due.into_iter().chain(failed).min() {
             None => self
                 .receiver
                 .recv()
                 .map_err(|_| RecvTimeoutError::Disconnected),
-            Some(milliseconds) => self
-                .receiver
-                .recv_timeout(Duration::from_millis(milliseconds)),
+            Some(wait) => self.receiver.recv_timeout(wait),
         };
         match first {
             Ok(first) => self.gather(first),
@@ -295,6 +307,13 @@ impl CommitterThread {
 
     fn commit(&mut self, mut works: Vec<Box<dyn Work>>) {
         let now = now();
+        if let Err(failure) = self.follow() {
+            self.failed = Some(Instant::now() + LOOK_AGAIN);
+            works
+                .into_iter()
+                .for_each(|work| work.settle(Err(&failure)));
+            return;
+        }
         if works.is_empty() || self.housekeeping.goes_first() {
             self.keep_house(now);
         }
@@ -310,6 +329,19 @@ impl CommitterThread {
                 }
             }
         }
+    }
+
+    /// Follows the file where it was opened anew: a commit that has failed may be there all the same.
+    fn follow(&mut self) -> Result<(), Failure> {
+        let opening = self.store.recover()?;
+        if opening != self.opening {
+            let Found { queues, deleted } = opening::found(&self.store)?;
+            let changed = self.registry.follow(queues);
+            self.housekeeping.follow(deleted, &changed);
+            self.opening = opening;
+        }
+        self.failed = None;
+        Ok(())
     }
 
     /// Removes some of what is due, in a transaction of its own.
@@ -338,7 +370,11 @@ impl CommitterThread {
             }
             housekeeping.step(&mut group)?;
             group.finish()
-        })?;
+        });
+        if let Err(Failure::Storage(_)) = &effects {
+            self.failed = Some(Instant::now());
+        }
+        let effects = effects?;
         self.housekeeping.committed();
         for effect in effects {
             self.housekeeping.note(&effect, now);

@@ -49,13 +49,24 @@ impl Housekeeping {
             deleted,
             ..Self::default()
         };
-        for queue in queues {
-            if retention_of(&queue).is_some() {
-                housekeeping.schedule(&queue, 0);
-            }
-            housekeeping.sweep_all(&queue);
-        }
+        housekeeping.look_at(&queues);
         housekeeping
+    }
+
+    /// The file was opened anew, and what it had committed before was not known: takes note of what is to be
+    /// removed of deleted queues, and of those that are new or have changed.
+    pub(super) fn follow(&mut self, deleted: BTreeSet<u64>, changed: &[Arc<Queue>]) {
+        self.deleted = deleted;
+        self.look_at(changed);
+    }
+
+    fn look_at(&mut self, queues: &[Arc<Queue>]) {
+        for queue in queues {
+            if retention_of(queue).is_some() {
+                self.schedule(queue, 0);
+            }
+            self.sweep_all(queue);
+        }
     }
 
     /// In how many milliseconds there is something to do; none while there is nothing.

@@ -5,6 +5,7 @@
 //!   all writers handed over while the last one was being synced ([`committer`], group commit).
 //! - Records, source positions, queues and rights change together or not at all; kill the
 //!   process at any instruction, and what was acknowledged is there, and no half of anything.
+//! - What is in memory follows the file, also where a commit is durable though the disk said that it had failed.
 //! - A processor's chunk is written exactly once: its source position is stored with it.
 //! - Readers are woken by commits; a queue that nobody writes costs no work.
 //! - Records are kept in runs of up to 64 KiB, one value each ([`encoding`]).

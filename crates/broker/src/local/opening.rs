@@ -59,17 +59,29 @@ fn format_of(transaction: &WriteTransaction) -> Result<(u64, Ending), Failure> {
 
 /// Reads the queues and what is left to do.
 pub(super) fn load(store: &Store, path: &Path) -> Result<(Registry, Housekeeping), OpenError> {
-    store
-        .read(|transaction| {
-            let queues = queues(transaction)?;
-            let deleted = deleted(transaction)?;
-            let registry = Registry::default();
-            for queue in &queues {
-                registry.insert(queue.clone());
-            }
-            Ok((registry, Housekeeping::resume(deleted, queues)))
+    let Found { queues, deleted } = found(store).map_err(|failure| damaged(path, failure))?;
+    let registry = Registry::default();
+    for queue in &queues {
+        registry.insert(queue.clone());
+    }
+    Ok((registry, Housekeeping::resume(deleted, queues)))
+}
+
+/// What is in the file, but for the records.
+pub(super) struct Found {
+    pub(super) queues: Vec<Arc<Queue>>,
+    /// The numbers of deleted queues whose records are still to be removed.
+    pub(super) deleted: BTreeSet<u64>,
+}
+
+/// Reads what is in the file.
+pub(super) fn found(store: &Store) -> Result<Found, Failure> {
+    store.read(|transaction| {
+        Ok(Found {
+            queues: queues(transaction)?,
+            deleted: deleted(transaction)?,
         })
-        .map_err(|failure| damaged(path, failure))
+    })
 }
 
 fn queues(transaction: &ReadTransaction) -> Result<Vec<Arc<Queue>>, Failure> {

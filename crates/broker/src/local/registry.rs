@@ -1,6 +1,6 @@
 //! The queues as they are in memory: what readers wait on, and who may read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -37,6 +37,27 @@ impl Registry {
         queues.insert(queue.name.clone(), queue);
     }
 
+    /// Makes this what was found in the file; the queues that were known keep their readers and writers. Returns
+    /// those that are new or have changed.
+    pub(super) fn follow(&self, found: Vec<Arc<Queue>>) -> Vec<Arc<Queue>> {
+        let numbers: HashSet<u64> = found.iter().map(|queue| queue.number).collect();
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = queues.extract_if(|_, queue| !numbers.contains(&queue.number));
+        for (_, queue) in gone {
+            queue.state.send_modify(|state| state.deleted = true);
+        }
+        let mut changed = Vec::new();
+        for queue in found {
+            let known = queues
+                .entry(queue.name.clone())
+                .or_insert_with(|| queue.clone());
+            if Arc::ptr_eq(known, &queue) || known.follow(&queue) {
+                changed.push(known.clone());
+            }
+        }
+        changed
+    }
+
     pub(super) fn remove(&self, name: &str) -> Option<Arc<Queue>> {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         queues.remove(name)
@@ -68,7 +89,7 @@ pub(super) struct Queue {
 }
 
 /// What changes about a queue, and what its readers wait for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct QueueState {
     pub(super) partitions: Vec<OffsetRange>,
     pub(super) retention: Option<u64>,
@@ -107,6 +128,27 @@ impl Queue {
 
     pub(super) fn partitions(&self) -> u32 {
         self.state.borrow().partitions.len() as u32
+    }
+
+    /// Takes over what was found of the queue in the file; says whether its state has changed.
+    fn follow(&self, found: &Self) -> bool {
+        let rights = std::mem::take(&mut *lock(&found.readers));
+        let names: Vec<String> = lock(&self.readers).keys().cloned().collect();
+        for name in names.iter().filter(|name| !rights.contains_key(*name)) {
+            self.remove_lease(name);
+        }
+        for (name, right) in rights {
+            if let Some(lease) = *right.lease.borrow() {
+                self.set_lease(&name, lease);
+            }
+            self.set_rates(&name, *right.rates.borrow());
+        }
+        let state = found.state.borrow();
+        self.state.send_if_modified(|known| {
+            let is_changed = *known != *state;
+            known.clone_from(&state);
+            is_changed
+        })
     }
 
     /// Makes a session the writer in force of `key`; the one before is fenced.

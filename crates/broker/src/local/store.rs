@@ -275,6 +275,13 @@ impl Store {
         rest.clone().filter(|rest| !rest.left().is_zero())
     }
 
+    /// Opens the database anew where it has failed. Says how often that has happened: what was committed by the
+    /// time of a failure is known only from then on.
+    pub(super) fn recover(&self) -> Result<u64, Failure> {
+        self.reopen_if_failed()?;
+        Ok(self.openings.load(Ordering::Acquire))
+    }
+
     /// Closes the file for good, so that it can be opened elsewhere.
     pub(super) fn close(&self) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Closed;

@@ -2,6 +2,7 @@
 //! that does as it is told.
 
 mod full;
+mod late;
 mod unreadable;
 
 use std::fmt;
