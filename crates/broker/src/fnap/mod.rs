@@ -28,7 +28,7 @@
 //! - Nothing is sent while nothing happens: TCP's keep-alive finds a peer that has vanished.
 //! - The FNAA ends the reading with a status: `557` when the right was revoked, `552` when it was
 //!   suspended or taken away, `550` when the flow is gone; `4xx` and a lost connection are waited
-//!   out here, and reading goes on at the last position line.
+//!   out here, and reading goes on at the last position line. What lasts for half a minute is told.
 //!
 //! # What writing expects of the FNAA
 //!
@@ -72,6 +72,7 @@ mod line;
 mod link;
 mod reader;
 mod sender;
+mod trouble;
 mod writer;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::line::{Line, parse};
 use super::link::Link;
-use crate::backoff::Backoff;
+use super::trouble::Trouble;
 use crate::{BrokerError, Chunk, Payload, QueueDescription, QueueId, QueueReader, ReaderOptions};
 
 /// Reads a flow through its FNAA.
@@ -25,7 +25,9 @@ pub(super) struct FnapReader {
     session: Option<FlowReader<Client>>,
     /// The task that opens the next session.
     connecting: Option<JoinHandle<Result<FlowReader<Client>, BrokerError>>>,
-    backoff: Backoff,
+    trouble: Trouble,
+    /// What has lasted for so long that the caller should know.
+    told: Option<BrokerError>,
     /// The next offset of each partition that was handed out or skipped.
     positions: Positions,
     since: Option<Since>,
@@ -101,14 +103,18 @@ impl FnapReader {
             flow: flow.clone(),
             positions: positions.clone(),
         };
+        let session = begin.follow(session).await?;
+        let mut trouble = Trouble::default();
+        trouble.opened();
         Ok(Self {
-            session: Some(begin.follow(session).await?),
+            session: Some(session),
             connecting: None,
             link,
             flow,
             partitions: found.partitions.len() as u32,
             id: found.id,
-            backoff: Backoff::default(),
+            trouble,
+            told: None,
             positions,
             since,
             gathered: Gathered::default(),
@@ -120,10 +126,8 @@ impl FnapReader {
     /// Waits for a session, which a task of its own opens: a caller that gives up waiting in
     /// between, and comes again, goes on waiting for the same one.
     async fn reconnect(&mut self) -> Result<(), BrokerError> {
-        let wait = self.backoff.wait();
         let connecting = self.connecting.get_or_insert_with(|| {
-            // A failure, until a line has come: a server that accepts and breaks off waits, too.
-            self.backoff.failed();
+            let wait = self.trouble.wait();
             let begin = Beginning {
                 link: self.link.clone(),
                 flow: self.flow.clone(),
@@ -134,6 +138,7 @@ impl FnapReader {
         let session = connecting.await;
         self.connecting = None;
         self.session = Some(session.map_err(|error| self.link.unreachable(error.to_string()))??);
+        self.trouble.opened();
         Ok(())
     }
 
@@ -142,7 +147,7 @@ impl FnapReader {
         let Some(session) = &mut self.session else {
             return match self.reconnect().await {
                 Err(error) if error.is_transient() => {
-                    tracing::debug!(flow = %self.flow, %error, "no session to read");
+                    self.wait_out(error);
                     Ok(None)
                 }
                 outcome => outcome.map(|()| None),
@@ -150,7 +155,6 @@ impl FnapReader {
         };
         let error = match session.next_line().await {
             Ok(Some(line)) => {
-                self.backoff.succeeded();
                 return parse(&line)
                     .map(Some)
                     .map_err(|error| self.link.broken(error.to_string()));
@@ -165,11 +169,17 @@ impl FnapReader {
             // Gone, or created again under the same name: the description tells.
             BrokerError::NotFound(_) => Ok(None),
             error if error.is_transient() => {
-                tracing::debug!(flow = %self.flow, %error, "reading broke off");
+                self.wait_out(error);
                 Ok(None)
             }
             error => Err(error),
         }
+    }
+
+    /// There is no session, for a reason that may pass.
+    fn wait_out(&mut self, error: BrokerError) {
+        tracing::debug!(flow = %self.flow, %error, "no session to read");
+        self.told = self.trouble.met().then_some(error);
     }
 
     /// Takes a line; gives a chunk when one is complete.
@@ -273,8 +283,14 @@ impl QueueReader for FnapReader {
                 Ok(None) => Ok(None),
                 Err(error) => Err(error),
             };
+            if let Some(error) = self.told.take() {
+                return Err(error);
+            }
             match taken {
-                Ok(Some(chunk)) => return Ok(chunk),
+                Ok(Some(chunk)) => {
+                    self.trouble.is_over();
+                    return Ok(chunk);
+                }
                 Ok(None) => {}
                 Err(gap @ BrokerError::OutOfRange { .. }) => return Err(gap),
                 Err(error) => {
@@ -353,7 +369,8 @@ mod tests {
             partitions,
             session: None,
             connecting: None,
-            backoff: Backoff::default(),
+            trouble: Trouble::default(),
+            told: None,
             positions: Positions::new(),
             since: None,
             gathered: Gathered::default(),
@@ -398,5 +415,19 @@ mod tests {
         let chunk = taken.expect("a record").expect("more than the buffer");
         assert_eq!((chunk.partition, chunk.next), (3, 1));
         assert_eq!(reader.partitions(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_lasts_is_told() {
+        let mut reader = reader(1, 1_000);
+        let week = Duration::from_secs(7 * 24 * 60 * 60);
+        let told = tokio::time::timeout(week, reader.next()).await;
+        let told = told.expect("within a week");
+        assert!(
+            matches!(&told, Err(BrokerError::Unreachable { .. })),
+            "{told:?}"
+        );
+        let again = tokio::time::timeout(week, reader.next()).await;
+        assert!(again.expect("within a week").is_err());
     }
 }
