@@ -25,6 +25,17 @@ pub(super) enum Line {
     },
 }
 
+impl Line {
+    /// The partition that it is about.
+    pub(super) fn partition(&self) -> u32 {
+        match self {
+            Self::Record(partition, _)
+            | Self::Position { partition, .. }
+            | Self::Gap { partition, .. } => *partition,
+        }
+    }
+}
+
 /// A line that is no event.
 #[derive(Deserialize)]
 #[serde(untagged)]

@@ -184,6 +184,10 @@ impl FnapReader {
 
     /// Takes a line; gives a chunk when one is complete.
     fn take(&mut self, line: Line) -> Result<Option<Chunk>, BrokerError> {
+        if line.partition() >= crate::local::MAX_PARTITIONS {
+            let what = format!("no flow has a partition {}", line.partition());
+            return Err(self.link.broken(what));
+        }
         match line {
             Line::Record(partition, record) => {
                 let other =
@@ -239,7 +243,7 @@ impl FnapReader {
         }
         let next = record.offset + 1;
         self.gathered.partition = partition;
-        self.gathered.bytes += crate::local::size_of(&record);
+        self.gathered.bytes += crate::local::held_by(&record);
         self.gathered.records.push(record);
         // A run that is longer than the buffer is handed out in parts.
         let full = self.gathered.bytes >= self.buffer;
@@ -415,6 +419,43 @@ mod tests {
         let chunk = taken.expect("a record").expect("more than the buffer");
         assert_eq!((chunk.partition, chunk.next), (3, 1));
         assert_eq!(reader.partitions(), 4);
+    }
+
+    #[test]
+    fn records_of_no_octets_fill_the_buffer_too() {
+        let mut reader = reader(1, 1_000);
+        let chunk = (0..20).find_map(|offset| {
+            let taken = reader.take(Line::Record(0, record(offset, 0)));
+            taken.expect("a record")
+        });
+        assert!(chunk.is_some(), "20 records and no chunk");
+    }
+
+    #[test]
+    fn a_partition_that_no_queue_has_is_refused() {
+        let lines = [
+            Line::Record(10_000, record(0, 0)),
+            Line::Position {
+                partition: u32::MAX,
+                next: 1,
+                high_watermark: 1,
+            },
+            Line::Gap {
+                partition: 10_000,
+                wanted: 0,
+                earliest: 1,
+                latest: 1,
+            },
+        ];
+        for line in lines {
+            let mut reader = reader(1, 1_000);
+            let taken = reader.take(line);
+            assert!(
+                matches!(&taken, Err(BrokerError::Protocol { .. })),
+                "{taken:?}"
+            );
+            assert_eq!(reader.partitions(), 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use super::tables::PartitionRow;
 use crate::{BrokerError, Lease, QueueId, QueueSpec, QueueUpdate, Rates};
 
 /// How many partitions a queue may have: each costs memory also while nobody uses it.
-const MAX_PARTITIONS: u32 = 10_000;
+pub(crate) const MAX_PARTITIONS: u32 = 10_000;
 
 /// How many octets a queue's name may have.
 const MAX_NAME: usize = 255;

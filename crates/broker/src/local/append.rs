@@ -3,7 +3,9 @@
 use std::iter;
 use std::sync::Arc;
 
-use eson_protocol::{Record, StorePosition};
+use eson_protocol::{Header, Record, StorePosition};
+
+use eson_protocol::session::Limits;
 
 use super::AppendTo;
 use super::group::{Effect, Group, check_session};
@@ -40,19 +42,46 @@ impl Target {
     }
 }
 
-/// Refuses records larger than the broker takes.
+/// How much a record's line has beside what the record says, at most: so much for each header, and for
+/// the rest.
+const AROUND_HEADER: usize = 32;
+const AROUND_RECORD: usize = 256;
+
+/// Refuses records larger than the broker takes, or too large for a line that every client reads.
 pub(super) fn check_sizes(
     queue: &str,
     records: &[Record],
     limit: usize,
 ) -> Result<(), BrokerError> {
-    match records.iter().map(size).find(|size| *size > limit) {
+    let longest = Limits::default().data;
+    let is_too_large = |record: &&Record| size(record) > limit || line(record) > longest;
+    match records.iter().find(is_too_large) {
         None => Ok(()),
-        Some(size) => Err(BrokerError::TooLarge {
+        Some(record) => Err(BrokerError::TooLarge {
             queue: queue.to_owned(),
-            size,
+            size: size(record),
         }),
     }
+}
+
+/// How long the line of READ FLOW with `format=record` may get: octets come in base64, and names with their control
+/// characters escaped.
+fn line(record: &Record) -> usize {
+    let base64 = |part: &Option<bytes::Bytes>| {
+        let octets = part.as_ref().map_or(0, bytes::Bytes::len);
+        octets.div_ceil(3) * 4
+    };
+    let escaped = |octet: u8| match octet {
+        b'"' | b'\\' => 2,
+        octet if octet.is_ascii_control() => 6,
+        _ => 1,
+    };
+    let header = |header: &Header| {
+        let name: usize = header.name.bytes().map(escaped).sum();
+        AROUND_HEADER + name + base64(&header.value)
+    };
+    let headers: usize = record.headers.iter().map(header).sum();
+    AROUND_RECORD + base64(&record.key) + base64(&record.value) + headers
 }
 
 /// The bytes of a record's parts.
@@ -64,6 +93,11 @@ pub(crate) fn size(record: &Record) -> usize {
         + headers
             .map(|header| header.name.len() + length(&header.value))
             .sum::<usize>()
+}
+
+/// The bytes of memory that a record takes: more than its parts have, where these are many or empty.
+pub(crate) fn held(record: &Record) -> usize {
+    size(record) + size_of::<Record>() + record.headers.len() * size_of::<Header>()
 }
 
 /// Appends records, all or none. Returns how many.
@@ -175,4 +209,69 @@ pub(super) fn append_of_session(
         true => Effect::Rewound(session, partition, next),
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(value: usize, name: &str) -> Record {
+        Record {
+            offset: 0,
+            timestamp: 0,
+            key: None,
+            value: Some(vec![b'x'; value].into()),
+            headers: vec![Header {
+                name: name.to_owned(),
+                value: None,
+            }],
+        }
+    }
+
+    fn is_taken(record: Record, limit: usize) -> bool {
+        check_sizes("arrivals", &[record], limit).is_ok()
+    }
+
+    #[test]
+    fn an_event_is_as_large_as_its_parts() {
+        assert!(is_taken(event(1_000, "name"), 1_004));
+        assert!(!is_taken(event(1_000, "names"), 1_004));
+    }
+
+    #[test]
+    fn an_event_whose_line_no_client_takes_is_refused() {
+        let limit = 64 << 20;
+        assert!(is_taken(event(6_000_000, ""), limit));
+        assert!(!is_taken(event(7 << 20, ""), limit), "9.3 MiB of base64");
+        assert!(is_taken(event(0, &"n".repeat(2 << 20)), limit));
+        let escaped = "\n".repeat(2 << 20);
+        assert!(!is_taken(event(0, &escaped), limit), "12 MiB of escapes");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_is_thought() {
+        let flow = eson_protocol::Name::parse("time.flows.orange.example").expect("a name");
+        let names = ["", "plain", "\"quoted\"\\", "\u{0}\n\u{7f}\u{1f}", "größe"];
+        for (name, length) in names.iter().zip(0..) {
+            let record = Record {
+                offset: u64::MAX - 1,
+                timestamp: i64::MIN,
+                key: Some(vec![0; length].into()),
+                headers: vec![event(length, name).headers.remove(0); length],
+                ..event(length, name)
+            };
+            let format = eson_protocol::EventFormat::Record;
+            let found = eson_protocol::event::encode(format, &flow, u32::MAX, &record);
+            assert!(found.len() + 2 <= line(&record), "{found}");
+        }
+    }
+
+    #[test]
+    fn empty_records_take_memory_too() {
+        let record = Record {
+            value: None,
+            ..event(0, "")
+        };
+        assert!(held(&record) >= size_of::<Record>() + size_of::<Header>());
+    }
 }

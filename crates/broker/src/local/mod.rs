@@ -50,7 +50,8 @@ use crate::{
     QueueSpec, QueueUpdate, QueueWriter, Rates, Reached, ReaderOptions, WriterOptions,
 };
 
-pub(crate) use self::append::size as size_of;
+pub(crate) use self::admin::MAX_PARTITIONS;
+pub(crate) use self::append::{held as held_by, size as size_of};
 pub use self::options::{LocalOptions, OpenError};
 
 /// The embedded queues of one file. Cheap to clone; all clones are the same.
@@ -150,7 +151,7 @@ impl LocalBroker {
         let subject = Subject {
             queue: queue.name.clone(),
             session: None,
-            bytes: records.iter().map(append::size).sum(),
+            bytes: records.iter().map(append::held).sum(),
         };
         let step = move |group: &mut Group<'_>| match &position {
             None => append::append(group, &queue, &target, &records),

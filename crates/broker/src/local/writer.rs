@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use eson_protocol::{Positions, Record, StorePosition};
 
-use super::append::{append_of_session, check_sizes, size};
+use super::append::{append_of_session, check_sizes, held};
 use super::committer::{Outcome, Subject};
 use super::group::check_session;
 use super::registry::{Queue, WriterSession};
@@ -163,7 +163,7 @@ impl QueueWriter for LocalWriter {
             return Err(storage_error(&self.queue.name, &cause));
         };
         check_sizes(&self.queue.name, &records, self.shared.max_event)?;
-        let bytes = records.iter().map(size).sum();
+        let bytes = records.iter().map(held).sum();
         while !self.pending.is_empty() && self.pending_bytes + bytes > self.buffer {
             self.wait_for_oldest().await?;
         }
