@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eson_broker::{
     AppendTo, Broker, BrokerError, Chunk, Credential, Epochs, FnapBroker, FnapOptions, LocalBroker,
-    LocalOptions, Payload, ProcessorSource, QueueReader, QueueSpec, ReaderOptions, WriterOptions,
+    LocalOptions, Payload, ProcessorSource, QueueReader, QueueSpec, QueueUpdate, ReaderOptions,
+    WriterOptions,
 };
 use eson_client::{ConnectOptions, Credentials, Dialer, SystemLookup};
 use eson_protocol::{AddressPolicy, Positions, Record, Server, Start};
@@ -234,6 +235,39 @@ async fn connections_that_break_off_lose_and_double_nothing() {
     let stored = fnap.local.reached(QUEUE, "bridge@source-1").await;
     let stored = stored.expect("positions").positions;
     assert_eq!(stored, [(0, 1_200)].into());
+}
+
+#[tokio::test]
+async fn a_writer_sees_partitions_that_are_added() {
+    let fnap = with_queue(1).await;
+    // It looks with each new session.
+    fnap.fnaa.cut_connections(0x2545_f491_4f6c_dd1d);
+    let mut writer = loop {
+        if let Ok(writer) = fnap.broker.open_writer(QUEUE, of_processor()).await {
+            break writer;
+        }
+    };
+    assert_eq!(writer.partitions(), 1);
+    let update = QueueUpdate {
+        partitions: Some(3),
+        ..QueueUpdate::default()
+    };
+    let updated = fnap.local.update_queue(QUEUE, &update).await;
+    updated.expect("more partitions");
+    let writing = async {
+        let mut number = 0;
+        while writer.partitions() < 3 {
+            let written = writer.write(0, chunk(0, number..number + 10)).await;
+            written.expect("written");
+            writer.flush().await.expect("flushed");
+            number += 10;
+        }
+        writer.write(2, chunk(1, 0..1)).await.expect("written");
+        writer.flush().await.expect("flushed");
+    };
+    timeout(DEADLINE, writing).await.expect("sees them in time");
+    let found = fnap.local.describe_queue(QUEUE).await.expect("there");
+    assert_eq!(found.partitions[&2], (0, 1));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use eson_client::{Client, ClientError};
@@ -17,6 +18,9 @@ use crate::{BrokerError, Chunk};
 
 /// How many bytes of lines go into one WRITE FLOW, where the FNAA takes so many.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// How often a writer looks how many partitions its flow has.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// How long a batch is sent again and again before the writer gives up, and whoever has opened it
 /// gets to know.
@@ -120,6 +124,10 @@ pub(super) struct Sender {
     session: Option<Client>,
     backoff: Backoff,
     limits: Limits,
+    /// How many partitions the flow has, for the writer to see.
+    partitions: Arc<AtomicU32>,
+    /// When that was looked at.
+    looked: Instant,
     told: watch::Sender<Progress>,
     /// What waits, by source partition: order matters within each.
     waiting: BTreeMap<u32, VecDeque<Part>>,
@@ -134,6 +142,7 @@ impl Sender {
         processor: Option<String>,
         session: Client,
         limits: Limits,
+        partitions: Arc<AtomicU32>,
         told: watch::Sender<Progress>,
     ) -> Self {
         Self {
@@ -143,6 +152,8 @@ impl Sender {
             session: Some(session),
             backoff: Backoff::default(),
             limits,
+            partitions,
+            looked: Instant::now(),
             told,
             waiting: BTreeMap::new(),
             turn: 0,
@@ -221,11 +232,25 @@ impl Sender {
         Ok(())
     }
 
-    async fn send(&mut self, batch: &Batch) -> Result<(), BrokerError> {
-        let mut session = match self.session.take() {
+    /// The session, or a new one; and now and then what the flow has become meanwhile.
+    async fn session(&mut self) -> Result<Client, BrokerError> {
+        let kept = self.session.take();
+        let is_due = kept.is_none() || self.looked.elapsed() >= LOOK;
+        let mut session = match kept {
             Some(session) => session,
             None => self.link.session().await?,
         };
+        if is_due {
+            let found = self.link.describe(&mut session, &self.flow).await?;
+            let partitions = found.partitions.len() as u32;
+            self.partitions.fetch_max(partitions, Ordering::AcqRel);
+            self.looked = Instant::now();
+        }
+        Ok(session)
+    }
+
+    async fn send(&mut self, batch: &Batch) -> Result<(), BrokerError> {
+        let mut session = self.session().await?;
         let position = self.processor.as_ref().map(|_| &batch.position);
         if position.is_none() && batch.lines.is_empty() {
             self.session = Some(session);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use eson_protocol::event::encode;
@@ -33,8 +34,10 @@ const AROUND_HEADER: usize = 256;
 
 /// Writes a flow through its FNAA.
 pub(super) struct FnapWriter {
+    link: Arc<Link>,
     flow: Name,
-    partitions: u32,
+    /// As many as its task has seen; there may become more.
+    partitions: Arc<AtomicU32>,
     delivery: Delivery,
     stored: Reached,
     limits: Limits,
@@ -73,10 +76,20 @@ impl FnapWriter {
             Some(_) => Delivery::ExactlyOnce,
             None => Delivery::AtLeastOnce,
         };
-        let sender = Sender::new(link, flow.clone(), processor, session, limits, told);
+        let partitions = Arc::new(AtomicU32::new(found.partitions.len() as u32));
+        let sender = Sender::new(
+            link.clone(),
+            flow.clone(),
+            processor,
+            session,
+            limits,
+            partitions.clone(),
+            told,
+        );
         Ok(Self {
+            link,
             flow,
-            partitions: found.partitions.len() as u32,
+            partitions,
             delivery,
             stored,
             limits,
@@ -93,15 +106,13 @@ impl FnapWriter {
         if let Some(error) = &self.progress.borrow().error {
             return Err(error.clone());
         }
-        if partition < self.partitions {
+        let partitions = self.partitions();
+        if partition < partitions {
             return Ok(());
         }
         Err(BrokerError::Invalid {
             queue: self.flow.to_string(),
-            cause: format!(
-                "there is no partition {partition}, only {}",
-                self.partitions
-            ),
+            cause: format!("there is no partition {partition}, only {partitions}"),
         })
     }
 
@@ -155,17 +166,15 @@ impl FnapWriter {
     }
 
     fn stopped(&self) -> BrokerError {
-        BrokerError::Unreachable {
-            server: self.flow.to_string(),
-            cause: "the writer has stopped".to_owned(),
-        }
+        let cause = format!("the writer of {} has stopped", self.flow);
+        self.link.unreachable(cause)
     }
 }
 
 #[async_trait]
 impl QueueWriter for FnapWriter {
     fn partitions(&self) -> u32 {
-        self.partitions
+        self.partitions.load(Ordering::Acquire)
     }
 
     fn delivery(&self) -> Delivery {
@@ -194,7 +203,7 @@ impl QueueWriter for FnapWriter {
         };
         match surely_fits(self.longest_line()) {
             Some(_) => None,
-            None => self.line(self.partitions, record).err(),
+            None => self.line(self.partitions(), record).err(),
         }
     }
 
