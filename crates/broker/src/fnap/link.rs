@@ -91,6 +91,8 @@ impl Link {
                 cause,
             },
             Some(Code::NotFound | Code::NotLocal) => BrokerError::NotFound(subject),
+            // It is another one by now.
+            Some(Code::Exists) => BrokerError::Exists(subject),
             Some(Code::Denied | Code::Revoked | Code::Pending) => {
                 BrokerError::Denied { subject, cause }
             }
@@ -142,4 +144,37 @@ impl Link {
 fn is_too_large(status: &Status) -> bool {
     let reason = status.reason.as_ref();
     reason.is_some_and(|reason| reason.0 == "TOOLARGE")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use eson_client::{ConnectOptions, Dialer, SystemLookup};
+    use eson_protocol::{AddressPolicy, Reason};
+
+    use super::*;
+
+    fn refusal(status: &Status) -> BrokerError {
+        let dialer = Dialer::new(Arc::new(SystemLookup), AddressPolicy::unrestricted());
+        let link = Link::new(FnapOptions {
+            servers: Vec::new(),
+            connect: ConnectOptions::new(dialer),
+            credentials: None,
+        });
+        link.refusal("time.flows.orange.example", status)
+    }
+
+    #[test]
+    fn refusals_say_whether_one_event_or_the_flow_is_meant() {
+        let wrong = Status::argument("no partition 9");
+        assert!(matches!(refusal(&wrong), BrokerError::Invalid { .. }));
+        let too_large = Status {
+            reason: Some(Reason("TOOLARGE".to_owned())),
+            ..wrong
+        };
+        assert!(refusal(&too_large).is_refusal());
+        let replaced = Status::exists("the queue is another one");
+        assert!(matches!(refusal(&replaced), BrokerError::Exists(_)));
+    }
 }

@@ -167,7 +167,7 @@ impl FnapReader {
         self.gathered = Gathered::default();
         match error {
             // Gone, or created again under the same name: the description tells.
-            BrokerError::NotFound(_) => Ok(None),
+            BrokerError::NotFound(_) | BrokerError::Exists(_) => Ok(None),
             error if error.is_transient() => {
                 self.wait_out(error);
                 Ok(None)

@@ -39,25 +39,36 @@ impl LocalWriter {
         queue: Arc<Queue>,
         options: WriterOptions,
     ) -> Result<Self, BrokerError> {
-        let session = Arc::new(WriterSession::default());
         let processor = options.processor.map(|it| it.to_string());
-        let stored = match &processor {
-            None => Reached::default(),
-            Some(processor) => take_over(&shared, &queue, processor, &session).await?,
-        };
-        for (&partition, &next) in &stored.positions {
-            session.acknowledge(partition, next);
-        }
-        Ok(Self {
+        // From here on, whatever becomes of the caller, the session is closed in the end.
+        let mut writer = Self {
             shared,
             queue,
-            session,
+            session: Arc::new(WriterSession::default()),
             processor: processor.unwrap_or_default(),
-            stored,
+            stored: Reached::default(),
             buffer: options.buffer,
             pending: VecDeque::new(),
             pending_bytes: 0,
-        })
+        };
+        if !writer.processor.is_empty() {
+            writer.take_over().await?;
+        }
+        Ok(writer)
+    }
+
+    /// Becomes the one writer of its processor, and goes on where that had come.
+    async fn take_over(&mut self) -> Result<(), BrokerError> {
+        let (queue, session) = (self.queue.clone(), self.session.clone());
+        let processor = self.processor.clone();
+        let subject = Subject::queue(&queue.name);
+        let step =
+            move |group: &mut super::group::Group<'_>| group.take_over(&queue, &processor, session);
+        self.stored = self.shared.committer.run(subject, step).await?;
+        for (&partition, &next) in &self.stored.positions {
+            self.session.acknowledge(partition, next);
+        }
+        Ok(())
     }
 
     /// Takes off what is acknowledged by now.
@@ -104,20 +115,6 @@ impl LocalWriter {
             self.pending_bytes -= oldest.bytes;
         }
     }
-}
-
-async fn take_over(
-    shared: &Shared,
-    queue: &Arc<Queue>,
-    processor: &str,
-    session: &Arc<WriterSession>,
-) -> Result<Reached, BrokerError> {
-    let (queue, session) = (queue.clone(), session.clone());
-    let processor = processor.to_owned();
-    let subject = Subject::queue(&queue.name);
-    let step =
-        move |group: &mut super::group::Group<'_>| group.take_over(&queue, &processor, session);
-    shared.committer.run(subject, step).await
 }
 
 #[async_trait]
