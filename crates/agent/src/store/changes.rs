@@ -40,13 +40,6 @@ impl ChangeFeed {
         let _ = self.senders[kind as usize].send(change);
     }
 
-    /// Tells everyone to list again.
-    pub fn resync(&self) {
-        for kind in Kind::ALL {
-            self.publish(kind, Change::Resync);
-        }
-    }
-
     /// A stream of what is published from now on, [`Change::Resync`] first.
     #[must_use]
     pub fn subscribe(&self, kind: Kind) -> Changes {

@@ -59,9 +59,25 @@ impl Mirror {
         }
     }
 
-    /// Takes over everything anew, after a failure that left open what was committed.
+    /// Takes over everything anew, after a failure that left open what was committed. Tells only what has changed:
+    /// while the disk is full this happens at each attempt to write, and whoever listed everything each time, and
+    /// tried again, would never rest.
     pub(super) fn reload(&self, entries: Entries) {
-        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
-        self.feed.resync();
+        self.apply(self.differences(entries));
+    }
+
+    fn differences(&self, found: Entries) -> Vec<(Kind, String, Option<Entry>)> {
+        let known = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let mut changes = Vec::new();
+        for (kind, found) in Kind::ALL.into_iter().zip(found) {
+            let known = &known[kind as usize];
+            let gone = known.keys().filter(|name| !found.contains_key(*name));
+            changes.extend(gone.map(|name| (kind, name.clone(), None)));
+            let new = found
+                .into_iter()
+                .filter(|(name, entry)| known.get(name) != Some(entry));
+            changes.extend(new.map(|(name, entry)| (kind, name, Some(entry))));
+        }
+        changes
     }
 }

@@ -152,7 +152,7 @@ async fn loses_nothing_to_a_full_disk() {
 
     switch.store(false, Ordering::SeqCst);
     let made = store.create(Kind::Flow, "made", "1".into()).await.unwrap();
-    assert_eq!(changes.next().await, Some(Change::Resync));
+    // Nothing else has changed, however often the file was read again.
     assert_eq!(changes.next().await, Some(Change::Put(made.clone())));
     assert_eq!(store.list(Kind::Flow, "").await.unwrap(), [kept, made]);
 }
