@@ -242,13 +242,15 @@ impl Participant {
     /// Ends what it started: name servers answer until the end, processors drain.
     pub(crate) async fn close(self: Arc<Self>) {
         self.runtime.shutdown().await;
-        if let Some(participant) = Arc::into_inner(self) {
-            for (_, server) in participant.nameservers.embedded {
-                if let Err(error) = server.shutdown().await {
-                    tracing::warn!(%error, "the embedded name server did not end in order");
-                }
+        self.brokers.close().await;
+        let Some(participant) = Arc::into_inner(self) else {
+            tracing::warn!("something still runs: the embedded name servers end with the process");
+            return;
+        };
+        for (_, server) in participant.nameservers.embedded {
+            if let Err(error) = server.shutdown().await {
+                tracing::warn!(%error, "the embedded name server did not end in order");
             }
-            participant.brokers.close().await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Opening what the configuration names: store, brokers, name servers, resolver, runtime.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -112,6 +113,7 @@ impl Participant {
         make_directory(&config.state_dir)?;
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(&config.state_dir)?);
         let keys = SubscriberKeys::open(&config.state_dir)?;
+        keep_names(&config.state_dir)?;
         let resolver = Arc::new(Resolver::new(resolver_config(&config)?));
         let dialer = Dialer::new(Arc::clone(&resolver) as _, AddressPolicy::unrestricted());
         let socket = config.state_dir.join(SOCKET);
@@ -154,6 +156,16 @@ fn make_directory(directory: &Path) -> Result<(), OpenError> {
         .mode(0o700)
         .create(directory);
     made.map_err(|cause| OpenError::StateDirectory {
+        directory: directory.to_owned(),
+        cause,
+    })
+}
+
+/// Makes the names of what may be new in the directory as durable as the content is already: after a loss of
+/// power the store must not be there without the key, or neither of them.
+fn keep_names(directory: &Path) -> Result<(), OpenError> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|cause| OpenError::StateDirectory {
         directory: directory.to_owned(),
         cause,
     })
