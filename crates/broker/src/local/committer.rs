@@ -8,10 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::group::{Effect, Group};
+use super::group::Group;
 use super::housekeeping::Housekeeping;
 use super::opening::{self, Found};
-use super::registry::{OffsetRange, Registry, WriterEnd, WriterSession};
+use super::registry::{Registry, WriterEnd, WriterSession};
 use super::store::{Failure, Store, storage_error};
 use crate::BrokerError;
 
@@ -381,37 +381,6 @@ impl CommitterThread {
             effect.apply(&self.registry);
         }
         Ok(())
-    }
-}
-
-impl Effect {
-    fn apply(self, registry: &Registry) {
-        match self {
-            Self::Created(queue) => registry.insert(queue),
-            Self::Deleted(queue) => {
-                registry.remove(&queue.name);
-                queue.state.send_modify(|state| state.deleted = true);
-            }
-            Self::Updated(queue, update) => queue.state.send_modify(|state| {
-                if let Some(partitions) = update.partitions {
-                    let partitions = partitions as usize;
-                    state.partitions.resize(partitions, OffsetRange::default());
-                }
-                state.retention = update.retention.or(state.retention);
-                state.retention_bytes = update.retention_bytes.or(state.retention_bytes);
-            }),
-            Self::Moved(queue, partition, range) => queue.state.send_modify(|state| {
-                if let Some(place) = state.partitions.get_mut(partition as usize) {
-                    *place = range;
-                }
-            }),
-            Self::Trimmed(..) => {}
-            Self::Leased(queue, username, lease) => queue.set_lease(&username, lease),
-            Self::Limited(queue, username, rates) => queue.set_rates(&username, rates),
-            Self::Revoked(queue, username) => queue.remove_lease(&username),
-            Self::Acknowledged(session, partition, next) => session.acknowledge(partition, next),
-            Self::Rewound(session, partition, next) => session.rewind(partition, next),
-        }
     }
 }
 

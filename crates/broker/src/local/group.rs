@@ -8,7 +8,7 @@ use eson_protocol::{Record, StorePosition};
 use redb::WriteTransaction;
 
 use super::encoding::{RunBuilder, size_bound};
-use super::registry::{OffsetRange, Queue, WriterEnd, WriterSession};
+use super::registry::{OffsetRange, Queue, Registry, WriterEnd, WriterSession};
 use super::store::{Ending, Failure};
 use super::tables::{PartitionKey, PartitionRow, RunEntry, Tables};
 use crate::{BrokerError, Lease, QueueUpdate, Rates, Reached};
@@ -54,6 +54,38 @@ pub(super) enum Effect {
     Acknowledged(Arc<WriterSession>, u32, u64),
     /// A writer has gone back to a lower one.
     Rewound(Arc<WriterSession>, u32, u64),
+}
+
+impl Effect {
+    /// Does it, once the group is committed.
+    pub(super) fn apply(self, registry: &Registry) {
+        match self {
+            Self::Created(queue) => registry.insert(queue),
+            Self::Deleted(queue) => {
+                registry.remove(&queue.name);
+                queue.state.send_modify(|state| state.deleted = true);
+            }
+            Self::Updated(queue, update) => queue.state.send_modify(|state| {
+                if let Some(partitions) = update.partitions {
+                    let partitions = partitions as usize;
+                    state.partitions.resize(partitions, OffsetRange::default());
+                }
+                state.retention = update.retention.or(state.retention);
+                state.retention_bytes = update.retention_bytes.or(state.retention_bytes);
+            }),
+            Self::Moved(queue, partition, range) => queue.state.send_modify(|state| {
+                if let Some(place) = state.partitions.get_mut(partition as usize) {
+                    *place = range;
+                }
+            }),
+            Self::Trimmed(..) => {}
+            Self::Leased(queue, username, lease) => queue.set_lease(&username, lease),
+            Self::Limited(queue, username, rates) => queue.set_rates(&username, rates),
+            Self::Revoked(queue, username) => queue.remove_lease(&username),
+            Self::Acknowledged(session, partition, next) => session.acknowledge(partition, next),
+            Self::Rewound(session, partition, next) => session.rewind(partition, next),
+        }
+    }
 }
 
 /// The end of a partition, with the records that are not yet in the tables.
