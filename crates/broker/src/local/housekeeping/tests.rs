@@ -178,9 +178,7 @@ fn a_lowered_quota_is_kept_to_in_steps_and_without_another_record() {
     let mut groups = 0;
     while bench.runs() > 1 {
         let before = bench.runs();
-        bench.group(1_001, |group| {
-            append_to_all(group, &queue, u32::from(groups == 0))
-        });
+        bench.group(1_001, |_| Ok(()));
         assert!(
             bench.runs() + 300 >= before,
             "from {before} runs to {}",
