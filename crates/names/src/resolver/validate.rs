@@ -91,24 +91,64 @@ impl Upstream {
 /// A positive answer is worth what its weakest record is worth, a negative one what its SOA and
 /// its proof are.
 fn judge(query: &Query, message: Message) -> Result<Answer, ResolveErrorKind> {
-    let positive = message.answers.iter().any(is_content);
+    let positive = message.answers.iter().any(|record| answers(query, record));
     let decisive = if positive {
         &message.answers
     } else {
         &message.authorities
     };
-    let mut weakest = None;
-    for record in decisive.iter().filter(|record| is_content(record)) {
+    let mut content = decisive.iter().filter(|it| is_content(it)).peekable();
+    let silent = content.peek().is_none();
+    let mut weakest = Proof::Secure;
+    for record in content {
         match record.proof {
             Proof::Secure => {}
-            Proof::Insecure => weakest = Some(Proof::Insecure),
+            Proof::Insecure => weakest = Proof::Insecure,
             Proof::Bogus | Proof::Indeterminate => {
                 return Err(bogus(query, flaw(record, decisive)));
             }
         }
     }
-    let silent = !decisive.iter().any(is_content);
-    Ok(accepted(message, silent || weakest.is_some()))
+    if positive && is_unproven_wildcard(&message) {
+        let why = "it is made from a wildcard, and that there is nothing closer is not proven";
+        return Err(bogus(query, why.to_owned()));
+    }
+    if !positive && weakest == Proof::Insecure && !is_denied_by_its_zone(query, &message) {
+        let why = "another zone, which is not signed, says that there is no such record";
+        return Err(bogus(query, why.to_owned()));
+    }
+    Ok(accepted(message, silent || weakest == Proof::Insecure))
+}
+
+/// Whether a record is what was asked for, or an alias to it.
+fn answers(query: &Query, record: &Record) -> bool {
+    let kind = record.record_type();
+    record.name == *query.name() && (kind == query.query_type() || kind == RecordType::CNAME)
+}
+
+/// Whether a denial without proof comes from a zone that needs none. The validator takes every
+/// denial whose records are all of unsigned zones, whichever those are; what lies above a name of
+/// a signed zone is never insecure.
+fn is_denied_by_its_zone(query: &Query, message: &Message) -> bool {
+    let mut authorities = message.authorities.iter();
+    authorities.any(|it| it.proof == Proof::Insecure && it.name.zone_of(query.name()))
+}
+
+/// Whether a secure record was made from a wildcard beside nothing but records of unsigned zones,
+/// for which the validator does not ask for the proof that no closer name exists.
+fn is_unproven_wildcard(message: &Message) -> bool {
+    let is_secure = |name: &Name| {
+        let mut sets = message.answers.iter().filter(|it| is_content(it));
+        sets.any(|it| it.name == *name && it.proof == Proof::Secure)
+    };
+    let expanded = |record: &&Record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => {
+            signature.input().num_labels < record.name.num_labels() && is_secure(&record.name)
+        }
+        _ => false,
+    };
+    let proven = |record: &Record| record.proof == Proof::Secure;
+    message.answers.iter().any(|it| expanded(&it)) && !message.authorities.iter().any(proven)
 }
 
 /// A denial whose proof the validator does not accept as secure.

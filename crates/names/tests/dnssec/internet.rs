@@ -34,6 +34,9 @@ const ALIASES: &str = "circle CNAME circle.a.eu.\nalias CNAME time\n";
 /// The other half of the circle, for `a.eu`.
 const CIRCLE: &str = "circle CNAME circle.b.eu.\n";
 
+/// A wildcard and something that is closer, for `a.eu`.
+const WILD: &str = "*.wild SRV 0 0 61000 fnaa\nclose.wild SRV 0 0 61001 fnaa\n";
+
 /// The five servers and what a resolver has to know of them.
 pub(crate) struct Internet {
     /// The validating recursive resolver.
@@ -126,6 +129,8 @@ async fn is_signed(server: SocketAddr) -> bool {
     for (name, kinds) in [
         ("a.eu.", &[SOA, NS, DNSKEY, NSEC][..]),
         ("time.a.eu.", &[SRV, NSEC]),
+        ("*.wild.a.eu.", &[SRV, NSEC]),
+        ("close.wild.a.eu.", &[SRV, NSEC]),
     ] {
         let signatures = question::ask(server, name, RecordType::RRSIG).await.answers;
         let covered: Vec<RecordType> = signatures.iter().filter_map(covers).collect();
@@ -167,7 +172,7 @@ impl Lab {
         let another = self.key("bogus.eu");
         self.write(
             "a.eu",
-            &zone_file("a.eu", NEGATIVE_TTL, &format!("{FLOW}{CIRCLE}")),
+            &zone_file("a.eu", NEGATIVE_TTL, &format!("{FLOW}{CIRCLE}{WILD}")),
         );
         self.write("b.eu", &zone_file("b.eu", 5, &format!("{FLOW}{ALIASES}")));
         self.write("stripped.eu", &zone_file("stripped.eu", 5, FLOW));

@@ -5,6 +5,7 @@ mod named;
 #[path = "../question/mod.rs"]
 mod question;
 
+mod forger;
 mod internet;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use eson_names::{
 use eson_protocol::{AddressPolicy, Name};
 use hickory_proto::rr::RecordType;
 
+use crate::forger::{Lie, forger};
 use crate::internet::{Internet, ddns_key, internet};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -130,6 +132,47 @@ async fn broken_zones_are_refused_with_the_reason() {
             error.trace
         );
     }
+}
+
+/// Who is on the way can't take `tls` or anything else from a signed zone by the word of another one.
+#[tokio::test]
+async fn a_denial_by_an_unsigned_zone_that_does_not_hold_the_name_is_bogus() {
+    let internet = internet().await;
+    register(internet, &flow("denied")).await;
+    for (name, kind) in [
+        ("_flow._tcp.denied.a.eu.", RecordType::TXT),
+        ("_flow._tcp.denied.a.eu.", RecordType::SRV),
+        ("denied.a.eu.", RecordType::PTR),
+    ] {
+        let lie = Lie::denial(internet, name, kind).await;
+        refuses(internet, lie, "denied.a.eu", "another zone").await;
+    }
+}
+
+/// A wildcard holds only where nothing is closer, and that is to be proven.
+#[tokio::test]
+async fn a_wildcard_beside_records_of_an_unsigned_zone_is_bogus() {
+    let internet = internet().await;
+    let found = resolve(&validating(internet), "close.wild.a.eu")
+        .await
+        .expect("found");
+    assert_eq!(
+        (found.agents[0].port, found.security),
+        (61001, Security::Secure)
+    );
+    let lie = Lie::wildcard(internet, "close.wild.a.eu.", "far.wild.a.eu.").await;
+    refuses(internet, lie, "close.wild.a.eu", "wildcard").await;
+}
+
+async fn refuses(internet: &Internet, lie: Lie, flow: &str, reason: &str) {
+    let what = format!("{} {}", lie.name, lie.kind);
+    let resolver = Resolver::new(ResolverConfig {
+        nameservers: vec![forger(internet, lie).await],
+        ..config(internet, &internet.root_key)
+    });
+    let error = resolve(&resolver, flow).await.expect_err(&what);
+    let bogus = matches!(&error.kind, ResolveErrorKind::Bogus { why, .. } if why.contains(reason));
+    assert!(bogus, "{what}: {error}\n{}", error.trace);
 }
 
 /// Without an anchor of ours the recursive resolver still keeps bogus answers to itself.
