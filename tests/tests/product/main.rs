@@ -13,6 +13,7 @@ mod dead_letters;
 mod documents;
 mod events;
 mod forgetting;
+mod names;
 mod processors;
 mod proof_of_concept;
 mod quality;

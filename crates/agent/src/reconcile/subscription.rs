@@ -16,7 +16,7 @@ use super::{Outcome, Reconciler, begun, delivering, first_run, on_gap, settle, s
 use crate::authority::{Caller, lost_right};
 use crate::origin;
 use crate::participant::Participant;
-use crate::remote::{self, Copy};
+use crate::remote::{self, Copy, Trouble};
 use crate::resource::{
     Activity, Failure, Flow, FlowStatus, Subscription, SubscriptionSpec, SubscriptionState, Terms,
 };
@@ -182,7 +182,14 @@ impl SubscriptionReconciler {
             position,
             credential_again,
         };
-        remote::subscribe(&self.participant, &spec.remote, options).await
+        let answer = remote::subscribe(&self.participant, &spec.remote, options).await;
+        answer.map_err(|trouble| match trouble {
+            // What was agreed holds until the publisher says otherwise, whatever DNS says meanwhile.
+            Trouble::Unheard(failure) if stored.resource.status.condition.ready > 0 => {
+                Failure::backend(failure.text)
+            }
+            trouble => trouble.into(),
+        })
     }
 
     /// Why events of this subscription would go round, if it is the newest of a circle. The older
@@ -427,7 +434,7 @@ impl SubscriptionReconciler {
         let since = noted.resource.status.deleting_since.unwrap_or(now);
         self.forget_positions(spec, since).await?;
         let ended = remote::unsubscribe(&self.participant, &spec.remote, &spec.id).await;
-        match ended {
+        match ended.map_err(Failure::from) {
             Err(failure)
                 if failure.is_transient() && now < since + self.participant.kept_after_lapse() =>
             {

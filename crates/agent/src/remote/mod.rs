@@ -11,6 +11,29 @@ pub(crate) use answer::Copy;
 use crate::participant::{Participant, Peer};
 use crate::resource::Failure;
 
+/// Why a publisher has granted nothing.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It was not found or not reached, so that it has said nothing.
+    Unheard(Failure),
+    /// What it answered.
+    Answered(Failure),
+}
+
+impl Trouble {
+    fn is_transient(&self) -> bool {
+        let (Self::Unheard(failure) | Self::Answered(failure)) = self;
+        failure.is_transient()
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let (Trouble::Unheard(failure) | Trouble::Answered(failure)) = trouble;
+        failure
+    }
+}
+
 /// A publisher's FNAA, found and authenticated.
 struct Publisher {
     client: Client,
@@ -20,12 +43,13 @@ struct Publisher {
 /// Subscribes to a remote flow, or renews.
 ///
 /// # Errors
-/// What the publisher refuses, as it says it; 451 for everything that may pass.
+/// What the publisher refuses, as it says it, or why it can't be asked; 451 for everything that may
+/// pass.
 pub(crate) async fn subscribe(
     participant: &Participant,
     flow: &Name,
     options: RemoteSubscribe,
-) -> Result<Copy, Failure> {
+) -> Result<Copy, Trouble> {
     let mut publisher = Publisher::find(participant, flow).await?;
     publisher.command(&Command::EnableAttributes).await?;
     let reply = publisher
@@ -33,7 +57,7 @@ pub(crate) async fn subscribe(
         .await?;
     let Publisher { client, peer } = publisher;
     client.quit().await;
-    Copy::read(flow, &reply, peer)
+    Copy::read(flow, &reply, peer).map_err(Trouble::Answered)
 }
 
 /// Ends the subscription that was made with `id`.
@@ -44,7 +68,7 @@ pub(crate) async fn unsubscribe(
     participant: &Participant,
     flow: &Name,
     id: &str,
-) -> Result<(), Failure> {
+) -> Result<(), Trouble> {
     let mut publisher = Publisher::find(participant, flow).await?;
     let command = Command::UnsubscribeRemote(flow.clone(), id.to_owned());
     publisher.command(&command).await?;
@@ -55,14 +79,14 @@ pub(crate) async fn unsubscribe(
 impl Publisher {
     /// Resolves the flow and tries its FNAAs in their order. When none answers, the names are
     /// asked for once more, since they may have changed.
-    async fn find(participant: &Participant, flow: &Name) -> Result<Self, Failure> {
+    async fn find(participant: &Participant, flow: &Name) -> Result<Self, Trouble> {
         let found = resolve(participant, flow).await?;
         match Self::connect_any(participant, flow, &found).await {
-            Err(failure) if failure.is_transient() => {
+            Err(trouble) if trouble.is_transient() => {
                 participant.resolver.forget(flow);
                 let again = resolve(participant, flow).await?;
                 if again.agents == found.agents {
-                    return Err(failure);
+                    return Err(trouble);
                 }
                 Self::connect_any(participant, flow, &again).await
             }
@@ -74,15 +98,15 @@ impl Publisher {
         participant: &Participant,
         flow: &Name,
         found: &Resolution,
-    ) -> Result<Self, Failure> {
-        let mut last = Failure::refused(
+    ) -> Result<Self, Trouble> {
+        let mut last = Trouble::Unheard(Failure::refused(
             Code::NotFound,
             format!("{flow} has records, but none names an FNAA"),
-        );
+        ));
         for agent in &found.agents {
             match Self::connect(participant, found, agent).await {
                 Ok(publisher) => return Ok(publisher),
-                Err(failure) => last = failure,
+                Err(trouble) => last = trouble,
             }
         }
         Err(last)
@@ -92,12 +116,14 @@ impl Publisher {
         participant: &Participant,
         found: &Resolution,
         agent: &Agent,
-    ) -> Result<Self, Failure> {
-        let peer = participant.peer_for(&found.flow)?;
+    ) -> Result<Self, Trouble> {
+        let peer = participant
+            .peer_for(&found.flow)
+            .map_err(Trouble::Unheard)?;
         let address = Address::Tcp {
             host: agent.host.to_string(),
             port: agent.port,
-            tls: tls_name(found, agent)?,
+            tls: tls_name(found, agent).map_err(Trouble::Unheard)?,
         };
         let options = ConnectOptions {
             roots: peer.roots.clone(),
@@ -112,7 +138,7 @@ impl Publisher {
         Ok(Self { client, peer })
     }
 
-    async fn command(&mut self, command: &Command) -> Result<Reply, Failure> {
+    async fn command(&mut self, command: &Command) -> Result<Reply, Trouble> {
         self.client.command(command).await.map_err(failure)
     }
 }
@@ -134,12 +160,9 @@ fn tls_name(found: &Resolution, agent: &Agent) -> Result<Option<TlsName>, Failur
     }
 }
 
-async fn resolve(participant: &Participant, flow: &Name) -> Result<Resolution, Failure> {
-    participant
-        .resolver
-        .resolve(flow)
-        .await
-        .map_err(|error| resolution_failure(flow, &error))
+async fn resolve(participant: &Participant, flow: &Name) -> Result<Resolution, Trouble> {
+    let found = participant.resolver.resolve(flow).await;
+    found.map_err(|error| Trouble::Unheard(resolution_failure(flow, &error)))
 }
 
 fn resolution_failure(flow: &Name, error: &ResolveError) -> Failure {
@@ -151,10 +174,10 @@ fn resolution_failure(flow: &Name, error: &ResolveError) -> Failure {
 }
 
 /// A publisher's own words where it refuses; what the network did, otherwise.
-fn failure(error: ClientError) -> Failure {
+fn failure(error: ClientError) -> Trouble {
     match error.status() {
         // What it can't do now, it may do later; what our request lacks, it will lack then.
-        Some(status) => Failure::from_status(status),
-        None => Failure::backend(format!("the remote FNAA: {error}")),
+        Some(status) => Trouble::Answered(Failure::from_status(status)),
+        None => Trouble::Unheard(Failure::backend(format!("the remote FNAA: {error}"))),
     }
 }

@@ -89,6 +89,11 @@ impl Cache {
             .retain(|(owner, _), _| !hosts.iter().any(|host| host == owner));
     }
 
+    /// Drops every answer about `name` and about names above it: all that DNSSEC judges it by.
+    pub(super) fn forget_chain(&mut self, name: &LowerName) {
+        self.entries.retain(|(owner, _), _| !owner.zone_of(name));
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.entries.len()
@@ -197,6 +202,19 @@ mod tests {
             same.keep(question(&name), &address(60), now);
             assert!(same.len() <= 8);
         }
+    }
+
+    #[test]
+    fn forgetting_a_chain_forgets_what_lies_above() {
+        let mut cache = Cache::new(8);
+        let now = Instant::now();
+        let names = ["f.example.", "example.", ".", "g.example.", "x.f.example."];
+        for name in names {
+            cache.keep(question(name), &address(60), now);
+        }
+        cache.forget_chain(&LowerName::new(&name("f.example.")));
+        let kept = names.map(|name| cache.find(&question(name), now).is_some());
+        assert_eq!(kept, [false, false, false, true, true]);
     }
 
     #[test]

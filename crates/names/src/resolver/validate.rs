@@ -9,7 +9,7 @@ use hickory_net::{DnsError, NetError};
 use hickory_proto::dnssec::Proof;
 use hickory_proto::dnssec::rdata::{DNSSECRData, RRSIG};
 use hickory_proto::op::{DnsRequestOptions, Message, Query};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
 use super::answer::Security;
 use super::error::ResolveErrorKind;
@@ -67,6 +67,11 @@ impl Upstream {
             })) => judge_denial(query, response.into_message(), proof),
             Err(error) => Err(bogus(query, error.to_string())),
         };
+        if judged.is_err() {
+            // It may have been changed on the way once, and is asked for again.
+            let name = LowerName::new(query.name());
+            self.shared.cache().forget_chain(&name);
+        }
         // A key that could not be fetched proves nothing either way.
         match (judged, self.take_failure()) {
             (Err(_), Some(failure)) => Err(failure),

@@ -45,10 +45,25 @@ impl Lie {
         }
         lie
     }
+
+    fn is_about(&self, question: &Message) -> bool {
+        let asked = &question.queries[0];
+        let name = Name::from_ascii(self.name).expect("a name");
+        *asked.name() == name && asked.query_type() == self.kind
+    }
+
+    fn answer(&self, question: &Message) -> Message {
+        let mut forged = question.clone();
+        forged.metadata.message_type = MessageType::Response;
+        forged.metadata.recursion_available = true;
+        forged.insert_answers(self.answers.clone());
+        forged.insert_authorities(self.authorities.clone());
+        forged
+    }
 }
 
-/// Serves until the test ends.
-pub(crate) async fn forger(internet: &Internet, lie: Lie) -> SocketAddr {
+/// Serves until the test ends, and lies as often as is said.
+pub(crate) async fn forger(internet: &Internet, lie: Lie, mut times: u32) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     let address = socket.local_addr().expect("an address");
     let resolver = internet.resolver;
@@ -56,25 +71,16 @@ pub(crate) async fn forger(internet: &Internet, lie: Lie) -> SocketAddr {
         let mut datagram = vec![0; usize::from(u16::MAX)];
         loop {
             let (length, client) = socket.recv_from(&mut datagram).await.expect("a question");
-            let answer = answer(resolver, &lie, &datagram[..length]).await;
+            let question = Message::from_vec(&datagram[..length]).expect("a message");
+            let lies = times > 0 && lie.is_about(&question);
+            let answer = match lies {
+                true => lie.answer(&question),
+                false => question::exchange(resolver, &question).await,
+            };
+            times -= u32::from(lies);
+            let answer = answer.to_vec().expect("octets");
             socket.send_to(&answer, client).await.expect("sent");
         }
     });
     address
-}
-
-async fn answer(resolver: SocketAddr, lie: &Lie, question: &[u8]) -> Vec<u8> {
-    let question = Message::from_vec(question).expect("a message");
-    let asked = &question.queries[0];
-    let name = Name::from_ascii(lie.name).expect("a name");
-    if *asked.name() != name || asked.query_type() != lie.kind {
-        let truth = question::exchange(resolver, &question).await;
-        return truth.to_vec().expect("octets");
-    }
-    let mut forged = question.clone();
-    forged.metadata.message_type = MessageType::Response;
-    forged.metadata.recursion_available = true;
-    forged.insert_answers(lie.answers.clone());
-    forged.insert_authorities(lie.authorities.clone());
-    forged.to_vec().expect("octets")
 }

@@ -164,10 +164,24 @@ async fn a_wildcard_beside_records_of_an_unsigned_zone_is_bogus() {
     refuses(internet, lie, "close.wild.a.eu", "wildcard").await;
 }
 
+/// What was forged once is not remembered.
+#[tokio::test]
+async fn after_a_bogus_answer_the_true_one_is_asked_for() {
+    let internet = internet().await;
+    let lie = Lie::denial(internet, "time.a.eu.", RecordType::SRV).await;
+    let resolver = Resolver::new(ResolverConfig {
+        nameservers: vec![forger(internet, lie, 1).await],
+        ..config(internet, &internet.root_key)
+    });
+    resolve(&resolver, "time.a.eu").await.expect_err("bogus");
+    let found = resolve(&resolver, "time.a.eu").await.expect("found");
+    assert_eq!(found.security, Security::Secure);
+}
+
 async fn refuses(internet: &Internet, lie: Lie, flow: &str, reason: &str) {
     let what = format!("{} {}", lie.name, lie.kind);
     let resolver = Resolver::new(ResolverConfig {
-        nameservers: vec![forger(internet, lie).await],
+        nameservers: vec![forger(internet, lie, u32::MAX).await],
         ..config(internet, &internet.root_key)
     });
     let error = resolve(&resolver, flow).await.expect_err(&what);
