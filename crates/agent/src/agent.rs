@@ -50,6 +50,8 @@ pub async fn run(
     adopt_namespaces(&participant).await?;
     restore_embedded_names(&participant).await?;
     let tasks = TaskTracker::new();
+    restore_embedded_namespaces(&participant).await?;
+    participant.nameservers.serve();
     let users = Arc::new(StaticAccounts::default());
     take_users(&users, &participant.config());
     let service = service(&participant, &users, &stop);
@@ -204,6 +206,24 @@ async fn restore_embedded_names(participant: &Participant) -> Result<(), AgentEr
     {
         if let Some(registrar) = participant.nameservers.embedded(nameserver) {
             registrar.register(records).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One that lies in no zone any more is told of in its condition, when it is looked at.
+async fn restore_embedded_namespaces(participant: &Participant) -> Result<(), AgentError> {
+    for namespace in participant.namespaces.list().await? {
+        let records = participant.namespace_records(&namespace.resource.spec.name);
+        let views = namespace.resource.nameservers();
+        let embedded = views
+            .into_iter()
+            .filter_map(|name| participant.nameservers.embedded(name));
+        for registrar in embedded.filter(|_| !namespace.deleting) {
+            match registrar.register_namespace(&records).await {
+                Ok(()) | Err(RegisterError::NoZone(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! Name servers that say what is not so.
+//! Name servers that have just begun, or that say what is not so.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,6 +12,9 @@ use eson_tests::{Ground, World, until};
 use crate::events::{await_numbered, write_numbered};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the code of an answer says, in the fourth octet.
+const RCODE: u8 = 0x0f;
 
 /// Whatever DNS says of the publisher, only he ends a subscription.
 #[test]
@@ -39,6 +42,95 @@ fn names_that_are_gone_for_a_while_end_no_subscription() {
     world.participants[0].restart();
     write_numbered(&mut world.orange().login(), &flow, 0..50);
     await_numbered(&mut blue, &local, 0..50);
+}
+
+/// Whoever asks while it starts is told nothing, or the truth.
+#[test]
+fn a_name_server_that_starts_denies_nothing_that_it_has() {
+    let domains = ["starting.example"];
+    let mut world = World::beside_others(Ground::Embedded, &domains, &|text| text);
+    let identity = world.orange().identity.clone();
+    let flow = identity.flow("known");
+    let mut owner = world.orange().login();
+    owner.ok(&format!("CREATE FLOW {flow} access=public"));
+    world.participants[0].terminate();
+    let questions = [
+        question(&flow, Kind::Ptr),
+        question(&format!("_fnaa._tcp.{}", identity.namespace()), Kind::Srv),
+    ];
+    let asking = Asking::begin(identity.dns, questions);
+    world.participants[0].restart();
+    until("it to answer", PATIENCE, || {
+        check(asking.is_answered(), || "nothing yet".to_owned())
+    });
+    let codes = asking.end();
+    assert!(codes.iter().all(|code| *code == 0), "{codes:?}");
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Ptr = 12,
+    Srv = 33,
+}
+
+/// A question for the set at a name (RFC 1035, section 4.1).
+fn question(name: &str, kind: Kind) -> Vec<u8> {
+    let mut octets = vec![0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        octets.push(u8::try_from(label.len()).unwrap());
+        octets.extend(label.as_bytes());
+    }
+    octets.extend([0, 0, kind as u8, 0, 1]);
+    octets
+}
+
+/// Somebody who asks the same questions again and again, and notes the codes of the answers.
+struct Asking {
+    answered: Arc<AtomicBool>,
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<u8>>,
+}
+
+impl Asking {
+    fn begin(server: SocketAddr, questions: [Vec<u8>; 2]) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let patience = Some(Duration::from_millis(1));
+        socket.set_read_timeout(patience).unwrap();
+        let (answered, ends) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let thread = thread::spawn({
+            let (answered, ends) = (Arc::clone(&answered), Arc::clone(&ends));
+            move || {
+                let mut codes = Vec::new();
+                while !ends.load(Ordering::Relaxed) {
+                    codes.extend(questions.iter().filter_map(|it| ask(&socket, server, it)));
+                    answered.store(codes.len() > questions.len(), Ordering::Relaxed);
+                }
+                codes
+            }
+        });
+        Self {
+            answered,
+            ends,
+            thread,
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    fn end(self) -> Vec<u8> {
+        self.ends.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// The code of the answer; none while nobody answers.
+fn ask(socket: &UdpSocket, server: SocketAddr, question: &[u8]) -> Option<u8> {
+    let mut answer = [0; 1500];
+    socket.send_to(question, server).ok()?;
+    let length = socket.recv(&mut answer).ok()?;
+    (length > 3).then(|| answer[3] & RCODE)
 }
 
 /// A name server that knows of no name, until it is dropped.

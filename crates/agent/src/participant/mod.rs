@@ -12,7 +12,7 @@ mod upstream;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use eson_client::Dialer;
@@ -90,7 +90,7 @@ pub(crate) struct Participant {
 #[derive(Default)]
 pub(crate) struct Nameservers {
     registrars: BTreeMap<String, Box<dyn Registrar>>,
-    embedded: Vec<(String, EmbeddedServer)>,
+    embedded: Mutex<Vec<(String, EmbeddedServer)>>,
 }
 
 impl Nameservers {
@@ -102,8 +102,19 @@ impl Nameservers {
 
     /// A name server by its name, if it is an embedded one.
     pub(crate) fn embedded(&self, name: &str) -> Option<&dyn Registrar> {
-        let is_embedded = self.embedded.iter().any(|(known, _)| known == name);
+        let is_embedded = self.servers().iter().any(|(known, _)| known == name);
         self.get(name).filter(|_| is_embedded)
+    }
+
+    /// Lets the embedded ones answer, once they have everything that they had before.
+    pub(crate) fn serve(&self) {
+        for (_, server) in self.servers().iter_mut() {
+            server.serve();
+        }
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Vec<(String, EmbeddedServer)>> {
+        self.embedded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Their names.
@@ -247,7 +258,8 @@ impl Participant {
             tracing::warn!("something still runs: the embedded name servers end with the process");
             return;
         };
-        for (_, server) in participant.nameservers.embedded {
+        let servers = participant.nameservers.embedded.into_inner();
+        for (_, server) in servers.unwrap_or_else(PoisonError::into_inner) {
             if let Err(error) = server.shutdown().await {
                 tracing::warn!(%error, "the embedded name server did not end in order");
             }

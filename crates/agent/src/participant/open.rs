@@ -105,7 +105,8 @@ pub enum OpenError {
 }
 
 impl Participant {
-    /// Opens everything, and starts nothing but the embedded name servers.
+    /// Opens everything, and starts nothing: the embedded name servers have their addresses, and
+    /// answer nobody yet.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is left running then.
@@ -390,9 +391,10 @@ async fn open_nameservers(config: &Config) -> Result<Nameservers, OpenError> {
         let registrar: Box<dyn Registrar> = match &nameserver.kind {
             NameserverKind::Embedded { listen, zones } => {
                 let zones = embedded_zones(config, &nameserver.name, zones);
-                let server = EmbeddedServer::start(*listen, zones).await?;
+                let server = EmbeddedServer::bind(*listen, zones).await?;
                 let registrar = server.registrar();
-                nameservers.embedded.push((nameserver.name.clone(), server));
+                let name = nameserver.name.clone();
+                nameservers.servers().push((name, server));
                 Box::new(registrar)
             }
             NameserverKind::Rfc2136 { server, keyfile } => {

@@ -35,7 +35,7 @@ impl NamespaceReconciler {
     async fn register(&self, stored: &Stored<Namespace>) -> Result<(), Failure> {
         let spec = &stored.resource.spec;
         let records = self.0.namespace_records(&spec.name);
-        for nameserver in views(&stored.resource) {
+        for nameserver in stored.resource.nameservers() {
             let registrar = registrar(&self.0, nameserver)?;
             registrar
                 .register_namespace(&records)
@@ -47,7 +47,7 @@ impl NamespaceReconciler {
 
     async fn unregister(&self, stored: &Stored<Namespace>) -> Result<Outcome, Failure> {
         let records = self.0.namespace_records(&stored.resource.spec.name);
-        for nameserver in views(&stored.resource) {
+        for nameserver in stored.resource.nameservers() {
             let registrar = registrar(&self.0, nameserver)?;
             registrar
                 .unregister_namespace(&records)
@@ -57,17 +57,4 @@ impl NamespaceReconciler {
         self.0.namespaces.remove(&stored.name).await?;
         Ok(Outcome::Settled)
     }
-}
-
-/// The name servers of both views, each once.
-fn views(namespace: &Namespace) -> Vec<&str> {
-    let spec = &namespace.spec;
-    let mut views: Vec<_> = spec
-        .ns_public
-        .iter()
-        .chain(&spec.ns_private)
-        .map(String::as_str)
-        .collect();
-    views.dedup();
-    views
 }

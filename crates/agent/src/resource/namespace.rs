@@ -42,6 +42,17 @@ pub(crate) struct NamespaceStatus {
     pub condition: Condition,
 }
 
+impl Namespace {
+    /// The name servers of both views, each once, by their names in the configuration.
+    #[must_use]
+    pub(crate) fn nameservers(&self) -> Vec<&str> {
+        let views = self.spec.ns_public.iter().chain(&self.spec.ns_private);
+        let mut names: Vec<_> = views.map(String::as_str).collect();
+        names.dedup();
+        names
+    }
+}
+
 impl Resource for Namespace {
     const KIND: Kind = Kind::Namespace;
 }

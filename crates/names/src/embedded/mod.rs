@@ -83,9 +83,11 @@ impl From<BadName> for EmbeddedError {
     }
 }
 
-/// A running server. It ends when it is dropped; [`EmbeddedServer::shutdown`] also waits.
+/// A server. It ends when it is dropped; [`EmbeddedServer::shutdown`] also waits.
 pub struct EmbeddedServer {
     server: Server<Handler>,
+    /// Until it serves.
+    sockets: Option<(UdpSocket, TcpListener)>,
     address: SocketAddr,
     zones: Zones,
 }
@@ -99,21 +101,42 @@ impl EmbeddedServer {
         address: SocketAddr,
         zones: Vec<EmbeddedZone>,
     ) -> Result<Self, EmbeddedError> {
+        let mut server = Self::bind(address, zones).await?;
+        server.serve();
+        Ok(server)
+    }
+
+    /// Takes UDP and TCP at `address`, but answers nobody before [`EmbeddedServer::serve`]: who asks
+    /// meanwhile waits, instead of being told that what is still to be registered does not exist.
+    ///
+    /// # Errors
+    /// As [`EmbeddedServer::start`].
+    pub async fn bind(
+        address: SocketAddr,
+        zones: Vec<EmbeddedZone>,
+    ) -> Result<Self, EmbeddedError> {
         let zones = Arc::new(RwLock::new(load(zones)?));
         let (udp, tcp) = bind(address).await?;
-        let mut server = Server::new(Handler {
+        let server = Server::new(Handler {
             zones: Arc::clone(&zones),
         });
         let address = udp
             .local_addr()
             .map_err(|cause| EmbeddedError::Bind { address, cause })?;
-        server.register_socket(udp);
-        server.register_listener(tcp, TCP_TIMEOUT, TCP_BACKLOG);
         Ok(Self {
             server,
+            sockets: Some((udp, tcp)),
             address,
             zones,
         })
+    }
+
+    /// Answers from now on, also who has asked since it was bound. Does nothing the second time.
+    pub fn serve(&mut self) {
+        if let Some((udp, tcp)) = self.sockets.take() {
+            self.server.register_socket(udp);
+            self.server.register_listener(tcp, TCP_TIMEOUT, TCP_BACKLOG);
+        }
     }
 
     /// Where it listens.

@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use eson_names::HostRecords;
 use eson_names::embedded::{EmbeddedError, EmbeddedServer, EmbeddedZone};
-use hickory_proto::op::{Edns, OpCode, ResponseCode};
+use eson_names::{HostRecords, NamespaceRecords, Registrar};
+use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, RecordType};
+use tokio::net::UdpSocket;
 
 use crate::contract::{Fixture, name};
 use crate::question;
@@ -39,6 +40,37 @@ pub(crate) async fn fixture(_test: &str) -> (Fixture, EmbeddedServer) {
         foreign: name("flows.green.example"),
     };
     (fixture, server)
+}
+
+/// Who asks too early gets the answer that is right in the end.
+#[tokio::test]
+async fn nobody_is_answered_before_it_serves() {
+    let mut server = EmbeddedServer::bind(ANY_PORT.into(), zones())
+        .await
+        .expect("a server");
+    let early = UdpSocket::bind(ANY_PORT).await.expect("a socket");
+    let question = question::question("_fnaa._tcp.flows.orange.example.", RecordType::SRV);
+    let octets = question.to_vec().expect("a message");
+    early
+        .send_to(&octets, server.address())
+        .await
+        .expect("sent");
+    let records = NamespaceRecords {
+        namespace: name("flows.orange.example"),
+        agent: (name("fnaa.orange.example"), 61000).into(),
+        agent_tls: false,
+        owner: "fnaa.orange.example".to_owned(),
+        ttl: 60,
+    };
+    let registrar = server.registrar();
+    let registered = registrar.register_namespace(&records).await;
+    registered.expect("registered");
+    server.serve();
+    let mut answer = [0; 1500];
+    let length = early.recv(&mut answer).await.expect("an answer");
+    let answer = Message::from_vec(&answer[..length]).expect("a message");
+    assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+    assert_eq!(answer.answers.len(), 1);
 }
 
 #[tokio::test]
