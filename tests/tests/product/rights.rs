@@ -20,6 +20,7 @@ on_all_grounds!(
     a_subscription_stops_when_its_owner_loses_a_right,
     deleting_a_flow_races_updating_a_processor,
     who_follows_a_flow_is_told_that_his_right_is_gone,
+    a_signal_makes_no_flow_where_its_owner_may_make_none,
 );
 
 fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
@@ -78,9 +79,13 @@ fn a_signal_goes_on_when_a_right_is_given_back(ground: Ground) {
     }
     let mut user = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
     let name = new_flow(orange, "borrowing");
+    let letters = format!("dlq.{name}");
+    owner.ok(&format!("CREATE FLOW {letters}"));
+    owner.ok(&format!("GRANT write ON {letters} TO {grantee}"));
     user.ok(&format!(
         "CREATE PROCESSOR {name} type=signal from={from} to={to} program=."
     ));
+    let rights = [rights[0], rights[1], ("write", &letters)];
     let mut written = 0;
     for (right, flow) in rights {
         write_numbered(&mut owner, &from, written..written + 20);
@@ -97,6 +102,39 @@ fn a_signal_goes_on_when_a_right_is_given_back(ground: Ground) {
     let described = user.ok(&format!("DESCRIBE PROCESSOR {name}"));
     assert_eq!(None, described.attribute("failure"), "{described:?}");
     user.ok(&format!("DELETE PROCESSOR {name}"));
+}
+
+fn a_signal_makes_no_flow_where_its_owner_may_make_none(ground: Ground) {
+    let orange = world(ground).orange();
+    let mut owner = orange.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
+    let [from, to] = [(); 2].map(|()| {
+        let flow = new_flow(orange, "lent");
+        owner.ok(&format!("CREATE FLOW {flow}"));
+        flow
+    });
+    let child = new_flow(orange, "team");
+    owner.ok(&format!("CREATE NAMESPACE {child}"));
+    owner.ok(&format!("GRANT read ON {from} TO {grantee}"));
+    owner.ok(&format!("GRANT write ON {to} TO {grantee}"));
+    let mut user = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    let label = child.split('.').next().unwrap();
+    for name in [format!("forbidden.{label}"), new_flow(orange, "forbidden")] {
+        let command = format!("CREATE PROCESSOR {name} type=signal from={from} to={to} program=.");
+        let refused = user.refused(&command, "552 [DENIED]");
+        assert!(
+            refused.status.contains("GRANT write ON dlq."),
+            "{refused:?}"
+        );
+        let flows = owner.ok("GET FLOWS").data;
+        let letters = format!("dlq.{name}");
+        assert!(
+            !flows.iter().any(|flow| flow.starts_with(&letters)),
+            "{flows:?}"
+        );
+        user.refused(&format!("DESCRIBE PROCESSOR {name}"), "550 [NOTFOUND]");
+    }
+    owner.ok(&format!("DELETE NAMESPACE {child}"));
 }
 
 fn a_subscription_stops_when_its_owner_loses_a_right(ground: Ground) {

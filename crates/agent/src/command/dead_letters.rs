@@ -1,9 +1,10 @@
 //! The flow of a processor's dead letters: `dlq.<processor>`.
 
-use eson_protocol::{Code, Name, Program, Status};
+use eson_protocol::{Code, Name, Program, Right, Status};
 
 use super::Request;
-use crate::resource::{DEAD_LETTERS, FlowSpec, ProcessorSpec, SignalSpec};
+use crate::resource::{DEAD_LETTERS, Flow, FlowSpec, ProcessorSpec, SignalSpec};
+use crate::store::Stored;
 
 impl Request<'_> {
     /// What a new signal does.
@@ -65,6 +66,9 @@ impl Request<'_> {
     /// Creates the flow of a signal's dead letters, where it is not there from before: private,
     /// the owner's, at the broker of the first flow that the signal writes. Gives its name where it
     /// is new.
+    ///
+    /// # Errors
+    /// 552 where the owner may neither write the one that is there nor make one.
     pub(super) async fn ensure_dead_letters(
         &self,
         spec: &ProcessorSpec,
@@ -74,11 +78,8 @@ impl Request<'_> {
         };
         let name = &signal.dead_letters;
         if let Some(found) = self.participant.flows.get(name.as_str()).await? {
-            if found.resource.spec.owner == spec.owner && !found.deleting {
-                return Ok(None);
-            }
-            let text = format!("{name} is another flow; choose another name for the processor");
-            return Err(Status::new(Code::Exists, text));
+            self.check_dead_letters(spec, &found).await?;
+            return Ok(None);
         }
         let namespace = self
             .participant
@@ -86,6 +87,13 @@ impl Request<'_> {
             .await?
             .resource
             .spec;
+        let rights = self
+            .participant
+            .rights_on_namespace(self.caller, &namespace.name)
+            .await?;
+        if !rights.include(Right::Admin) {
+            return Err(no_dead_letters(spec, name));
+        }
         let beside = self.participant.flows.require(first.as_str()).await?;
         let broker = beside.resource.spec.broker;
         let entry = self.participant.brokers.require(&broker)?;
@@ -98,4 +106,35 @@ impl Request<'_> {
         self.ensure_flow(flow).await?;
         Ok(Some(name.clone()))
     }
+
+    /// One that is there has to be the caller's to write.
+    async fn check_dead_letters(
+        &self,
+        spec: &ProcessorSpec,
+        found: &Stored<Flow>,
+    ) -> Result<(), Status> {
+        let name = &found.resource.spec.name;
+        let rights = self
+            .participant
+            .rights_on_flow(self.caller, &found.resource)
+            .await?;
+        if !rights.include(Right::Write) {
+            return Err(no_dead_letters(spec, name));
+        }
+        if found.deleting {
+            let text = format!("{name} is being deleted; try again when that is done");
+            return Err(Status::new(Code::Busy, text));
+        }
+        Ok(())
+    }
+}
+
+/// 552: the same whether or not there is the flow, for that is not the caller's to know.
+fn no_dead_letters(spec: &ProcessorSpec, name: &Name) -> Status {
+    let (processor, owner) = (&spec.name, &spec.owner);
+    let text = format!(
+        "the dead letters of {processor} go to {name}, which {owner} may neither create nor write; who may \
+         can do both: CREATE FLOW {name}, GRANT write ON {name} TO {owner}"
+    );
+    Status::new(Code::Denied, text)
 }

@@ -93,20 +93,17 @@ impl ProcessorReconciler {
             denied: None,
         };
         let owner = Caller::participant(spec.owner.clone());
-        for (right, flows) in [
-            (Right::Read, &spec.sources),
-            (Right::Write, &spec.destinations),
-        ] {
-            for name in flows {
-                let Some(flow) = self.0.flows.get(name.as_str()).await? else {
-                    continue;
-                };
-                let rights = self.0.rights_on_flow(&owner, &flow.resource).await?;
-                if !rights.include(right) {
-                    allowed.spec.leave_out(name);
-                    let text = lost_right(&spec.owner, right, name);
-                    allowed.denied = Some(Failure::refused(Code::Denied, text));
-                }
+        let read = spec.sources.iter().map(|flow| (Right::Read, flow));
+        let written = spec.needed_to_write().map(|flow| (Right::Write, flow));
+        for (right, name) in read.chain(written) {
+            let Some(flow) = self.0.flows.get(name.as_str()).await? else {
+                continue;
+            };
+            let rights = self.0.rights_on_flow(&owner, &flow.resource).await?;
+            if !rights.include(right) {
+                allowed.spec.leave_out(name);
+                let text = lost_right(&spec.owner, right, name);
+                allowed.denied = Some(Failure::refused(Code::Denied, text));
             }
         }
         Ok(allowed)

@@ -132,7 +132,8 @@ impl ProcessorSpec {
         self.sources.iter().chain(self.needed_to_write())
     }
 
-    fn needed_to_write(&self) -> impl Iterator<Item = &Name> {
+    /// Those of them that it writes.
+    pub(crate) fn needed_to_write(&self) -> impl Iterator<Item = &Name> {
         let dead_letters = self.signal.iter().map(|signal| &signal.dead_letters);
         self.destinations.iter().chain(dead_letters)
     }
