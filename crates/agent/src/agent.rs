@@ -47,11 +47,12 @@ pub async fn run(
     mut reloads: mpsc::Receiver<Config>,
 ) -> Result<(), AgentError> {
     let participant = Participant::open(config).await?;
+    drop_orphaned_grants(&participant).await?;
     adopt_namespaces(&participant).await?;
     restore_embedded_names(&participant).await?;
-    let tasks = TaskTracker::new();
     restore_embedded_namespaces(&participant).await?;
     participant.nameservers.serve();
+    let tasks = TaskTracker::new();
     let users = Arc::new(StaticAccounts::default());
     take_users(&users, &participant.config());
     let service = service(&participant, &users, &stop);
@@ -186,6 +187,19 @@ async fn adopt_namespace(participant: &Participant, spec: NamespaceSpec) -> Resu
         .update(&name, take_over)
         .await
         .map(|_| ())
+}
+
+/// Rights on what is not there any more would hold on the next flow or namespace of that name.
+async fn drop_orphaned_grants(participant: &Participant) -> Result<(), StoreError> {
+    for grant in participant.grants.list().await? {
+        let on = &grant.resource.key.on;
+        let namespace = participant.namespaces.get(on.as_str()).await?;
+        if namespace.is_none() && participant.flows.get(on.as_str()).await?.is_none() {
+            tracing::warn!(grant = %grant.name, "is on nothing that is there, and removed");
+            participant.forget_grants(on).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The embedded name server forgets everything when it ends; the store does not.

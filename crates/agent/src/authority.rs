@@ -5,7 +5,7 @@ use eson_protocol::{Access, Code, Name, Principal, Right, Status};
 
 use crate::participant::Participant;
 use crate::resource::{Flow, Namespace};
-use crate::store::Stored;
+use crate::store::{StoreError, Stored};
 
 /// Somebody whose command is being carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +177,19 @@ impl Participant {
             if !grant.deleting && key.to.covers(&caller.principal) {
                 rights.add(key.right);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes every right away that was given on a flow or namespace: with it, so that they don't hold
+    /// on the next one of its name.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn forget_grants(&self, on: &Name) -> Result<(), StoreError> {
+        for grant in self.grants.list_prefix(&format!("{on} ")).await? {
+            self.grants.mark_deleting(&grant.name).await?;
+            self.grants.remove(&grant.name).await?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ on_all_grounds!(
     deleting_a_flow_races_updating_a_processor,
     who_follows_a_flow_is_told_that_his_right_is_gone,
     a_signal_makes_no_flow_where_its_owner_may_make_none,
+    rights_on_a_namespace_go_with_it,
 );
 
 fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
@@ -135,6 +136,27 @@ fn a_signal_makes_no_flow_where_its_owner_may_make_none(ground: Ground) {
         user.refused(&format!("DESCRIBE PROCESSOR {name}"), "550 [NOTFOUND]");
     }
     owner.ok(&format!("DELETE NAMESPACE {child}"));
+}
+
+/// What was granted on a namespace says nothing of the next one of its name.
+fn rights_on_a_namespace_go_with_it(ground: Ground) {
+    let orange = world(ground).orange();
+    let mut owner = orange.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
+    let namespace = new_flow(orange, "team");
+    owner.ok(&format!("CREATE NAMESPACE {namespace}"));
+    owner.ok(&format!("GRANT admin ON {namespace} TO {grantee}"));
+    owner.ok(&format!("DELETE NAMESPACE {namespace}"));
+    owner.ok(&format!("CREATE NAMESPACE {namespace}"));
+    let flow = format!("secret.{namespace}");
+    owner.ok(&format!("CREATE FLOW {flow}"));
+    let mut user = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    user.refused(&format!("READ FLOW {flow}"), "550 [NOTFOUND]");
+    user.refused(&format!("DELETE FLOW {flow}"), "550 [NOTFOUND]");
+    let grants = owner.ok(&format!("GET GRANTS {namespace}")).data;
+    assert_eq!(grants, [""; 0]);
+    owner.ok(&format!("DELETE FLOW {flow}"));
+    owner.ok(&format!("DELETE NAMESPACE {namespace}"));
 }
 
 fn a_subscription_stops_when_its_owner_loses_a_right(ground: Ground) {

@@ -120,15 +120,7 @@ impl FlowReconciler {
             )
             .await?;
         }
-        for grant in self
-            .0
-            .grants
-            .list_prefix(&format!("{} ", spec.name))
-            .await?
-        {
-            self.0.grants.mark_deleting(&grant.name).await?;
-            self.0.grants.remove(&grant.name).await?;
-        }
+        self.0.forget_grants(&spec.name).await?;
         self.0.forget_schema(&spec.name).await?;
         self.0.flows.remove(&stored.name).await?;
         Ok(Outcome::Settled)

@@ -54,6 +54,7 @@ impl NamespaceReconciler {
                 .await
                 .map_err(|error| failure(&error))?;
         }
+        self.0.forget_grants(&stored.resource.spec.name).await?;
         self.0.namespaces.remove(&stored.name).await?;
         Ok(Outcome::Settled)
     }
