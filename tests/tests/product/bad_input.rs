@@ -17,6 +17,7 @@ on_all_grounds!(
     no_grant,
     an_event_of_two_megabytes,
     one_bad_event_in_a_batch,
+    positions_of_partitions_that_are_not_there,
 );
 
 /// What the reply says has to help a person: it names the thing.
@@ -261,4 +262,20 @@ fn commands_smuggled_behind_a_login_close_the_session() {
             Ok(line) => panic!("answered {line}"),
         },
     );
+}
+
+/// A stranger can have nothing stored by naming what there is not.
+fn positions_of_partitions_that_are_not_there(ground: Ground) {
+    let orange = world(ground).orange();
+    let (mut owner, flow) = created(orange, "short", "access=public partitions=2");
+    let mut stranger = orange.anonymous();
+    let id = "0123456789abcdef";
+    let subscribe = format!("SUBSCRIBE {flow} id={id}");
+    let answer = stranger.ok(&format!("{subscribe} position=2-1,7-1"));
+    let label = answer.data[0].split('.').next().unwrap().to_owned();
+    stranger.ok(&format!("{subscribe} position=0-0,2-1,3-1,4294967295-1"));
+    let described = owner.ok(&format!("DESCRIBE SUBSCRIBER {flow} {label}"));
+    let acknowledged = described.attribute("acknowledged");
+    assert_eq!(acknowledged, Some("0-0"), "{described:?}");
+    stranger.ok(&format!("UNSUBSCRIBE {flow} id={id}"));
 }

@@ -115,7 +115,7 @@ impl Request<'_> {
         let subscribers = &self.participant.subscribers;
         let name = format!("{} {label}", flow.spec.name);
         if let Some(known) = subscribers.get(&name).await? {
-            return self.renew(&known, expires, options).await;
+            return self.renew(&known, flow, expires, options).await;
         }
         self.check_quota(options).await?;
         let mode = super::terms::mode(flow, options.mode)?;
@@ -139,7 +139,7 @@ impl Request<'_> {
             activity: Activity::Running,
             lease: Lease::Held,
             expires,
-            acknowledged: options.position.clone().unwrap_or_default(),
+            acknowledged: positions(options, flow).collect(),
         };
         let subscriber = Subscriber {
             spec,
@@ -153,7 +153,7 @@ impl Request<'_> {
             }),
             Err(StoreError::Exists { .. }) => {
                 let known = subscribers.require(&name).await?;
-                self.renew(&known, expires, options).await
+                self.renew(&known, flow, expires, options).await
             }
             Err(error) => Err(error.into()),
         }
@@ -162,6 +162,7 @@ impl Request<'_> {
     async fn renew(
         &self,
         known: &Stored<Subscriber>,
+        flow: &Flow,
         expires: u64,
         options: &RemoteSubscribe,
     ) -> Result<Renewed, Status> {
@@ -170,12 +171,12 @@ impl Request<'_> {
         let change = |subscriber: &mut Subscriber| {
             let spec = &mut subscriber.spec;
             spec.expires = expires;
-            for (partition, next) in options.position.iter().flatten() {
-                let held = spec.acknowledged.entry(*partition).or_default();
+            for (partition, next) in positions(options, flow) {
+                let held = spec.acknowledged.entry(partition).or_default();
                 // A queue that was created again begins with offset 0, but a copy is trimmed.
                 *held = match spec.mode {
-                    Mode::Direct => *next,
-                    Mode::Copy => (*held).max(*next),
+                    Mode::Direct => next,
+                    Mode::Copy => (*held).max(next),
                 };
             }
             if let Some(on_gap) = options.on_gap.filter(|wanted| *wanted != spec.on_gap) {
@@ -436,6 +437,16 @@ struct Renewed {
     name: String,
     generation: u64,
     handed_over: bool,
+}
+
+/// Up to where the subscriber says to have each partition, of those that there can be: who could
+/// name others could have as much stored as he likes.
+fn positions(options: &RemoteSubscribe, flow: &Flow) -> impl Iterator<Item = (u32, u64)> {
+    let positions = options.position.iter().flatten();
+    let there = |(partition, _): &(u32, u64)| *partition < flow.status.partitions;
+    positions
+        .map(|(partition, next)| (*partition, *next))
+        .filter(there)
 }
 
 fn check_renewable(known: &Stored<Subscriber>) -> Result<(), Status> {
