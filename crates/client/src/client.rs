@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::exchange::Event;
 use crate::{Address, ClientError, ConnectOptions, Stream};
 
-/// The most octets of one reply's data.
+/// The most octets of one reply's data, as it is kept in memory.
 const MAX_REPLY: usize = 64 * 1024 * 1024;
 
 /// How many octets of commands may be under way without an answer. Any socket takes so many at
@@ -293,11 +293,13 @@ pub(crate) fn accepted(status: Status) -> Result<Status, ClientError> {
     }
 }
 
+/// What a line takes in memory: also one without content does.
 fn size(line: &DataLine) -> usize {
-    match line {
+    let content = match line {
         DataLine::Attribute(key, value) => key.len() + value.len(),
         DataLine::Text(text) => text.len(),
-    }
+    };
+    size_of::<DataLine>() + content
 }
 
 fn judged(reply: Reply) -> Result<Reply, Status> {

@@ -250,7 +250,7 @@ impl SubscriptionReconciler {
             return Ok(());
         }
         let mut wanted = creates.as_ref().clone();
-        wanted.partitions = Some(copy.partitions);
+        wanted.partitions = Some(copy.partitions_to_create(&spec.local)?);
         wanted.payload = payload::wanted(spec, copy);
         self.note_told(stored, &wanted.payload).await?;
         let flow = Flow {

@@ -2,6 +2,9 @@
 
 mod answer;
 
+use std::future::Future;
+use std::time::Duration;
+
 use eson_client::{Address, Client, ClientError, ConnectOptions, TlsName};
 use eson_names::{Agent, Resolution, ResolveError};
 use eson_protocol::{Code, Command, Name, RemoteSubscribe, Reply};
@@ -10,6 +13,10 @@ pub(crate) use answer::Copy;
 
 use crate::participant::{Participant, Peer};
 use crate::resource::Failure;
+
+/// How long finding a publisher and asking it may take, all together: a publisher that answers octet
+/// by octet must not hold up what is asked of others.
+const EXCHANGE: Duration = Duration::from_secs(60);
 
 /// Why a publisher has granted nothing.
 #[derive(Debug)]
@@ -50,6 +57,14 @@ pub(crate) async fn subscribe(
     flow: &Name,
     options: RemoteSubscribe,
 ) -> Result<Copy, Trouble> {
+    in_time(EXCHANGE, flow, ask(participant, flow, options)).await
+}
+
+async fn ask(
+    participant: &Participant,
+    flow: &Name,
+    options: RemoteSubscribe,
+) -> Result<Copy, Trouble> {
     let mut publisher = Publisher::find(participant, flow).await?;
     publisher.command(&Command::EnableAttributes).await?;
     let reply = publisher
@@ -69,11 +84,27 @@ pub(crate) async fn unsubscribe(
     flow: &Name,
     id: &str,
 ) -> Result<(), Trouble> {
-    let mut publisher = Publisher::find(participant, flow).await?;
-    let command = Command::UnsubscribeRemote(flow.clone(), id.to_owned());
-    publisher.command(&command).await?;
-    publisher.client.quit().await;
-    Ok(())
+    in_time(EXCHANGE, flow, async {
+        let mut publisher = Publisher::find(participant, flow).await?;
+        let command = Command::UnsubscribeRemote(flow.clone(), id.to_owned());
+        publisher.command(&command).await?;
+        publisher.client.quit().await;
+        Ok(())
+    })
+    .await
+}
+
+async fn in_time<T>(
+    limit: Duration,
+    flow: &Name,
+    exchange: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let ended = tokio::time::timeout(limit, exchange).await;
+    ended.unwrap_or_else(|_| {
+        let seconds = limit.as_secs();
+        let text = format!("the FNAA of {flow} has not come to an end within {seconds} seconds");
+        Err(Trouble::Unheard(Failure::backend(text)))
+    })
 }
 
 impl Publisher {
@@ -179,5 +210,18 @@ fn failure(error: ClientError) -> Trouble {
         // What it can't do now, it may do later; what our request lacks, it will lack then.
         Some(status) => Trouble::Answered(Failure::from_status(status)),
         None => Trouble::Unheard(Failure::backend(format!("the remote FNAA: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_publisher_that_comes_to_no_end_is_left() {
+        let flow = Name::parse("f.example").expect("a name");
+        let endless = std::future::pending::<Result<(), Trouble>>();
+        let trouble = in_time(Duration::ZERO, &flow, endless).await;
+        assert!(trouble.expect_err("too late").is_transient());
     }
 }

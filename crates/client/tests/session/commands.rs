@@ -5,7 +5,9 @@ use eson_protocol::{
     Code, Command, DataLine, FlowOptions, RemoteSubscribe, Reply, SubscribeOptions,
 };
 
-use crate::{Observed, Script, connect, connected, name};
+use tokio::io::AsyncWriteExt;
+
+use crate::{Observed, Script, connect, connected, name, options};
 
 fn text(line: &str) -> DataLine {
     DataLine::Text(line.to_owned())
@@ -259,4 +261,28 @@ async fn passwords_of_brokers_are_not_shown() {
     );
     drop(client);
     script.end().await;
+}
+
+/// Lines without content take room, too.
+#[tokio::test]
+async fn a_reply_without_end_is_broken_off() {
+    let (stream, mut server) = tokio::io::duplex(64 * 1024);
+    let endless = tokio::spawn(async move {
+        let begin = b"220 fnaa.unix.ar FNAA\r\n220 DATA\r\n";
+        server.write_all(begin).await.expect("a client");
+        let lines = b"\r\n".repeat(1024);
+        let mut sent = 0;
+        while sent < 8 * 1024 * 1024 && server.write_all(&lines).await.is_ok() {
+            sent += lines.len();
+        }
+    });
+    let client = Client::over(Box::new(stream), "the script", true, &options()).await;
+    let mut client = client.expect("a greeting");
+    let error = client
+        .command(&Command::WhoAmI)
+        .await
+        .expect_err("too long");
+    assert!(error.to_string().contains("64 MiB"), "{error}");
+    drop(client);
+    endless.await.expect("no panic");
 }
