@@ -1,12 +1,13 @@
 //! Rights that are taken away, and flows that go, under processors that need them.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use eson_tests::fnap::Answer;
 use eson_tests::participant::OTHER_USER;
 use eson_tests::wait::check;
-use eson_tests::{Ground, RawFnap, until};
+use eson_tests::{Ground, RawFnap, World, until};
 
 use crate::events::{await_numbered, write_numbered};
 use crate::stage::{new_flow, on_all_grounds, world};
@@ -266,4 +267,35 @@ fn who_follows_a_flow_is_told_that_his_right_is_gone(ground: Ground) {
         assert!(end.starts_with("550 ") || end.starts_with("450 "), "{end}");
         reader.refused(&format!("READ FLOW {flow}"), "550 [NOTFOUND]");
     }
+}
+
+/// Rights may go in other ways than by REVOKE, also while the FNAA is away.
+#[test]
+fn a_subscriber_without_a_right_is_ended_when_it_is_looked_at() {
+    let both = |text: String| text.replace("owners: [test]", "owners: [test, alice]");
+    let domains = ["forgetful-owner.example"];
+    let mut world = World::beside_others(Ground::Embedded, &domains, &both);
+    let identity = world.orange().identity.clone();
+    let flow = identity.flow("private");
+    let mut owner = world.orange().login();
+    owner.ok(&format!("CREATE FLOW {flow}"));
+    let mut alice = RawFnap::login(identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    alice.ok(&format!("SUBSCRIBE {flow} id=hers"));
+    world.participants[0].terminate();
+    let file = world.orange().configuration_file();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        text.replace("owners: [test, alice]", "owners: [test]"),
+    )
+    .unwrap();
+    world.participants[0].restart();
+    let mut owner = world.orange().login();
+    until("her subscription to be ended", PATIENCE, || {
+        let known = owner.ok(&format!("GET SUBSCRIBERS {flow}")).data;
+        let ended = known[0].contains("state=revoked");
+        check(ended, || format!("{known:?}"))
+    });
+    let mut alice = RawFnap::login(identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    alice.refused(&format!("SUBSCRIBE {flow} id=hers"), "557 [REVOKED]");
 }

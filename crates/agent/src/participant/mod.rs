@@ -229,7 +229,15 @@ impl Participant {
         Ok(())
     }
 
-    async fn is_entitled(&self, subscriber: &Subscriber, flow: &Flow) -> Result<bool, Status> {
+    /// Whether a subscriber may read the flow, and in its way.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn is_entitled(
+        &self,
+        subscriber: &Subscriber,
+        flow: &Flow,
+    ) -> Result<bool, Status> {
         if !flow.spec.modes.contains(&subscriber.spec.mode) {
             return Ok(false);
         }
@@ -237,7 +245,11 @@ impl Participant {
         Ok(self.rights_on_flow(&reader, flow).await?.read)
     }
 
-    async fn revoke_subscriber(&self, name: &str) -> Result<(), StoreError> {
+    /// Ends a subscriber as its owner does.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn revoke_subscriber(&self, name: &str) -> Result<(), StoreError> {
         let revoke = |it: &mut Subscriber| {
             if it.spec.lease != Lease::Revoked {
                 it.spec.lease = Lease::Revoked;

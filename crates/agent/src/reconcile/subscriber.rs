@@ -47,6 +47,12 @@ impl SubscriberReconciler {
     }
 
     async fn keep(&self, stored: &Stored<Subscriber>, flow: &Flow) -> Result<Outcome, Failure> {
+        // Before anything is given: the right may have gone since the command judged it.
+        if !self.0.is_entitled(&stored.resource, flow).await? {
+            self.0.revoke_subscriber(&stored.name).await?;
+            // That is a change, which wakes this up again.
+            return Ok(Outcome::Settled);
+        }
         if let Some(outcome) = self.lapse(stored).await? {
             return Ok(outcome);
         }
