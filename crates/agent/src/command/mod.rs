@@ -25,12 +25,15 @@ mod resolve;
 mod subscribe_local;
 mod subscribe_remote;
 mod subscriber;
+mod subscriber_quota;
 mod subscription;
 mod terms;
 mod wait;
 pub(crate) mod write_flow;
 
 pub(crate) use leg_status::{LEG_STATES, lag_seconds, leg_state};
+
+use std::net::IpAddr;
 
 use eson_protocol::{Code, Command, Reply, Status};
 
@@ -50,6 +53,8 @@ pub(crate) struct Request<'a> {
     pub(crate) attributes: bool,
     /// Whether secrets may go over this connection.
     pub(crate) confidential: bool,
+    /// The address that it comes from, of IPv6 the /64; none for a process of this machine.
+    pub(crate) network: Option<IpAddr>,
 }
 
 impl Request<'_> {

@@ -117,7 +117,7 @@ impl Request<'_> {
         if let Some(known) = subscribers.get(&name).await? {
             return self.renew(&known, flow, expires, options).await;
         }
-        self.check_quota(options).await?;
+        self.check_quota(&self.entitled(options).principal).await?;
         let mode = super::terms::mode(flow, options.mode)?;
         if mode == Mode::Copy {
             self.check_copies(flow).await?;
@@ -128,6 +128,7 @@ impl Request<'_> {
             label,
             principal: self.caller.principal.clone(),
             on_behalf_of: options.on_behalf_of.clone(),
+            network: self.network,
             start: begin.start,
             cursor: begin.cursor,
             mode,
@@ -171,6 +172,7 @@ impl Request<'_> {
         let change = |subscriber: &mut Subscriber| {
             let spec = &mut subscriber.spec;
             spec.expires = expires;
+            spec.network = self.network;
             for (partition, next) in positions(options, flow) {
                 let held = spec.acknowledged.entry(partition).or_default();
                 // A queue that was created again begins with offset 0, but a copy is trimmed.
@@ -209,21 +211,6 @@ impl Request<'_> {
             generation,
             handed_over,
         })
-    }
-
-    async fn check_quota(&self, options: &RemoteSubscribe) -> Result<(), Status> {
-        let quota = self.participant.subscriptions_per_peer();
-        let entitled = self.entitled(options).principal;
-        let subscribers = self.participant.subscribers.list().await?;
-        let held = subscribers
-            .iter()
-            .filter(|known| known.resource.spec.reader() == &entitled)
-            .filter(|known| known.resource.spec.lease != Lease::Expired);
-        if held.count() < quota {
-            return Ok(());
-        }
-        let text = format!("{entitled} has {quota} subscriptions here already; end one first");
-        Err(Status::new(Code::Quota, text))
     }
 
     /// One more copy than a fan-out can have would hold up all of them.

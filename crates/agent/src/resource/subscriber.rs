@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use eson_broker::{QueueId, Rates};
 use eson_protocol::{DeliveryOptions, Mode, Name, OnGap, Positions, Principal, Start};
@@ -31,6 +32,10 @@ pub(crate) struct SubscriberSpec {
     pub principal: Principal,
     /// On whose behalf, if an FNAA asked for one of its users.
     pub on_behalf_of: Option<Principal>,
+    /// Where it was last asked from: an address, of IPv6 the /64. Anonymous ones have nothing else
+    /// that tells them apart.
+    #[serde(default)]
+    pub network: Option<IpAddr>,
     /// Where the copy begins.
     pub start: Start,
     /// Offsets of the flow that go before `start`.

@@ -75,7 +75,7 @@ impl Drop for Place {
 }
 
 /// Whoever has one IPv6 address has the other 2⁶⁴ of its network too.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let prefix = address.to_bits() & !u128::from(u64::MAX);

@@ -12,6 +12,7 @@ use eson_protocol::{Command, DataLine, Reply, Status};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::admission::network;
 use super::listener::Service;
 use super::login::Progress;
 use crate::authority::Caller;
@@ -308,3 +309,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 fn help() -> Reply {
     Reply::data(eson_protocol::text::usage().map(DataLine::text).collect())
 }
+            network: self.peer.address.map(network),
