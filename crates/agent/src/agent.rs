@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use eson_identity::{Account, Authenticator, Identity, Proof, StaticAccounts};
+use eson_identity::{Account, Authenticator, Identity, Proof, SlowdownPolicy, StaticAccounts};
 use eson_names::RegisterError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -55,7 +55,8 @@ pub async fn run(
     let tasks = TaskTracker::new();
     let users = Arc::new(StaticAccounts::default());
     take_users(&users, &participant.config());
-    let service = service(&participant, &users, &stop);
+    let (reloaded, users_changed) = watch::channel(());
+    let service = service(&participant, &users, &stop, users_changed);
     let config = participant.config();
     let listeners = Listeners::bind(&config.listen, &participant.socket).await?;
     participant.runtime.learn_types().await;
@@ -71,6 +72,7 @@ pub async fn run(
             Some(config) = reloads.recv() => {
                 take_users(&users, &config);
                 participant.reload(config);
+                reloaded.send_replace(());
                 tracing::info!("users, peers, limits and subscriptions are reloaded");
             }
         }
@@ -87,6 +89,7 @@ fn service(
     participant: &Arc<Participant>,
     users: &Arc<StaticAccounts>,
     stop: &CancellationToken,
+    reloads: watch::Receiver<()>,
 ) -> Service {
     let processors = StaticAccounts::default();
     processors.insert(PROCESSOR_USER.to_owned(), processor_account(participant));
@@ -99,9 +102,14 @@ fn service(
     let authenticator = Authenticator::new(participant.domain.clone(), sources, key);
     Service {
         participant: Arc::clone(participant),
-        logins: Logins::new(authenticator, participant.limits().logins),
+        logins: Logins::new(
+            authenticator,
+            participant.limits().logins,
+            SlowdownPolicy::default(),
+        ),
         admission: Admission::default(),
         stop: stop.clone(),
+        reloads,
     }
 }
 

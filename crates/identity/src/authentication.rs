@@ -63,6 +63,8 @@ pub enum Step {
         /// The mechanism's last message, which proves the server to the client: send it as one
         /// more challenge, and take an empty response.
         final_data: Option<Vec<u8>>,
+        /// By which account; none for ANONYMOUS.
+        standing: Option<Standing>,
     },
     /// The login has failed.
     Failed {
@@ -71,6 +73,21 @@ pub enum Step {
         /// Why.
         reason: FailureReason,
     },
+}
+
+/// An account as it was when somebody logged in with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    username: String,
+    account: Account,
+}
+
+impl Standing {
+    /// The user name that he gave.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
 }
 
 /// Begins logins against one set of identity sources. Cheap to clone.
@@ -98,6 +115,13 @@ impl Authenticator {
     pub fn mechanisms(security: ConnectionSecurity) -> impl Iterator<Item = Mechanism> {
         let allowed = move |mechanism: &Mechanism| mechanism.is_allowed(security);
         Mechanism::ALL.into_iter().filter(allowed)
+    }
+
+    /// Whether the account is still there, with the same identity and the same password.
+    #[must_use]
+    pub fn holds(&self, standing: &Standing) -> bool {
+        let account = self.identities.account(&standing.username);
+        account.as_ref() == Some(&standing.account)
     }
 
     /// Begins a login. The client speaks first in every mechanism: pass its initial response to
@@ -200,9 +224,18 @@ impl Authentication {
             Some(identity) => Step::Done {
                 identity,
                 final_data,
+                standing: self.standing(),
             },
             None => self.fail(FailureReason::WrongPassword),
         }
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Standing {
+            username: attempt.username.take()?,
+            account: attempt.account.take()?,
+        })
     }
 
     fn fail(self, otherwise: FailureReason) -> Step {

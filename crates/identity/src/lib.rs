@@ -12,7 +12,9 @@ mod slowdown;
 mod source;
 mod verifier;
 
-pub use authentication::{Authentication, Authenticator, FailureReason, StartError, Step};
+pub use authentication::{
+    Authentication, Authenticator, FailureReason, Standing, StartError, Step,
+};
 pub use grants::{Decision, may};
 pub use mechanism::{ConnectionSecurity, Mechanism};
 pub use slowdown::{Slowdown, SlowdownPolicy};

@@ -24,6 +24,8 @@ impl Validation for Validated {
 pub(crate) struct Attempt {
     pub(crate) username: Option<String>,
     pub(crate) failure: Option<FailureReason>,
+    /// What the proof is checked against.
+    pub(crate) account: Option<Account>,
 }
 
 /// One login's answers to rsasl.
@@ -72,6 +74,7 @@ impl Callback {
     fn verifier(&self, saslname: &str) -> ScramVerifier {
         let username = unescape(saslname).unwrap_or_else(|| saslname.to_owned());
         let found = self.identities.account(&username);
+        self.attempt().account.clone_from(&found);
         let derived = match found.map(|account| account.proof) {
             Some(Proof::Verifier(verifier)) => Some(verifier),
             Some(Proof::Password(password)) => {
@@ -101,6 +104,7 @@ impl Callback {
         let password = context.get_ref::<property::Password>().unwrap_or_default();
         let password = std::str::from_utf8(password).map_err(|_| FailureReason::WrongPassword)?;
         let account = self.identities.account(username);
+        self.attempt().account.clone_from(&account);
         let account = self
             .identities
             .check_password(username, password, account)?;

@@ -26,7 +26,8 @@ impl Default for SlowdownPolicy {
         Self {
             free: 2,
             first: Duration::from_millis(250),
-            longest: Duration::from_secs(30),
+            // Clients wait for half a minute.
+            longest: Duration::from_secs(10),
             fade: Duration::from_secs(60),
             remembered: 10_000,
         }
@@ -199,7 +200,7 @@ mod tests {
             slowdown.failed(Some("test"), HERE, now);
         }
         let expected = [
-            0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000,
+            0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000,
         ];
         assert_eq!(delays, expected);
     }
@@ -224,7 +225,7 @@ mod tests {
         }
         assert_eq!(
             slowdown.delay(Some("test"), there(3), now),
-            Duration::from_secs(30)
+            Duration::from_secs(10)
         );
         assert_eq!(slowdown.delay(Some("test"), HERE, now), Duration::ZERO);
     }

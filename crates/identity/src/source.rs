@@ -93,7 +93,8 @@ impl StaticAccounts {
         self.write().insert(username, account);
     }
 
-    /// Removes one account; sessions that it has logged in stay.
+    /// Removes one account. Whoever keeps a session asks
+    /// [`Authenticator::holds`](crate::Authenticator::holds) whether it may go on.
     pub fn remove(&self, username: &str) {
         self.write().remove(username);
     }

@@ -91,6 +91,7 @@ fn scram(user: &str, password: &str) -> Step {
             Step::Done {
                 identity,
                 final_data,
+                standing,
             } => {
                 let proof = final_data.as_deref();
                 let state = client.step(proof, &mut Cursor::new(Vec::new())).unwrap();
@@ -98,6 +99,7 @@ fn scram(user: &str, password: &str) -> Step {
                 return Step::Done {
                     identity,
                     final_data,
+                    standing,
                 };
             }
             failed @ Step::Failed { .. } => return failed,

@@ -299,3 +299,36 @@ fn a_subscriber_without_a_right_is_ended_when_it_is_looked_at() {
     let mut alice = RawFnap::login(identity.fnap, OTHER_USER.0, OTHER_USER.1);
     alice.refused(&format!("SUBSCRIBE {flow} id=hers"), "557 [REVOKED]");
 }
+
+/// Who is no user any more has no session, whatever it waits for.
+#[test]
+fn sessions_end_with_their_user() {
+    let domains = ["dismissing.example"];
+    let world = World::beside_others(Ground::Embedded, &domains, &|text| text);
+    let orange = world.orange();
+    let identity = &orange.identity;
+    let flow = identity.flow("open");
+    let mut owner = orange.login();
+    owner.ok(&format!("CREATE FLOW {flow} access=public"));
+    let login = || RawFnap::login(identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    let (mut idle, mut following) = (login(), login());
+    following.send(&format!("READ FLOW {flow} follow=true"));
+    following.expect("220 DATA");
+    let mut stranger = orange.anonymous();
+
+    let file = orange.configuration_file();
+    let text = fs::read_to_string(&file).unwrap();
+    let others =
+        |line: &&str| !line.contains("alice") && !line.contains("c2FsdC1vZi11c2VyLXR3bw==");
+    let left: Vec<&str> = text.lines().filter(others).collect();
+    fs::write(&file, left.join("\n") + "\n").unwrap();
+    orange.signal("HUP");
+    for session in [&mut idle, &mut following] {
+        let end = session.line();
+        assert!(end.starts_with("421 ") && end.contains("account"), "{end}");
+    }
+    assert!(idle.closes());
+    // Nobody else is concerned.
+    owner.ok("WHOAMI");
+    stranger.ok("WHOAMI");
+}

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use eson_identity::{Authentication, ConnectionSecurity};
+use eson_identity::{ConnectionSecurity, Standing};
 use eson_protocol::session::{Exchange, Limits, ServerEvent, ServerSession, Turn};
 use eson_protocol::{Command, DataLine, Reply, Status};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::admission::network;
 use super::listener::Service;
-use super::login::Progress;
+use super::login::{Accepted, Login, Progress};
 use crate::authority::Caller;
 use crate::command::{Request, capabilities};
 
@@ -54,10 +54,12 @@ pub(super) struct Connection<S> {
     peer: Peer,
     pub(super) session: ServerSession,
     pub(super) service: Service,
-    login: Option<Authentication>,
+    login: Option<Login>,
     /// Who it is once the client knows that it is authenticated.
-    accepted: Option<Caller>,
+    accepted: Option<Accepted>,
     pub(super) caller: Option<Caller>,
+    /// The account that a user has logged in with.
+    standing: Option<Standing>,
     attributes: bool,
     /// When an unauthenticated session ends.
     deadline: Instant,
@@ -93,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             login: None,
             accepted: None,
             caller: None,
+            standing: None,
             attributes: false,
             deadline: Instant::now() + limits.unauthenticated_time,
             service,
@@ -110,8 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.session.greet(&self.service.participant.fqdn);
         loop {
             while let Some(event) = self.session.next_event() {
+                if self.is_outdated() {
+                    break;
+                }
                 self.handle(event).await?;
                 self.flush().await?;
+            }
+            if self.is_outdated() {
+                self.session.close(&outdated());
             }
             self.flush().await?;
             if self.session.is_closed() {
@@ -147,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             Some(_) => Instant::now() + limits.idle_time,
         };
         let stop = self.service.stop.clone();
+        let mut reloads = self.service.reloads.clone();
         tokio::select! {
             received = timeout_at(until, self.receive()) => match received {
                 Ok(received) => received,
@@ -163,7 +173,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.session.close(&Status::closing("this FNAA is shutting down"));
                 Ok(())
             }
+            // Whether that concerns this session is looked at next.
+            Ok(()) = reloads.changed() => {
+                self.service.reloads.mark_unchanged();
+                Ok(())
+            }
         }
+    }
+
+    /// Whether the account that the user of this session has logged in with is gone or another one.
+    pub(super) fn is_outdated(&self) -> bool {
+        let standing = self.standing.as_ref();
+        standing.is_some_and(|standing| !self.service.logins.holds(standing))
     }
 
     /// Takes bytes from the client. Cancel-safe.
@@ -196,7 +217,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             ServerEvent::SaslCancelled => (self.login, self.accepted) = (None, None),
             ServerEvent::Authenticated => {
-                self.caller = self.accepted.take();
+                let accepted = self.accepted.take();
+                (self.caller, self.standing) = match accepted {
+                    Some(Accepted { caller, standing }) => (Some(caller), standing),
+                    None => (None, None),
+                };
                 let principal = self
                     .caller
                     .as_ref()
@@ -236,18 +261,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             );
             return;
         };
-        match self
-            .service
-            .logins
-            .step(login, response, self.peer.address)
-            .await
-        {
+        let begun = Instant::now();
+        let logins = &self.service.logins;
+        let progress = logins.step(login, response, self.peer.address).await;
+        // That it was held up is not the client's slowness.
+        self.deadline += begun.elapsed();
+        match progress {
             Progress::Challenge(login, data) => {
                 self.login = Some(login);
                 self.session.challenge(exchange, &data);
             }
-            Progress::Done(caller, final_data) => {
-                self.accepted = Some(caller);
+            Progress::Done(accepted, final_data) => {
+                self.accepted = Some(accepted);
                 self.session.succeed(exchange, final_data.as_deref());
             }
             Progress::Failed => {
@@ -297,16 +322,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// What a command of this session is carried out with.
     pub(super) fn request(&self) -> Result<Request<'_>, Status> {
         let unknown = || Status::auth("authenticate first, with AUTHENTICATE");
+        if self.is_outdated() {
+            return Err(outdated());
+        }
         Ok(Request {
             participant: &self.service.participant,
             caller: self.caller.as_ref().ok_or_else(unknown)?,
             attributes: self.attributes,
             confidential: self.peer.is_confidential(),
+            network: self.peer.address.map(network),
         })
     }
+}
+
+/// What a session ends with whose account was removed or changed.
+pub(super) fn outdated() -> Status {
+    Status::closing("your account was changed here; log in again")
 }
 
 fn help() -> Reply {
     Reply::data(eson_protocol::text::usage().map(DataLine::text).collect())
 }
-            network: self.peer.address.map(network),

@@ -12,6 +12,7 @@ use eson_identity::ConnectionSecurity;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -65,6 +66,8 @@ pub(crate) struct Service {
 
 impl Listeners {
     /// Binds everything, so that what is wrong is known before anything is served.
+    /// Tells that users may have changed.
+    pub(crate) reloads: watch::Receiver<()>,
     ///
     /// # Errors
     /// [`ListenError`].

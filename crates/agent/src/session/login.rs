@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use eson_identity::{
     Authentication, Authenticator, ConnectionSecurity, Identity, Mechanism, Slowdown,
-    SlowdownPolicy, StartError, Step,
+    SlowdownPolicy, Standing, StartError, Step,
 };
 use eson_protocol::{Principal, Status};
 use tokio::sync::Semaphore;
@@ -21,22 +21,40 @@ pub(crate) struct Logins {
     checks: Arc<Semaphore>,
 }
 
+/// A login under way.
+pub(crate) struct Login {
+    authentication: Authentication,
+    /// Whether it was held up for failures before it.
+    was_held_up: bool,
+}
+
 /// What comes of one message of a login.
 pub(crate) enum Progress {
     /// Send this, and take the answer.
-    Challenge(Authentication, Vec<u8>),
+    Challenge(Login, Vec<u8>),
     /// It is complete.
-    Done(Caller, Option<Vec<u8>>),
+    Done(Accepted, Option<Vec<u8>>),
     /// It has failed.
     Failed,
 }
 
+/// Who has logged in.
+pub(crate) struct Accepted {
+    pub(crate) caller: Caller,
+    /// By which account, if it is one of the configuration's users.
+    pub(crate) standing: Option<Standing>,
+}
+
 impl Logins {
     /// At most `at_once` checks that cost time run together.
-    pub(crate) fn new(authenticator: Authenticator, at_once: usize) -> Self {
+    pub(crate) fn new(
+        authenticator: Authenticator,
+        at_once: usize,
+        policy: SlowdownPolicy,
+    ) -> Self {
         Self {
             authenticator,
-            slowdown: Arc::new(Mutex::new(Slowdown::new(SlowdownPolicy::default()))),
+            slowdown: Arc::new(Mutex::new(Slowdown::new(policy))),
             checks: Arc::new(Semaphore::new(at_once)),
         }
     }
@@ -49,24 +67,39 @@ impl Logins {
         &self,
         mechanism: &str,
         security: ConnectionSecurity,
-    ) -> Result<Authentication, Status> {
-        self.authenticator
-            .start(mechanism, security)
-            .map_err(|error| match error {
-                StartError::NeedsPrivacy(_) => Status::privacy(error.to_string()),
-                _ => Status::unsupported(error.to_string()),
-            })
+    ) -> Result<Login, Status> {
+        let started = self.authenticator.start(mechanism, security);
+        let authentication = started.map_err(|error| match error {
+            StartError::NeedsPrivacy(_) => Status::privacy(error.to_string()),
+            _ => Status::unsupported(error.to_string()),
+        })?;
+        Ok(Login {
+            was_held_up: authentication.mechanism() == Mechanism::Anonymous,
+            authentication,
+        })
     }
 
-    /// Goes on with a login. A failure is told after a delay that grows with each.
+    /// Whether the account that somebody has logged in with is still the same.
+    pub(crate) fn holds(&self, standing: &Standing) -> bool {
+        self.authenticator.holds(standing)
+    }
+
+    /// Goes on with a login. Failures before it hold it up once, and a failure is told after a delay
+    /// that grows with each. Whoever guesses nothing, as with ANONYMOUS, is not held up.
     pub(crate) async fn step(
         &self,
-        authentication: Authentication,
+        login: Login,
         response: Vec<u8>,
         address: Option<IpAddr>,
     ) -> Progress {
+        let Login {
+            authentication,
+            was_held_up,
+        } = login;
         let mechanism = authentication.mechanism();
-        self.wait(None, address).await;
+        if !was_held_up {
+            self.wait(None, address).await;
+        }
         let step = if authentication.is_costly() {
             self.check(authentication, response).await
         } else {
@@ -74,12 +107,22 @@ impl Logins {
         };
         match step {
             Some(Step::Challenge(authentication, data)) => {
-                Progress::Challenge(authentication, data)
+                let login = Login {
+                    authentication,
+                    was_held_up: true,
+                };
+                Progress::Challenge(login, data)
             }
             Some(Step::Done {
                 identity,
                 final_data,
-            }) => Progress::Done(caller(identity, mechanism), final_data),
+                standing,
+            }) => {
+                if let Some(standing) = &standing {
+                    self.lock().succeeded(standing.username());
+                }
+                Progress::Done(accepted(identity, mechanism, standing), final_data)
+            }
             Some(Step::Failed { username, reason }) => {
                 tracing::info!(?address, user = username, %mechanism, %reason, "login failed");
                 self.note_failure(username.as_deref(), address);
@@ -118,6 +161,15 @@ impl Logins {
     }
 }
 
+fn accepted(identity: Identity, mechanism: Mechanism, standing: Option<Standing>) -> Accepted {
+    // A subscriber's credential ends with its subscription, which says how.
+    let is_user = identity.principal().is_some();
+    Accepted {
+        caller: caller(identity, mechanism),
+        standing: standing.filter(|_| is_user),
+    }
+}
+
 fn caller(identity: Identity, mechanism: Mechanism) -> Caller {
     let (principal, role) = match identity {
         Identity::Principal(principal) => (principal, Role::Participant),
@@ -128,5 +180,97 @@ fn caller(identity: Identity, mechanism: Mechanism) -> Caller {
         principal,
         role,
         mechanism: mechanism.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eson_identity::{Account, Proof, StaticAccounts};
+    use eson_protocol::Name;
+    use tokio::time::{Duration, Instant};
+
+    use super::*;
+
+    const ADDRESS: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    fn logins() -> Logins {
+        let accounts = StaticAccounts::default();
+        let account = Account {
+            identity: Identity::Principal("test@orange.example".parse().expect("a principal")),
+            proof: Proof::Password("test".into()),
+        };
+        accounts.insert("test".to_owned(), account);
+        let domain = Name::parse("orange.example").expect("a name");
+        let authenticator = Authenticator::new(domain, vec![Arc::new(accounts)], [0; 32]);
+        let policy = SlowdownPolicy {
+            free: 0,
+            first: LONGEST,
+            longest: LONGEST,
+            ..SlowdownPolicy::default()
+        };
+        Logins::new(authenticator, 1, policy)
+    }
+
+    /// What comes of a login with these messages, and how long it takes.
+    async fn login(logins: &Logins, mechanism: &str, messages: &[&str]) -> (Progress, Duration) {
+        let begun = Instant::now();
+        let protected = ConnectionSecurity::Protected;
+        let mut login = logins.start(mechanism, protected).expect("offered");
+        for message in messages {
+            match logins
+                .step(login, message.as_bytes().to_vec(), ADDRESS)
+                .await
+            {
+                Progress::Challenge(next, _) => login = next,
+                other => return (other, begun.elapsed()),
+            }
+        }
+        panic!("{mechanism} takes more messages");
+    }
+
+    /// Nobody waits that long by himself: the clock is the test's.
+    #[tokio::test(start_paused = true)]
+    async fn failures_hold_up_a_login_once_and_anonymous_ones_not_at_all() {
+        let logins = logins();
+        let (failed, took) = login(&logins, "PLAIN", &["\0test\0wrong"]).await;
+        assert!(matches!(failed, Progress::Failed));
+        assert_eq!(took, LONGEST, "behind the failure");
+        let proof = ["n,,n=test,r=abc", "c=biws,r=abc,p=AAAA"];
+        let (failed, took) = login(&logins, "SCRAM-SHA-256", &proof).await;
+        assert!(matches!(failed, Progress::Failed));
+        assert_eq!(
+            took,
+            LONGEST * 2,
+            "before the first message and behind the failure"
+        );
+        let (done, took) = login(&logins, "PLAIN", &["\0test\0test"]).await;
+        assert!(matches!(done, Progress::Done(..)));
+        assert_eq!(took, LONGEST);
+        let (done, took) = login(&logins, "ANONYMOUS", &["me"]).await;
+        assert!(matches!(done, Progress::Done(..)));
+        assert_eq!(took, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_forgives_the_failures_of_its_account() {
+        let logins = logins();
+        let elsewhere = IpAddr::V4([192, 0, 2, 1].into());
+        let now = std::time::Instant::now();
+        let many = SlowdownPolicy {
+            free: 1,
+            ..SlowdownPolicy::default()
+        };
+        *logins.lock() = Slowdown::new(many);
+        for _ in 0..2 {
+            logins
+                .lock()
+                .failed(Some("test"), [192, 0, 2, 2].into(), now);
+        }
+        logins.lock().failed(None, elsewhere, now);
+        let delay = || logins.lock().delay(Some("test"), elsewhere, now);
+        assert!(!delay().is_zero());
+        login(&logins, "PLAIN", &["\0test\0test"]).await;
+        assert!(delay().is_zero());
     }
 }

@@ -6,7 +6,7 @@ use eson_protocol::session::{DataTurn, ServerEvent, Turn};
 use eson_protocol::{EventFormat, Name, Positions, ReadOptions, Record, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, outdated};
 use crate::command::read_flow::Reading;
 
 /// Lines are sent when so many bytes have gathered, so that memory stays bounded.
@@ -53,6 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let stop = self.service.stop.clone();
             let next = tokio::select! {
                 next = reading.reader.next() => next,
+            let mut reloads = self.service.reloads.clone();
                 () = reading.right.changed() => {
                     if let Err(status) = self.check_reading(progress.flow).await {
                         return Ok(status);
@@ -61,6 +62,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 received = self.receive(), if self.session.wants_input() => {
                     received?;
+                Ok(()) = reloads.changed() => {
+                    self.service.reloads.mark_unchanged();
+                    if self.is_outdated() {
+                        return Ok(outdated());
+                    }
+                    continue;
+                }
                     continue;
                 }
                 () = stop.cancelled() => {
