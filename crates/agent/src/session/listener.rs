@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eson_identity::ConnectionSecurity;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio_rustls::TlsAcceptor;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,9 @@ use crate::participant::Participant;
 /// After an error of the system (too many open files, for one) there is nothing to do but to let
 /// some connections end.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// After how long without traffic a client is asked whether it is still there, and how often again.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Why nobody can connect.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +66,12 @@ pub(crate) struct Service {
     pub(crate) logins: Logins,
     pub(crate) admission: Admission,
     pub(crate) stop: CancellationToken,
+    /// Tells that users may have changed.
+    pub(crate) reloads: watch::Receiver<()>,
 }
 
 impl Listeners {
     /// Binds everything, so that what is wrong is known before anything is served.
-    /// Tells that users may have changed.
-    pub(crate) reloads: watch::Receiver<()>,
     ///
     /// # Errors
     /// [`ListenError`].
@@ -183,7 +187,7 @@ async fn welcome(
         Ok(place) => place,
         Err(status) => return turn_away(stream, &status.to_string()).await,
     };
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = prepare(&stream) {
         tracing::debug!(%address, %error, "the connection is gone already");
         return;
     }
@@ -202,6 +206,16 @@ async fn welcome(
     }
 }
 
+/// Answers go out at once. A client that has vanished is noticed also where nothing is sent to it, as
+/// while a quiet flow is followed.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
 /// Says why, as far as the connection takes it at once.
 async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: &str) {
     let line = format!("{status}\r\n");
@@ -212,5 +226,22 @@ async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: &str
     match tokio::time::timeout(AFTER_ERROR, farewell).await {
         Ok(Ok(())) => {}
         _ => tracing::debug!("a connection that was turned away did not wait for the reason"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_has_vanished_is_asked_for() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("a connection");
+        prepare(&stream).expect("settings that are there");
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().expect("known"));
+        assert_eq!(socket.tcp_keepalive_time().expect("known"), KEEPALIVE);
     }
 }
