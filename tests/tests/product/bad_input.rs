@@ -1,10 +1,13 @@
 //! Each wrong input gets a clear error, and loses nothing.
 
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::thread;
 use std::time::Duration;
 
 use eson_tests::fnap::{Answer, plain};
 use eson_tests::wait::check;
-use eson_tests::{Ground, Participant, RawFnap, Seed, until};
+use eson_tests::{Ground, Participant, RawFnap, Seed, World, until};
 
 use crate::events::{Event, read, write};
 use crate::stage::{new_flow, on_all_grounds, world};
@@ -278,4 +281,27 @@ fn positions_of_partitions_that_are_not_there(ground: Ground) {
     let acknowledged = described.attribute("acknowledged");
     assert_eq!(acknowledged, Some("0-0"), "{described:?}");
     stranger.ok(&format!("UNSUBSCRIBE {flow} id={id}"));
+}
+
+/// Who never pauses is no better off than who says nothing.
+#[test]
+fn who_talks_without_end_has_to_authenticate_too() {
+    let short = |text: String| text + "limits:\n  unauthenticated-time: 1s\n";
+    let world = World::beside_others(Ground::Embedded, &["busy.example"], &short);
+    let stream = TcpStream::connect(world.orange().identity.fnap).unwrap();
+    let mut talking = stream.try_clone().unwrap();
+    let talker = thread::spawn(move || {
+        let many = "NOOP\r\n".repeat(1000);
+        while talking.write_all(many.as_bytes()).is_ok() {}
+    });
+    let mut answers = BufReader::new(stream).lines().skip(1);
+    until("the session to be closed", Duration::from_secs(30), || {
+        let next = answers.by_ref().take(10_000);
+        // Its last words may be lost with the connection.
+        let is_answer = |line: io::Result<String>| line.is_ok_and(|line| line == "220 OK");
+        let answered = next.map_while(|line| is_answer(line).then_some(())).count();
+        check(answered < 10_000, || "it goes on".to_owned())
+    });
+    drop(answers);
+    talker.join().unwrap();
 }

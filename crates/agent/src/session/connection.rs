@@ -155,13 +155,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             None => self.deadline,
             Some(_) => Instant::now() + limits.idle_time,
         };
+        if self.caller.is_none() && until <= Instant::now() {
+            // Somebody who always has something to say would never be waited for.
+            self.session.close(&too_slow());
+            return Ok(());
+        }
         let stop = self.service.stop.clone();
         let mut reloads = self.service.reloads.clone();
         tokio::select! {
             received = timeout_at(until, self.receive()) => match received {
                 Ok(received) => received,
                 Err(_) if self.caller.is_none() => {
-                    self.session.close(&Status::closing("authentication takes too long"));
+                    self.session.close(&too_slow());
                     Ok(())
                 }
                 Err(_) => {
@@ -333,6 +338,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             network: self.peer.address.map(network),
         })
     }
+}
+
+fn too_slow() -> Status {
+    Status::closing("authentication takes too long")
 }
 
 /// What a session ends with whose account was removed or changed.
