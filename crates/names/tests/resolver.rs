@@ -337,6 +337,24 @@ async fn a_server_that_is_down_is_passed_over_or_named() {
     assert_eq!(questions(&error.trace), 2, "each attempt is in the trace");
 }
 
+/// However many questions a name leads to.
+#[tokio::test]
+async fn a_resolution_ends_at_its_deadline() {
+    let silent = tokio::net::UdpSocket::bind((LOOPBACK, 0)).await;
+    let silent = silent.expect("a socket");
+    let config = ResolverConfig {
+        deadline: Duration::from_millis(1),
+        ..config(silent.local_addr().expect("an address"))
+    };
+    let resolver = Resolver::new(config);
+    let error = resolver.resolve(&arrivals().flow).await;
+    let error = error.expect_err("nobody answers");
+    assert!(error.is_transient(), "{error}");
+    assert!(error.to_string().contains("not resolved within"), "{error}");
+    let host = resolver.lookup_host("fnaa.orange.example").await;
+    assert!(host.expect_err("nobody answers").is_transient());
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_is_named_as_failing() {
     let orange = Orange::start(Vec::new()).await;

@@ -19,6 +19,8 @@ pub struct ResolverConfig {
     pub trust_anchors: Vec<TrustAnchor>,
     /// How long one server may take for one question.
     pub timeout: Duration,
+    /// How long a resolution may take, with all of its questions.
+    pub deadline: Duration,
     /// How often each server is asked before the question has failed, at least once.
     pub attempts: u32,
     /// How many answers the cache holds.
@@ -46,6 +48,7 @@ impl Default for ResolverConfig {
             stub_zones: Vec::new(),
             trust_anchors: Vec::new(),
             timeout: Duration::from_secs(2),
+            deadline: Duration::from_secs(20),
             attempts: 2,
             cache_size: 4096,
             address_policy: AddressPolicy::default(),

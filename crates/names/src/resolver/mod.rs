@@ -50,10 +50,11 @@ impl Resolver {
     /// it may be new.
     ///
     /// # Errors
-    /// [`ResolveError`] with the steps taken; a bogus answer is never used.
+    /// [`ResolveError`] with the steps taken; a bogus answer is never used. What is not answered by
+    /// [`ResolverConfig::deadline`] is [`ResolveErrorKind::Unreachable`].
     pub async fn resolve(&self, flow: &Name) -> Result<Resolution, ResolveError> {
         let session = self.session();
-        match session.flow(flow).await {
+        match session.in_time(flow.as_str(), session.flow(flow)).await {
             Ok(found) => Ok(Resolution {
                 flow: flow.clone(),
                 agents: found.agents,
@@ -74,7 +75,7 @@ impl Resolver {
     /// As [`Resolver::resolve`].
     pub async fn resolve_agent(&self, name: &Name) -> Result<AgentResolution, ResolveError> {
         let session = self.session();
-        match session.agent(name).await {
+        match session.in_time(name.as_str(), session.agent(name)).await {
             Ok(found) => Ok(AgentResolution {
                 name: name.clone(),
                 agents: found.agents,
@@ -97,7 +98,7 @@ impl Resolver {
         }
         let session = self.session();
         let found = match Name::parse(host) {
-            Ok(name) => session.addresses(&name).await,
+            Ok(name) => session.in_time(host, session.addresses(&name)).await,
             Err(error) => Err(ResolveErrorKind::BadName {
                 name: host.to_owned(),
                 why: error.to_string(),

@@ -1,5 +1,6 @@
 //! One resolution: sets of records, aliases followed.
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -34,6 +35,23 @@ impl Session {
             upstream,
             security: Mutex::new(Security::Secure),
         }
+    }
+
+    /// What comes of a resolution, if that is known soon enough: whoever owns a name decides how many
+    /// servers that never answer are asked for it.
+    pub(super) async fn in_time<T>(
+        &self,
+        name: &str,
+        resolution: impl Future<Output = Result<T, ResolveErrorKind>>,
+    ) -> Result<T, ResolveErrorKind> {
+        let limit = self.upstream.shared.config.deadline;
+        let resolved = tokio::time::timeout(limit, resolution).await;
+        resolved.unwrap_or_else(|_| {
+            Err(ResolveErrorKind::Unreachable {
+                name: name.to_owned(),
+                why: format!("it is not resolved within {} seconds", limit.as_secs()),
+            })
+        })
     }
 
     /// The weakest of all answers so far.
