@@ -17,6 +17,7 @@ mod names;
 mod processors;
 mod proof_of_concept;
 mod quality;
+mod reading;
 mod registries;
 mod revoking;
 mod rights;

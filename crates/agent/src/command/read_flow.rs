@@ -1,7 +1,9 @@
 //! READ FLOW: what is read, from where, and by whom.
 
+use std::collections::BTreeMap;
+
 use eson_broker::{BrokerError, Epochs, QueueDescription, QueueReader, ReaderOptions};
-use eson_protocol::{Code, Name, Positions, ReadOptions, Right, Start, Status};
+use eson_protocol::{Code, EventFormat, Name, Positions, ReadOptions, Right, Start, Status};
 
 use super::Request;
 use crate::authority::Role;
@@ -29,8 +31,8 @@ pub(crate) struct Reading {
     pub(crate) begin: Positions,
     /// Where each partition ended when the reading began.
     pub(crate) end: Positions,
-    /// Records before this time are left out, until the first that is not.
-    pub(crate) since: Option<i64>,
+    /// Of these partitions, records before this time are left out, until the first that is not.
+    pub(crate) since: BTreeMap<u32, i64>,
     /// What may end it.
     pub(crate) right: RightWatch,
 }
@@ -66,10 +68,7 @@ impl Request<'_> {
         let broker = &readable.entry.broker;
         let found = broker.describe_queue(&readable.queue).await;
         let found = found.map_err(|error| failure(&error).to_status())?;
-        let since = match (options.from, &options.cursor) {
-            (Some(Start::Timestamp(since)), None) => Some(since),
-            _ => None,
-        };
+        let since = since(&found, options);
         let begin = begin(&found, options);
         let reader = readable.open(begin.clone()).await;
         let reader = reader.map_err(|error| failure(&error).to_status())?;
@@ -212,7 +211,22 @@ impl Readable<'_> {
     }
 }
 
-/// Where each partition begins: the cursor goes before `from`.
+/// From which time on each partition is read that the cursor does not name.
+fn since(found: &QueueDescription, options: &ReadOptions) -> BTreeMap<u32, i64> {
+    let Some(Start::Timestamp(since)) = options.from else {
+        return BTreeMap::new();
+    };
+    let named = |partition| {
+        let cursor = options.cursor.as_ref();
+        cursor.is_some_and(|cursor| cursor.contains_key(partition))
+    };
+    let partitions = found.partitions.keys();
+    let from_time_on = partitions.filter(|partition| !named(partition));
+    from_time_on.map(|partition| (*partition, since)).collect()
+}
+
+/// Where each partition begins: the cursor goes before `from`. Behind the end is at the end, as in
+/// SUBSCRIBE; but who has the positions of a processor is told that they are behind it.
 fn begin(found: &QueueDescription, options: &ReadOptions) -> Positions {
     let from = options.from.unwrap_or_default();
     let default = |earliest: u64, latest: u64| match from {
@@ -222,6 +236,10 @@ fn begin(found: &QueueDescription, options: &ReadOptions) -> Positions {
     let cursor = options.cursor.as_ref();
     let partitions = found.partitions.iter().map(|(number, (earliest, latest))| {
         let given = cursor.and_then(|cursor| cursor.get(number)).copied();
+        let given = given.map(|offset| match options.format {
+            EventFormat::Record => offset,
+            EventFormat::CloudEvents | EventFormat::Protobuf => offset.min(*latest),
+        });
         (
             *number,
             given.unwrap_or_else(|| default(*earliest, *latest)),

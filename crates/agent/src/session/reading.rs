@@ -1,5 +1,7 @@
 //! READ FLOW on a connection.
 
+use std::collections::BTreeMap;
+
 use eson_broker::{BrokerError, Chunk, Payload};
 use eson_protocol::event::encode;
 use eson_protocol::session::{DataTurn, ServerEvent, Turn};
@@ -51,17 +53,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 return Ok(Status::done());
             }
             let stop = self.service.stop.clone();
+            let mut reloads = self.service.reloads.clone();
             let next = tokio::select! {
                 next = reading.reader.next() => next,
-            let mut reloads = self.service.reloads.clone();
                 () = reading.right.changed() => {
                     if let Err(status) = self.check_reading(progress.flow).await {
                         return Ok(status);
                     }
                     continue;
                 }
-                received = self.receive(), if self.session.wants_input() => {
-                    received?;
                 Ok(()) = reloads.changed() => {
                     self.service.reloads.mark_unchanged();
                     if self.is_outdated() {
@@ -69,6 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     }
                     continue;
                 }
+                received = self.receive(), if self.session.wants_input() => {
+                    received?;
                     continue;
                 }
                 () = stop.cancelled() => {
@@ -109,7 +111,8 @@ struct Progress<'a> {
     next: Positions,
     /// Where each partition ends; none goes on for ever.
     end: Option<Positions>,
-    since: Option<i64>,
+    /// Before which time records are left out, of partitions that have not come to it.
+    since: BTreeMap<u32, i64>,
     high: Positions,
 }
 
@@ -121,7 +124,7 @@ impl<'a> Progress<'a> {
             left: options.max.unwrap_or(u64::MAX),
             next: reading.begin.clone(),
             end: (!options.follow).then(|| reading.end.clone()),
-            since: reading.since,
+            since: reading.since.clone(),
             high: reading.end.clone(),
         }
     }
@@ -171,12 +174,22 @@ impl<'a> Progress<'a> {
             _ => return,
         };
         tracing::info!(flow = %self.flow, %error, "records are gone before they were read");
-        self.next.insert(*partition, *earliest);
+        self.go_on_at(*partition, *earliest, *latest);
         if self.format == EventFormat::Record {
             let line = format!(
                 r#"{{"partition":{partition},"out_of_range":{{"wanted":{wanted},"earliest":{earliest},"latest":{latest}}}}}"#
             );
             connection.session.event_line(data, &line);
+        }
+    }
+
+    /// What was the end when the reading began is none any more where the log has been cut off
+    /// before it.
+    fn go_on_at(&mut self, partition: u32, next: u64, latest: u64) {
+        self.next.insert(partition, next);
+        let end = self.end.as_mut().and_then(|end| end.get_mut(&partition));
+        if let Some(end) = end {
+            *end = (*end).min(latest);
         }
     }
 
@@ -211,12 +224,40 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    /// What came behind the end that the reading began with, or before its time, is left out.
-    fn wants(&self, partition: u32, record: &Record) -> bool {
+    /// What came behind the end that the reading began with, or stands before the first event of its
+    /// time, is left out.
+    fn wants(&mut self, partition: u32, record: &Record) -> bool {
         let within = match &self.end {
             Some(end) => end.get(&partition).is_some_and(|end| record.offset < *end),
             None => true,
         };
-        within && self.since.is_none_or(|since| record.timestamp >= since)
+        let early = self.since.get(&partition);
+        let early = early.is_some_and(|since| record.timestamp < *since);
+        if within && !early {
+            self.since.remove(&partition);
+        }
+        within && !early
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_ends_where_its_log_was_cut_off() {
+        let flow = Name::parse("f.example").expect("a name");
+        let mut progress = Progress {
+            flow: &flow,
+            format: EventFormat::CloudEvents,
+            left: u64::MAX,
+            next: [(0, 7)].into(),
+            end: Some([(0, 10)].into()),
+            since: BTreeMap::new(),
+            high: Positions::new(),
+        };
+        assert!(!progress.is_complete());
+        progress.go_on_at(0, 5, 5);
+        assert!(progress.is_complete());
     }
 }
