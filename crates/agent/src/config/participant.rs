@@ -126,8 +126,21 @@ fn owner(node: &Node<'_>, domain: &Name) -> Option<Principal> {
         false => format!("{text}@{domain}"),
     };
     match Principal::parse(&text) {
+        Ok(Principal::AnyUserOf(domain)) => node.report(format!(
+            "must be one user or one FNAA; for all users of {domain}: GRANT admin ON … TO *@{domain}"
+        )),
         Ok(principal) => Some(principal),
         Err(cause) => node.report(cause.to_string()),
+    }
+}
+
+/// Who a user is: somebody who can be told from others.
+fn somebody(node: &Node<'_>) -> Option<Principal> {
+    match node.parsed()? {
+        Principal::Anonymous | Principal::AnyUserOf(_) => {
+            node.report("must be one user (`name@domain`) or one FNAA (its domain)")
+        }
+        principal => Some(principal),
     }
 }
 
@@ -135,7 +148,7 @@ pub(super) fn user(node: &Node<'_>, domain: &Name) -> Option<User> {
     node.section(|section| {
         let name = section.required("name", |node| user_name(&node, domain));
         let verifier = section.required("scram-sha-256", |node| node.parsed());
-        let principal = section.optional("principal", |node| node.parsed());
+        let principal = section.optional("principal", |node| somebody(&node));
         let (name, own) = name?;
         Some(User {
             name,

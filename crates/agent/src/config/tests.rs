@@ -219,6 +219,29 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn owners_and_users_are_somebody() {
+    for (wrong, place) in [
+        (
+            "owners: ['*@orange.example'",
+            "namespaces[0].owners[0]: must be one user",
+        ),
+        ("owners: ['*'", "namespaces[0].owners[0]: must be one user"),
+    ] {
+        let found = problems(&EVERYTHING.replace("owners: [test", wrong));
+        assert!(found.len() == 1 && found[0].starts_with(place), "{found:?}");
+    }
+    for wrong in ["'*@blue.example'", "anonymous"] {
+        let wrong = format!("principal: {wrong}");
+        let found = problems(&EVERYTHING.replace("principal: blue.example", &wrong));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("].principal: must be one user"),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn names_are_there_once() {
     let twice = EVERYTHING
         .replace("name: kafka", "name: local")
