@@ -69,6 +69,16 @@ fn authenticate() {
     assert!(status("AUTHENTICATE PLA!N").starts_with("501 [ARGUMENT] `PLA!N` is no SASL"));
     assert!(status("AUTHENTICATE PLAIN YQ== YQ==").starts_with("501 "));
     assert!(!status("AUTHENTICATE PLAIN secret").contains("secret"));
+    for misplaced in [
+        "test secret",
+        "test secret=",
+        "secret=x secret=y",
+        "test \"secret\"",
+    ] {
+        let refused = status(&format!("AUTHENTICATE PLAIN {misplaced}"));
+        assert!(refused.starts_with("501 "), "{refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub(super) fn parse(arguments: &mut Arguments<'_>) -> Result<Command, CommandErr
                 .map_err(|_| ArgumentError::InitialResponse)?,
         ),
     };
+    arguments.nothing_more()?;
     Ok(Command::Authenticate { mechanism, initial })
 }
 

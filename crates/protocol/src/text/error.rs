@@ -93,6 +93,12 @@ pub enum ArgumentError {
         /// The argument.
         found: String,
     },
+    /// There is an argument too many, which is not quoted, for it may be a password.
+    #[error("{command} takes a mechanism and an initial response, and nothing behind them")]
+    TooMany {
+        /// The command.
+        command: &'static str,
+    },
     /// The command has no such option.
     #[error("{command} has no option `{option}`")]
     UnknownOption {

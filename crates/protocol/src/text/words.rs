@@ -225,6 +225,17 @@ impl<'a> Arguments<'a> {
         value.ok_or_else(|| self.missing(key))
     }
 
+    /// Nothing may be left over, and what is left over may be a secret: it is not quoted.
+    pub(super) fn nothing_more(&self) -> Result<(), CommandError> {
+        match self.words.is_empty() {
+            true => Ok(()),
+            false => Err(ArgumentError::TooMany {
+                command: self.command,
+            }
+            .into()),
+        }
+    }
+
     fn unexpected(&self, found: &str) -> CommandError {
         ArgumentError::Unexpected {
             command: self.command,
