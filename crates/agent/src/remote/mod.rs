@@ -174,13 +174,13 @@ impl Publisher {
     }
 }
 
-/// The peer must be valid for the SRV target only where DNSSEC vouches for it (RFC 7673);
+/// The peer must be valid for the SRV target only where DNSSEC vouches for that record (RFC 7673);
 /// otherwise its certificate must name the zone itself (RFC 9525).
 fn tls_name(found: &Resolution, agent: &Agent) -> Result<Option<TlsName>, Failure> {
     if !found.agent_tls {
         return Ok(None);
     }
-    let name = if found.security.is_secure() {
+    let name = if found.agent_security.is_secure() {
         &agent.host
     } else {
         &found.zone

@@ -24,6 +24,8 @@ pub struct Resolution {
     pub zone: Name,
     /// What DNSSEC says of all records that this was made from.
     pub security: Security,
+    /// What it says of those that name the FNAAs: of all but their addresses.
+    pub agent_security: Security,
     /// Each step taken.
     pub trace: Trace,
 }

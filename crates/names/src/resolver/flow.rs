@@ -3,7 +3,7 @@
 use eson_protocol::{Name, PayloadAttributes};
 use hickory_proto::rr::{Name as WireName, RData, RecordType};
 
-use super::answer::{Agent, QueueLocation};
+use super::answer::{Agent, QueueLocation, Security};
 use super::error::ResolveErrorKind;
 use super::session::{Session, wire_name};
 use crate::publish::Target;
@@ -17,6 +17,8 @@ pub(super) struct Found {
     pub(super) zone: Name,
     pub(super) agents: Vec<Agent>,
     pub(super) agent_tls: bool,
+    /// Of all answers but the addresses of the agents.
+    pub(super) agent_security: Security,
     pub(super) queue: Option<QueueLocation>,
 }
 
@@ -75,6 +77,8 @@ impl Session {
     ) -> Result<Found, ResolveErrorKind> {
         Ok(Found {
             zone,
+            // Before the addresses, which TLS makes sure of.
+            agent_security: self.security(),
             agents: self.agents(service.targets).await?,
             agent_tls: service.tls,
             queue,

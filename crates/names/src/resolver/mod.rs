@@ -61,6 +61,7 @@ impl Resolver {
                 agent_tls: found.agent_tls,
                 queue: found.queue,
                 zone: found.zone,
+                agent_security: found.agent_security,
                 security: session.security(),
                 trace: session.upstream.take_trace(),
             }),

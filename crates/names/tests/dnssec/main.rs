@@ -108,6 +108,7 @@ async fn an_unsigned_zone_below_a_signed_one_is_insecure() {
         .expect("found");
     let insecure = matches!(&found.security, Security::Insecure { why } if why.contains("b.eu"));
     assert!(insecure, "{:?}\n{}", found.security, found.trace);
+    assert_eq!(found.agent_security, found.security);
     assert_eq!(found.zone, name("b.eu"));
 }
 
@@ -132,6 +133,21 @@ async fn broken_zones_are_refused_with_the_reason() {
             error.trace
         );
     }
+}
+
+/// Whose host has its address in a zone that is not signed, still is who the signed one says.
+#[tokio::test]
+async fn what_names_an_fnaa_is_secure_without_its_address() {
+    let internet = internet().await;
+    let records = FlowRecords {
+        agent: (name("fnaa.b.eu"), 61000).into(),
+        ..flow("hosted")
+    };
+    register(internet, &records).await;
+    let found = resolve(&validating(internet), "hosted.a.eu").await;
+    let found = found.expect("found");
+    assert!(!found.security.is_secure(), "{:?}", found.security);
+    assert_eq!(found.agent_security, Security::Secure, "{}", found.trace);
 }
 
 /// Who is on the way can't take `tls` or anything else from a signed zone by the word of another one.
