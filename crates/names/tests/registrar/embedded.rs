@@ -55,6 +55,9 @@ async fn nobody_is_answered_before_it_serves() {
         .send_to(&octets, server.address())
         .await
         .expect("sent");
+    // While another one answers, this one could as well.
+    let (_, other) = fixture("").await;
+    question::ask(other.address(), "orange.example.", RecordType::SOA).await;
     let records = NamespaceRecords {
         namespace: name("flows.orange.example"),
         agent: (name("fnaa.orange.example"), 61000).into(),
