@@ -19,8 +19,8 @@ use crate::wire;
 pub(super) struct Trust {
     anchors: Vec<TrustAnchor>,
     stubs: Vec<(Name, Vec<SocketAddr>)>,
-    /// The anchors as keys; digests need their zone's keys first.
-    keys: OnceCell<Arc<TrustAnchors>>,
+    /// The keys of each anchor; digests need their zone's keys first.
+    keys: Vec<OnceCell<Vec<DNSKEY>>>,
 }
 
 impl Trust {
@@ -34,7 +34,11 @@ impl Trust {
                     Some((zone, stub.servers.clone()))
                 })
                 .collect(),
-            keys: OnceCell::new(),
+            keys: config
+                .trust_anchors
+                .iter()
+                .map(|_| OnceCell::new())
+                .collect(),
         }
     }
 
@@ -68,30 +72,38 @@ impl Trust {
         }
     }
 
-    /// The keys to begin at. Digests are turned into keys at the first use.
+    /// The keys to begin at, for an answer about `name`. The digests above it are turned into keys at
+    /// the first use; those of other zones are left out until then, for their servers may be away.
     ///
     /// # Errors
-    /// When a digest's zone does not answer or has no such key.
+    /// When a digest's zone above `name` does not answer or has no such key.
     pub(super) async fn keys(
         &self,
+        name: &Name,
         upstream: &Upstream,
     ) -> Result<Arc<TrustAnchors>, ResolveErrorKind> {
-        let keys = self.keys.get_or_try_init(|| self.gather(upstream)).await?;
-        Ok(Arc::clone(keys))
-    }
-
-    async fn gather(&self, upstream: &Upstream) -> Result<Arc<TrustAnchors>, ResolveErrorKind> {
         let mut keys = TrustAnchors::empty();
-        for anchor in &self.anchors {
-            let found = match &anchor.key {
-                AnchorKey::Key(key) => vec![key.clone()],
-                AnchorKey::Digest(ds) => keys_for(&anchor.zone, ds, upstream).await?,
+        for (anchor, found) in self.anchors.iter().zip(&self.keys) {
+            let at_hand = matches!(anchor.key, AnchorKey::Key(_));
+            let found = match at_hand || anchor.zone.zone_of(name) {
+                true => Some(found.get_or_try_init(|| gather(anchor, upstream)).await?),
+                false => found.get(),
             };
-            for key in found {
+            for key in found.into_iter().flatten() {
                 keys.insert_with_name(key.public_key(), LowerName::new(&anchor.zone));
             }
         }
         Ok(Arc::new(keys))
+    }
+}
+
+async fn gather(
+    anchor: &TrustAnchor,
+    upstream: &Upstream,
+) -> Result<Vec<DNSKEY>, ResolveErrorKind> {
+    match &anchor.key {
+        AnchorKey::Key(key) => Ok(vec![key.clone()]),
+        AnchorKey::Digest(ds) => keys_for(&anchor.zone, ds, upstream).await,
     }
 }
 

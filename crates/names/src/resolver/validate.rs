@@ -52,7 +52,7 @@ impl Upstream {
     }
 
     async fn validate(&self, query: &Query) -> Result<Answer, ResolveErrorKind> {
-        let keys = self.shared.trust.keys(self).await?;
+        let keys = self.shared.trust.keys(query.name(), self).await?;
         let validator = DnssecDnsHandle::with_trust_anchor(self.clone(), Arc::clone(&keys));
         self.take_failure();
         let options = DnsRequestOptions::default();

@@ -238,6 +238,26 @@ async fn a_digest_is_an_anchor_too_and_a_wrong_one_is_none() {
     );
 }
 
+/// Whose servers are away, whoever else is found all the same.
+#[tokio::test]
+async fn an_anchor_that_can_t_be_fetched_concerns_its_own_zone_only() {
+    let internet = internet().await;
+    let digest = internet.root_ds.trim_start_matches('.');
+    let anchors = format!("{}\npartner.example.{digest}", internet.root_key);
+    let partner = StubZone {
+        zone: name("partner.example"),
+        servers: vec![named::free_port("127.0.0.1")],
+    };
+    let resolver = Resolver::new(ResolverConfig {
+        stub_zones: vec![partner],
+        ..config(internet, &anchors)
+    });
+    let found = resolve(&resolver, "time.a.eu").await.expect("found");
+    assert_eq!(found.security, Security::Secure);
+    let error = resolve(&resolver, "time.partner.example").await;
+    assert!(error.expect_err("nobody answers").is_transient());
+}
+
 /// A zone that has an anchor of its own and is asked directly.
 #[tokio::test]
 async fn a_stub_zone_is_validated_from_its_own_anchor_only() {
