@@ -22,6 +22,14 @@ pub(super) struct SignedServer {
     pub(super) timeout: Duration,
 }
 
+/// What is refused without a signature, or because of ours.
+fn is_unsigned_refusal(message: &Message) -> bool {
+    match message.signature() {
+        None => message.metadata.response_code != ResponseCode::NoError,
+        Some(tsig) => tsig.data.error.is_some(),
+    }
+}
+
 impl SignedServer {
     /// The records at a name, asked of this server itself.
     pub(super) async fn query(
@@ -75,8 +83,13 @@ impl SignedServer {
     async fn datagram(&self, request: &[u8]) -> io::Result<Vec<u8>> {
         let answer = exchange::over_udp(self.address, request, self.timeout).await?;
         match Message::from_vec(&answer) {
-            Ok(message) if !message.metadata.truncation => Ok(answer),
-            _ => Err(io::ErrorKind::FileTooLarge.into()),
+            Ok(message) if message.metadata.truncation => Err(io::ErrorKind::FileTooLarge.into()),
+            // Anybody can send it: over a connection only who is on the way can (RFC 8945, 5.3).
+            Ok(message) if is_unsigned_refusal(&message) => {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+            Ok(_) => Ok(answer),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 
@@ -91,8 +104,7 @@ impl SignedServer {
         if let Some(error) = message.signature().and_then(|tsig| tsig.data.error) {
             return Err(self.key_rejected(error));
         }
-        if message.signature().is_none() && message.metadata.response_code != ResponseCode::NoError
-        {
+        if is_unsigned_refusal(&message) {
             return Ok(message);
         }
         if let Some(mut verifier) = verifier {

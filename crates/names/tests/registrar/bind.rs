@@ -9,7 +9,7 @@ use eson_names::dynamic::{DynamicUpdate, TsigKey};
 use eson_names::{RegisterError, Registrar};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::OnceCell;
 
 use crate::contract::{Fixture, name};
@@ -252,6 +252,55 @@ async fn a_server_that_is_down_is_unreachable() {
         "{error}"
     );
     assert!(error.is_transient() && error.to_string().contains(&nobody.to_string()));
+}
+
+/// Anybody can answer a datagram that it is refused, or that the key is unknown.
+#[tokio::test]
+async fn a_refusal_that_nobody_has_signed_is_asked_for_again() {
+    let server = bind().await;
+    let slandered = slandered(server).await;
+    let checked = registrar(slandered, &updates_key())
+        .check(&name("replaces.test"))
+        .await;
+    checked.expect("the server itself takes it");
+    let wrong = keyfile("nobody", "hmac-sha256", "d3Jvbmc=");
+    let refused = registrar(slandered, &wrong)
+        .check(&name("replaces.test"))
+        .await;
+    let error = refused.expect_err("no such key");
+    assert!(error.to_string().contains("BADKEY"), "{error}");
+}
+
+/// Refuses every datagram in the server's name; connections go to the server.
+async fn slandered(server: SocketAddr) -> SocketAddr {
+    let address = named::free_port("127.0.0.1");
+    let datagrams = UdpSocket::bind(address).await.expect("a socket");
+    let connections = TcpListener::bind(address).await.expect("a listener");
+    tokio::spawn(async move {
+        let mut datagram = [0; 2048];
+        loop {
+            let (length, client) = datagrams
+                .recv_from(&mut datagram)
+                .await
+                .expect("a question");
+            let mut refusal = Message::from_vec(&datagram[..length])
+                .expect("a message")
+                .into_response();
+            refusal.metadata.response_code = ResponseCode::Refused;
+            refusal.take_signature();
+            let refusal = refusal.to_vec().expect("octets");
+            datagrams.send_to(&refusal, client).await.expect("sent");
+        }
+    });
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = connections.accept().await.expect("a client");
+            let mut behind = TcpStream::connect(server).await.expect("the server");
+            let passed = tokio::io::copy_bidirectional(&mut client, &mut behind).await;
+            passed.expect("until they end");
+        }
+    });
+    address
 }
 
 /// A server that passes datagrams on and loses the answers; connections go to nobody.
