@@ -332,3 +332,28 @@ fn sessions_end_with_their_user() {
     owner.ok("WHOAMI");
     stranger.ok("WHOAMI");
 }
+
+/// A queue that may be adopted still is whose flow it belongs to.
+#[test]
+fn nobody_adopts_the_queue_of_anothers_flow() {
+    let adopting = |text: String| text.replace("type: local }", "type: local, adopt: ['*'] }");
+    let domains = ["adopting.example"];
+    let world = World::beside_others(Ground::Embedded, &domains, &adopting);
+    let orange = world.orange();
+    let mut owner = orange.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
+    let (secret, child) = (orange.identity.flow("secret"), orange.identity.flow("team"));
+    owner.ok(&format!("CREATE FLOW {secret} access=public"));
+    let answer = owner.ok(&format!("SUBSCRIBE {secret} id=own"));
+    let copy = &answer.data[0];
+    owner.ok(&format!("UPDATE FLOW {secret} access=private"));
+    owner.ok(&format!("CREATE NAMESPACE {child}"));
+    owner.ok(&format!("GRANT admin ON {child} TO {grantee}"));
+    let mut user = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    for queue in [&secret, copy] {
+        let command = format!("CREATE FLOW leak.{child} queue={queue} access=public");
+        user.refused(&command, "552 [DENIED]");
+    }
+    // Its owner may.
+    owner.ok(&format!("CREATE FLOW shown.{child} queue={secret}"));
+}

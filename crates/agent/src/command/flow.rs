@@ -43,6 +43,7 @@ impl Request<'_> {
         let adopted = options.queue.is_some();
         if let Some(queue) = &options.queue {
             entry.check_adoption(queue)?;
+            self.check_nobody_has(name, &broker, queue).await?;
         }
         let payload = self.new_payload(name, options.payload).await?;
         let queue = options.queue.unwrap_or_else(|| entry.queue_name(name));

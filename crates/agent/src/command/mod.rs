@@ -4,6 +4,7 @@
 //! true or have given a reason why not. READ FLOW and WRITE FLOW, which stream, are in
 //! [`read_flow`] and [`write_flow`].
 
+mod adoption;
 pub(crate) mod capabilities;
 mod component;
 mod dead_letters;
