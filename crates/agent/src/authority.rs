@@ -97,7 +97,7 @@ impl Participant {
         right: Right,
         name: &Name,
     ) -> Result<Stored<Flow>, Status> {
-        self.hosting_namespace(name).await?;
+        self.hosting_namespace(caller, name).await?;
         let Some(flow) = self.flows.get(name.as_str()).await? else {
             return Err(no_such_flow(name));
         };
@@ -197,11 +197,28 @@ impl Participant {
     /// The namespace that hosts `name`: the longest hosted suffix, label by label.
     ///
     /// # Errors
-    /// 551 when none does; the text names the FNAA that does, if public resolution tells.
-    pub(crate) async fn hosting_namespace(&self, name: &Name) -> Result<Stored<Namespace>, Status> {
+    /// 551 when none does; to our own users the text names the FNAA that does, if DNS tells.
+    pub(crate) async fn hosting_namespace(
+        &self,
+        caller: &Caller,
+        name: &Name,
+    ) -> Result<Stored<Namespace>, Status> {
         match self.find_namespace(name).await? {
             Some(namespace) => Ok(namespace),
+            // Our resolver may see a private view, which is not for others.
+            None if !self.is_insider(caller) => {
+                let text = format!("{name} is in no namespace of this FNAA; DNS tells who has it");
+                Err(Status::new(Code::NotLocal, text))
+            }
             None => Err(self.hosted_elsewhere(name).await),
+        }
+    }
+
+    /// Whether it is a user of this participant, or one of its own processors.
+    pub(crate) fn is_insider(&self, caller: &Caller) -> bool {
+        match &caller.principal {
+            Principal::User { domain, .. } => *domain == self.domain,
+            _ => caller.role == Role::Processor,
         }
     }
 

@@ -357,3 +357,21 @@ fn nobody_adopts_the_queue_of_anothers_flow() {
     // Its owner may.
     owner.ok(&format!("CREATE FLOW shown.{child} queue={secret}"));
 }
+
+/// What the resolver of this participant sees is not for strangers.
+#[test]
+fn strangers_are_told_nothing_that_is_resolved_here() {
+    let world = World::beside_others(
+        Ground::Embedded,
+        &["seeing.example", "seen.example"],
+        &|text| text,
+    );
+    let (orange, blue) = (world.orange(), world.blue());
+    let flow = blue.identity.flow("payroll");
+    blue.login().ok(&format!("CREATE FLOW {flow}"));
+    orange.login().ok(&format!("RESOLVE {flow}"));
+    let mut stranger = orange.anonymous();
+    stranger.refused(&format!("RESOLVE {flow}"), "552 [DENIED]");
+    let elsewhere = stranger.refused(&format!("DESCRIBE FLOW {flow}"), "551 [NOTLOCAL]");
+    assert!(!elsewhere.status.contains("fnaa.seen"), "{elsewhere:?}");
+}

@@ -1,10 +1,9 @@
 //! GET and DESCRIBE BROKERS, NAMESERVERS and AGENTS: what this participant runs on.
 
-use eson_protocol::{Code, ComponentKind, DataLine, Principal, Reply, Status};
+use eson_protocol::{Code, ComponentKind, DataLine, Reply, Status};
 
 use super::lines::{attribute, entry};
 use super::{Answer, Request};
-use crate::authority::Role;
 
 impl Request<'_> {
     /// Each with its state now: every one is asked.
@@ -39,16 +38,12 @@ impl Request<'_> {
         Ok(Reply::data(lines))
     }
 
-    /// What a participant runs on is for its own users.
-    fn insiders_only(&self) -> Result<(), Status> {
-        let insider = match &self.caller.principal {
-            Principal::User { domain, .. } => *domain == self.participant.domain,
-            _ => self.caller.role == Role::Processor,
-        };
-        if insider {
+    /// What a participant runs on, and sees, is for its own users.
+    pub(super) fn insiders_only(&self) -> Result<(), Status> {
+        if self.participant.is_insider(self.caller) {
             return Ok(());
         }
-        let text = "only this participant's own users may see what it runs on";
+        let text = "only this participant's own users may see what it runs on and what it sees";
         Err(Status::new(Code::Denied, text))
     }
 }

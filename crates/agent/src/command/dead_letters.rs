@@ -42,7 +42,10 @@ impl Request<'_> {
             let text = format!("{} needs a flow in to=", spec.name);
             return Err(Status::new(Code::Argument, text));
         };
-        let namespace = self.participant.hosting_namespace(first).await?;
+        let namespace = self
+            .participant
+            .hosting_namespace(self.caller, first)
+            .await?;
         let namespace = namespace.resource.spec.name;
         let within = Name::parse(&named).ok();
         let within = within.filter(|name| name.is_within(&namespace));
@@ -83,7 +86,7 @@ impl Request<'_> {
         }
         let namespace = self
             .participant
-            .hosting_namespace(name)
+            .hosting_namespace(self.caller, name)
             .await?
             .resource
             .spec;

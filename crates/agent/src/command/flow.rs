@@ -29,7 +29,7 @@ impl Request<'_> {
     ) -> Result<FlowSpec, Status> {
         let namespace = self
             .participant
-            .hosting_namespace(name)
+            .hosting_namespace(self.caller, name)
             .await?
             .resource
             .spec;
@@ -242,7 +242,9 @@ impl Request<'_> {
 
     pub(super) async fn list_flows(&self, namespace: Option<Name>) -> Answer {
         if let Some(namespace) = &namespace {
-            self.participant.hosting_namespace(namespace).await?;
+            self.participant
+                .hosting_namespace(self.caller, namespace)
+                .await?;
         }
         let mut lines = Vec::new();
         for flow in self.participant.flows.list().await? {

@@ -70,7 +70,7 @@ impl Request<'_> {
 
     /// Whether the caller may do everything with a flow or a namespace.
     async fn administers(&self, on: &Name) -> Result<(), Status> {
-        let hosting = self.participant.hosting_namespace(on).await?;
+        let hosting = self.participant.hosting_namespace(self.caller, on).await?;
         if hosting.resource.spec.name == *on {
             return self.administers_namespace(on).await;
         }

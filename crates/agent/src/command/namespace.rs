@@ -11,7 +11,10 @@ use crate::store::{StoreError, Stored};
 impl Request<'_> {
     /// Creates a child of a hosted namespace. The same once more changes nothing.
     pub(super) async fn create_namespace(&self, name: Name, options: NamespaceOptions) -> Answer {
-        let parent = self.participant.hosting_namespace(&name).await?;
+        let parent = self
+            .participant
+            .hosting_namespace(self.caller, &name)
+            .await?;
         self.administers_namespace(&parent.resource.spec.name)
             .await?;
         let wanted = self.child_of(&parent.resource.spec, name.clone(), options)?;
@@ -169,7 +172,10 @@ impl Request<'_> {
     }
 
     async fn visible(&self, name: &Name) -> Result<Stored<Namespace>, Status> {
-        let found = self.participant.hosting_namespace(name).await?;
+        let found = self
+            .participant
+            .hosting_namespace(self.caller, name)
+            .await?;
         if found.resource.spec.name == *name && self.sees(name).await? {
             return Ok(found);
         }

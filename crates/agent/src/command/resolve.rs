@@ -7,7 +7,9 @@ use super::lines::attribute;
 use super::{Answer, Request};
 
 impl Request<'_> {
+    /// For our own users: what is found may be in a private view, and each step is told.
     pub(super) async fn resolve(&self, name: Name) -> Answer {
+        self.insiders_only()?;
         match self.participant.resolver.resolve(&name).await {
             Ok(found) => Ok(Reply::data(resolution_lines(&name, &found))),
             Err(error) => {

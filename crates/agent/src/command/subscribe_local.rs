@@ -58,10 +58,12 @@ impl Request<'_> {
             return Ok(local.clone());
         }
         if !local.as_str().ends_with(remote.as_str()) {
-            return Err(match self.participant.hosting_namespace(local).await {
-                Err(elsewhere) => elsewhere,
-                Ok(_) => Status::new(Code::Busy, format!("{local}: try again")),
-            });
+            return Err(
+                match self.participant.hosting_namespace(self.caller, local).await {
+                    Err(elsewhere) => elsewhere,
+                    Ok(_) => Status::new(Code::Busy, format!("{local}: try again")),
+                },
+            );
         }
         let namespace = self.own_namespace().await?;
         namespace.prefixed(local.as_str()).map_err(|error| {

@@ -45,8 +45,9 @@ impl Participant {
         let Some(name) = name.filter(|_| legs.iter().any(wants_dead_letters)) else {
             return Ok(false);
         };
-        let namespace = self.hosting_namespace(name).await?.resource.spec.name;
         let caller = Caller::participant(owner.clone());
+        let namespace = self.hosting_namespace(&caller, name).await?;
+        let namespace = namespace.resource.spec.name;
         let rights = self.rights_on_namespace(&caller, &namespace).await?;
         if !rights.include(Right::Admin) {
             return Ok(false);
