@@ -12,8 +12,8 @@ use crate::resource::{Failure, Terms};
 /// The most octets of an answer. What is of use in one is much less, and a part of it is stored.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// The most partitions that a local flow is created with because a publisher says so.
-const MAX_PARTITIONS: u32 = 1000;
+/// The most partitions that a local flow is given because a publisher says so.
+pub(crate) const MAX_PARTITIONS: u32 = 1000;
 
 /// A lease that is shorter counts as so long: it would be renewed without a pause.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
@@ -103,6 +103,11 @@ impl Copy {
             payload: PayloadAttributes::read(|key| fields.one(key).map(str::to_owned)),
             peer,
         })
+    }
+
+    /// How many partitions it has, as its publisher says.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.partitions
     }
 
     /// How many partitions a local flow is to have that is created for it.

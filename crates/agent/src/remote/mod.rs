@@ -9,7 +9,7 @@ use eson_client::{Address, Client, ClientError, ConnectOptions, TlsName};
 use eson_names::{Agent, Resolution, ResolveError};
 use eson_protocol::{Code, Command, Name, RemoteSubscribe, Reply};
 
-pub(crate) use answer::Copy;
+pub(crate) use answer::{Copy, MAX_PARTITIONS};
 
 use crate::participant::{Participant, Peer};
 use crate::resource::Failure;

@@ -1,14 +1,14 @@
 //! How many partitions the local flow of a subscription has: as many as what is read.
 
 use super::SubscriptionReconciler;
-use crate::remote::Copy;
+use crate::remote::{Copy, MAX_PARTITIONS};
 use crate::resource::{Failure, Flow, Subscription};
 use crate::store::Stored;
 
 impl SubscriptionReconciler {
     /// Lets the local flow grow with what is read, where this subscription has made it and nobody has
     /// given it another number since: only with as many do record batches pass whole. The bridge sees
-    /// new partitions before the publisher is asked again.
+    /// new partitions before the publisher is asked again. Beyond [`MAX_PARTITIONS`] it stays as it is.
     pub(super) async fn follow_growth(
         &self,
         stored: &Stored<Subscription>,
@@ -19,8 +19,12 @@ impl SubscriptionReconciler {
             return Ok(());
         }
         let seen = self.bridge(spec).map_or(0, |leg| leg.partitions);
-        let now = copy.partitions.max(seen);
-        let before = stored.resource.status.partitions.unwrap_or(copy.partitions);
+        let now = copy.partitions().max(seen);
+        if now > MAX_PARTITIONS {
+            return Ok(());
+        }
+        let before = stored.resource.status.partitions;
+        let before = before.unwrap_or(copy.partitions());
         let flows = &self.participant.flows;
         let Some(flow) = flows.get(spec.local.as_str()).await? else {
             return Ok(());
