@@ -76,11 +76,14 @@ impl ContractSpec {
         let Payload::Records(records) = &chunk.payload else {
             return Vec::new();
         };
-        let violation = |record: &Record| {
-            let violation = self.contract.check(record).err()?;
-            Some((record.offset, violation.to_string()))
-        };
+        let violation = |record: &Record| Some((record.offset, self.violation(record)?));
         records.iter().filter_map(violation).collect()
+    }
+
+    /// Why a record does not fit, if it doesn't.
+    pub(crate) fn violation(&self, record: &Record) -> Option<String> {
+        let violation = self.contract.check(record).err()?;
+        Some(violation.to_string())
     }
 }
 

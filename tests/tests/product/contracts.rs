@@ -24,6 +24,7 @@ on_all_grounds!(
     the_local_flow_says_what_the_publisher_says,
     a_processor_judges_when_it_is_asked_to,
     what_a_publisher_sends_is_judged_when_it_is_asked_for,
+    a_signal_judges_what_its_program_makes,
 );
 
 const ORDER: &str = r#"{
@@ -473,6 +474,52 @@ fn what_a_publisher_sends_is_judged_when_it_is_asked_for(ground: Ground) {
     blue.ok(&subscribe);
     let described = blue.ok(&format!("DESCRIBE SUBSCRIPTION {local}"));
     assert_eq!(described.attribute("validate"), Some("dead-letter"));
+}
+
+fn a_signal_judges_what_its_program_makes(ground: Ground) {
+    let world = world(ground);
+    let mut session = world.orange().login();
+    let url = format!("http://{}/order.json", serve(&[("/order.json", ORDER)]));
+    let (from, anything, orders) = (
+        new_flow(world.orange(), "programmed"),
+        new_flow(world.orange(), "anything-made"),
+        new_flow(world.orange(), "orders-made"),
+    );
+    let processor = new_flow(world.orange(), "making");
+    let digest = digest(&mut session, &orders, &url);
+    session.ok(&format!("CREATE FLOW {from}"));
+    session.ok(&format!("CREATE FLOW {anything}"));
+    session.ok(&format!(
+        "CREATE FLOW {orders} content-type=application/json schema={url} schema-digest={digest}"
+    ));
+    let create = format!(
+        "CREATE PROCESSOR {processor} type=signal from={from} to={anything},{orders} program=."
+    );
+    let refused = session.refused(&format!("{create} validate=stop"), "501 [ARGUMENT]");
+    assert!(
+        refused.status.contains("validate=dead-letter"),
+        "{refused:?}"
+    );
+    session.ok(&format!("{create} validate=dead-letter"));
+    let together = [1, 0, 2].map(order);
+    let command = format!("WRITE FLOW {from} format=cloudevents");
+    let answer = session.write_flow(&command, together.iter().map(String::as_str));
+    assert_eq!("220 OK 3", answer.status);
+    await_orders(&mut session, &orders, &[1, 2].map(order));
+    await_orders(&mut session, &anything, &[1, 0, 2].map(order));
+    let letters = session.ok(&format!("READ FLOW dlq.{processor}")).data;
+    let letter: Value = serde_json::from_str(&letters[0]).unwrap();
+    assert_eq!((letters.len(), &letter["data"]), (1, &json!({"amount": 0})));
+    let reason = letter["deadletterreason"].as_str().unwrap();
+    assert!(reason.contains("schema at /amount: "), "{reason}");
+
+    // What the destination says by now counts.
+    session.ok(&format!("UPDATE FLOW {orders} schema="));
+    until("what was not an order", Duration::from_secs(60), || {
+        taken(&mut session, &from, "cloudevents", &order(0));
+        let found = session.ok(&format!("READ FLOW {orders}")).data;
+        check(found.contains(&order(0)), || format!("{found:?}"))
+    });
 }
 
 fn a_processor_judges_when_it_is_asked_to(ground: Ground) {

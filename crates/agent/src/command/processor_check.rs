@@ -234,9 +234,14 @@ pub(super) fn check_counts(spec: &ProcessorSpec) -> Result<(), Status> {
     if (spec.annotate || spec.fair) && spec.kind != Collector {
         return Err(argument("annotate= and fair= are for type=collector only"));
     }
-    if (spec.registry.is_some() || spec.validate != Validate::Off) && spec.kind == Signal {
+    if spec.kind == Signal && spec.registry.is_some() {
         return Err(argument(
-            "registry-to= and validate= are for processors that copy, and not for type=signal",
+            "registry-to= is for processors that copy, and not for type=signal",
+        ));
+    }
+    if spec.kind == Signal && spec.validate == Validate::Stop {
+        return Err(argument(
+            "a signal stops at no event: validate=dead-letter sets apart what does not fit",
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use eson_broker::QueueId;
 use eson_processor::proto;
-use eson_protocol::{Code, Name, ProcessorType, Program, Right};
+use eson_protocol::{Code, Name, ProcessorType, Program, Right, Validate};
 
 use super::{Outcome, Reconciler, delivering, first_run, on_gap, settle, start};
 use crate::authority::{Caller, lost_right};
@@ -167,7 +167,7 @@ impl ProcessorReconciler {
         let mut pending = false;
         if let Some(signal) = &spec.signal {
             pending = !spec.written().all(|flow| is_ready(&flows[flow]));
-            wanted.signal = Some(self.signal(spec, signal, &flows)?);
+            wanted.signal = Some(self.signal(spec, signal, &flows).await?);
         }
         if pending {
             return Ok(Wanted::Later);
@@ -230,17 +230,20 @@ impl ProcessorReconciler {
             on_gap: on_gap(spec.on_gap).into(),
             follows: true,
             paused,
-            contract: self
-                .0
-                .leg_contract(&destination.spec, spec.validate)
-                .await?,
+            contract: match signals {
+                true => None,
+                false => {
+                    let judged = self.0.leg_contract(&destination.spec, spec.validate);
+                    judged.await?
+                }
+            },
             schema_ids: self.0.schema_ids(spec.registry.as_ref(), ids_of)?,
             ..delivering(spec.delivery)
         });
         Ok(())
     }
 
-    fn signal(
+    async fn signal(
         &self,
         spec: &ProcessorSpec,
         signal: &SignalSpec,
@@ -249,6 +252,7 @@ impl ProcessorReconciler {
         let endpoint = |flow| self.0.flow_endpoint(&flows[flow]);
         let destinations = spec.destinations.iter().map(endpoint);
         Ok(proto::Signal {
+            contracts: self.contracts(spec, flows).await?,
             destinations: destinations.collect::<Result<_, _>>()?,
             dead_letters: Some(endpoint(&signal.dead_letters)?),
             program: Some(match &signal.program {
@@ -265,6 +269,21 @@ impl ProcessorReconciler {
                 state: spec.incarnation.clone(),
             }),
         })
+    }
+
+    /// What the events to each destination of a signal must be; none where nothing is judged.
+    async fn contracts(
+        &self,
+        spec: &ProcessorSpec,
+        flows: &BTreeMap<Name, Flow>,
+    ) -> Result<Vec<proto::Contract>, Failure> {
+        let mut contracts = Vec::new();
+        for flow in &spec.destinations {
+            let contract = self.0.leg_contract(&flows[flow].spec, spec.validate);
+            contracts.push(contract.await?.unwrap_or_default());
+        }
+        let judges = spec.validate != Validate::Off;
+        Ok(contracts.into_iter().filter(|_| judges).collect())
     }
 
     async fn make_dead_letters(&self, spec: &ProcessorSpec) -> Result<bool, Failure> {

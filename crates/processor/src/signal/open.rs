@@ -127,14 +127,15 @@ impl Opening<'_> {
 
     async fn open_outlets(&self, source: &QueueId) -> Result<Vec<Outlet>, Trouble> {
         let mut outlets = Vec::with_capacity(self.signal.destinations.len());
-        for destination in &self.signal.destinations {
+        for (number, destination) in self.signal.destinations.iter().enumerate() {
+            let contract = self.signal.contracts.get(number).cloned();
             let options = WriterOptions {
                 processor: Some(Outlet::author(self.report.id(), source)),
                 buffer: self.share(),
                 delivery: self.spec.delivery,
                 commit_interval: self.spec.commit_interval,
             };
-            let outlet = Outlet::open(&**self.brokers, destination, source, options);
+            let outlet = Outlet::open(&**self.brokers, destination, contract, source, options);
             outlets.push(outlet.await?);
         }
         Ok(outlets)

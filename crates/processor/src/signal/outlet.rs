@@ -13,10 +13,13 @@ use crate::brokers::BrokerFactory;
 use crate::endpoint::Endpoint;
 use crate::leg::check_identity;
 use crate::report::Trouble;
+use crate::validation::ContractSpec;
 
 /// One destination of a leg.
 pub(super) struct Outlet {
     pub(super) endpoint: Endpoint,
+    /// What its events must be, where that is judged.
+    contract: Option<Arc<ContractSpec>>,
     writer: Box<dyn QueueWriter>,
     /// Up to which place the destination has everything, by partition of the source, and under which
     /// leaders of the source that was written.
@@ -55,6 +58,7 @@ impl Outlet {
     pub(super) async fn open(
         brokers: &dyn BrokerFactory,
         endpoint: &Endpoint,
+        contract: Option<Arc<ContractSpec>>,
         source: &QueueId,
         options: WriterOptions,
     ) -> Result<Self, Trouble> {
@@ -73,6 +77,7 @@ impl Outlet {
         }
         Ok(Self {
             endpoint: endpoint.clone(),
+            contract,
             reached: Reached {
                 positions: writer.stored(),
                 epochs: writer.epochs(),
@@ -124,21 +129,28 @@ impl Outlet {
         }
     }
 
-    /// Takes out what the destination does not take, with the reason.
+    /// Takes out what the destination does not take, and what is not as its events must be, with the
+    /// reason.
     pub(super) fn set_apart(&self, piece: &mut Piece) -> Vec<(Record, String)> {
         let known = self.known(piece.partition);
         let refusal = |record: &Record| match record.offset < known {
             true => None,
-            false => self.writer.refuses(record),
+            false => self.refusal(record),
         };
         let mut refused = Vec::new();
         for (to, record) in std::mem::take(&mut piece.records) {
             match refusal(&record) {
                 None => piece.records.push((to, record)),
-                Some(error) => refused.push((record, format!("{}: {error}", self.flow()))),
+                Some(reason) => refused.push((record, format!("{}: {reason}", self.flow()))),
             }
         }
         refused
+    }
+
+    fn refusal(&self, record: &Record) -> Option<String> {
+        let contract = self.contract.as_ref();
+        let violation = contract.and_then(|contract| contract.violation(record));
+        violation.or_else(|| Some(self.writer.refuses(record)?.to_string()))
     }
 
     /// Whether the destination has something of this piece from before the source was cut off: of the

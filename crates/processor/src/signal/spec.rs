@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use eson_protocol::{AddressPolicy, Server};
 
 use super::WindowSpec;
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::validation::{ContractSpec, ContractSpecError};
 use crate::{proto, spec};
 
 /// The longest program, in bytes.
@@ -17,6 +19,8 @@ pub(super) const MAX_PROGRAM: usize = 64 * 1024;
 pub struct SignalSpec {
     /// Where events go; at least one.
     pub destinations: Vec<Endpoint>,
+    /// What they must be there: one for each destination, or none where nothing is judged.
+    pub contracts: Vec<Arc<ContractSpec>>,
     /// Where those go that can't be processed or written.
     pub dead_letters: Endpoint,
     /// What makes new events of them.
@@ -88,6 +92,12 @@ pub enum SignalError {
     /// No dead-letter flow.
     #[error("a signal needs a queue for dead letters")]
     NoDeadLetters,
+    /// Events that can't be judged as asked.
+    #[error("what is written: {0}")]
+    Contract(#[from] ContractSpecError),
+    /// Some destinations judged, others not.
+    #[error("{0} contracts for {1} destinations: one for each is needed, or none")]
+    Contracts(usize, usize),
     /// A queue that can't be used.
     #[error("`{flow}`: {cause}")]
     Endpoint {
@@ -119,11 +129,19 @@ impl SignalSpec {
         if destinations.is_empty() {
             return Err(SignalError::NoDestination);
         }
+        let contracts = signal.contracts.into_iter().map(ContractSpec::try_from);
+        let contracts: Vec<_> = contracts
+            .map(|contract| contract.map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        if !contracts.is_empty() && contracts.len() != destinations.len() {
+            return Err(SignalError::Contracts(contracts.len(), destinations.len()));
+        }
         let dead_letters = signal.dead_letters.ok_or(SignalError::NoDeadLetters)?;
         let window = signal.window.map(|window| WindowSpec::check(window, legs));
         let spec = Self {
             window: window.transpose()?,
             destinations,
+            contracts,
             dead_letters: endpoint(dead_letters)?,
             program,
         };

@@ -6,6 +6,7 @@ use eson_protocol::{Command, Name, ProcessorOptions, ProcessorType, Program, Ser
 use super::delivery_options::{BeginArguments, DeliveryArguments};
 use super::fitting::fitting;
 use super::on_gap::OnGapArgument;
+use super::validate::ValidateArgument;
 use crate::arguments::{duration, flow};
 use crate::failure::Failure;
 use crate::output::Shape;
@@ -30,6 +31,8 @@ pub(crate) struct Signal {
     delivery: DeliveryArguments,
     #[command(flatten)]
     on_gap: OnGapArgument,
+    #[command(flatten)]
+    validate: ValidateArgument,
     /// Show the program the events of the same key that came up to so long before: 10s, 5m, 1h
     #[arg(long, value_parser = duration, value_name = "LENGTH")]
     window: Option<u64>,
@@ -60,6 +63,7 @@ impl Signal {
             cursor,
             delivery: self.delivery.options(),
             on_gap: self.on_gap.wanted(),
+            validate: self.validate.wanted(),
             program: Some(program(&self.program)?),
             window: self.window,
             tumbling: self.tumbling.then_some(true),
