@@ -16,7 +16,7 @@ impl Request<'_> {
             self.check_program(&spec.name, &signal.program).await?;
         }
         let made = self.ensure_dead_letters(&spec).await?;
-        let created = self.store_processor(&spec).await?;
+        let created = self.store_when_free(&spec).await?;
         let settled = wait::settled(processors, &spec.name, 1, |it| &it.status.condition).await;
         match settled {
             Err(status) if created && !status.is_transient() => {
@@ -31,8 +31,22 @@ impl Request<'_> {
         }
     }
 
-    /// Stores a new processor; false where the same one is there already.
-    async fn store_processor(&self, spec: &ProcessorSpec) -> Result<bool, Status> {
+    /// Stores a new processor, once another one of that name has ended that is being deleted, or that
+    /// was refused a moment ago; false where the same one is there already.
+    async fn store_when_free(&self, spec: &ProcessorSpec) -> Result<bool, Status> {
+        let processors = &self.participant.processors;
+        loop {
+            match self.store_processor(spec).await? {
+                Place::Taken => return Ok(true),
+                Place::HeldBySame => return Ok(false),
+                Place::NotYetFree => {
+                    wait::gone(processors, &spec.name, |it| &it.status.condition).await?;
+                }
+            }
+        }
+    }
+
+    async fn store_processor(&self, spec: &ProcessorSpec) -> Result<Place, Status> {
         // Of two that would close a circle together, one has to see the other.
         let _alone = self.participant.routing.lock().await;
         self.check_processor_flows(spec).await?;
@@ -41,29 +55,19 @@ impl Request<'_> {
             status: ProcessorStatus::default(),
         };
         match self.participant.processors.create(&spec.name, wanted).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::Exists { .. }) => self.same_processor(spec).await.map(|()| false),
-            Err(error) => Err(error.into()),
+            Ok(_) => return Ok(Place::Taken),
+            Err(StoreError::Exists { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
-    }
-
-    async fn same_processor(&self, wanted: &ProcessorSpec) -> Result<(), Status> {
-        let found = self.participant.processors.get(&wanted.name).await?;
-        let same = found.as_ref().is_some_and(|found| {
-            let spec = ProcessorSpec {
-                incarnation: wanted.incarnation.clone(),
-                activity: wanted.activity,
-                generation: wanted.generation,
-                dead_letters: wanted.dead_letters.clone(),
-                ..found.resource.spec.clone()
-            };
-            !found.deleting && spec == *wanted
-        });
-        if same {
-            return Ok(());
+        let found = self.participant.processors.get(&spec.name).await?;
+        match found.filter(|found| !found.deleting) {
+            None => Ok(Place::NotYetFree),
+            Some(found) if is_same(spec, &found.resource.spec) => Ok(Place::HeldBySame),
+            Some(_) => {
+                let text = format!("another processor {} exists already", spec.name);
+                Err(Status::new(Code::Exists, text))
+            }
         }
-        let text = format!("another processor {} exists already", wanted.name);
-        Err(Status::new(Code::Exists, text))
     }
 
     /// Changes which flows a collector, distributor or signal reads or writes, what a collector
@@ -156,6 +160,28 @@ impl Request<'_> {
             Status::new(Code::NotFound, text)
         })
     }
+}
+
+/// What became of a name that a new processor is to have.
+enum Place {
+    /// It is the new one's.
+    Taken,
+    /// The same processor has it already.
+    HeldBySame,
+    /// One that is being deleted has it.
+    NotYetFree,
+}
+
+/// Whether CREATE PROCESSOR would make what is there, but for what comes with its making and running.
+fn is_same(wanted: &ProcessorSpec, found: &ProcessorSpec) -> bool {
+    let as_wanted = ProcessorSpec {
+        incarnation: wanted.incarnation.clone(),
+        activity: wanted.activity,
+        generation: wanted.generation,
+        dead_letters: wanted.dead_letters.clone(),
+        ..found.clone()
+    };
+    as_wanted == *wanted
 }
 
 /// The spec with what the options change.
