@@ -23,8 +23,8 @@ pub(crate) struct Load<'a> {
     /// What its batches are packed with.
     pub(crate) codec: &'a str,
     pub(crate) records: u32,
-    /// Records are numbered; those that are this far apart have the same key.
-    pub(crate) keys: u32,
+    /// Whether every other record of a partition has the same key, in place of one of its own.
+    pub(crate) repeats: bool,
     /// What is set for the topic.
     pub(crate) topic: &'a [Setting],
     /// What is set for its producer, on top of the batches of 128 KiB.
@@ -40,7 +40,7 @@ impl<'a> Load<'a> {
         Self {
             codec,
             records,
-            keys: records,
+            repeats: false,
             topic: &[],
             producer: &[],
         }
@@ -65,7 +65,7 @@ impl<'a> Load<'a> {
             .as_millis();
         let time = i64::try_from(time).unwrap();
         for number in 0..self.records {
-            let (key, value) = ((number % self.keys).to_string(), json(number));
+            let (key, value) = (self.key(number), json(number));
             let partition = i32::try_from(number % 4).unwrap();
             let mut record = BaseRecord::to(topic).partition(partition).timestamp(time);
             record = record.key(&key).payload(&value);
@@ -77,6 +77,16 @@ impl<'a> Load<'a> {
             }
         }
         producer.flush(Duration::from_secs(300)).unwrap();
+    }
+}
+
+impl Load<'_> {
+    fn key(&self, number: u32) -> String {
+        let in_partition = number / PARTITIONS.cast_unsigned();
+        match self.repeats && !in_partition.is_multiple_of(2) {
+            true => "the same".to_owned(),
+            false => number.to_string(),
+        }
     }
 }
 
