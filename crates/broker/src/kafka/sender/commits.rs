@@ -191,27 +191,34 @@ impl Sender {
         tracing::warn!(topic, %cause, "a transaction is left open until it times out");
     }
 
-    /// What it means that the broker no longer takes what we write: somebody has taken over, or
-    /// the transaction took so long that its coordinator has given it up.
+    /// What it means that a broker no longer takes what we write: somebody has taken over, and has put
+    /// that down with the positions; or it is our own doing: the transaction took so long that its
+    /// coordinator has given it up, or a request that a broker held back for long has come behind a later
+    /// one. Then the writer is opened again.
     pub(super) async fn fenced(&mut self) -> BrokerError {
         let queue = self.topic.name.0.to_string();
-        let timeout = self.cluster.config().transaction_timeout;
         let Some(commits) = &self.commits else {
             return BrokerError::Fenced(queue);
         };
-        if commits.transaction.age(Instant::now()) < timeout {
-            return BrokerError::Fenced(queue);
-        }
         match commits.ownership.is_ours().await {
             Ok(false) => BrokerError::Fenced(queue),
             Ok(true) => BrokerError::Unreachable {
                 server: self.cluster.config().server_list(),
-                cause: format!(
-                    "a transaction in `{queue}` could not be committed within {timeout:?} and \
-                     was aborted"
-                ),
+                cause: self.why_shut_out(&queue),
             },
             Err(error) => error,
         }
+    }
+
+    fn why_shut_out(&self, queue: &str) -> String {
+        let timeout = self.cluster.config().transaction_timeout;
+        let commits = self.commits.as_ref();
+        let age = commits.map(|commits| commits.transaction.age(Instant::now()));
+        if age.is_some_and(|age| age >= timeout) {
+            return format!(
+                "a transaction in `{queue}` could not be committed within {timeout:?} and was aborted"
+            );
+        }
+        format!("a transaction in `{queue}` was aborted, and nobody has taken over")
     }
 }
