@@ -174,12 +174,8 @@ impl KafkaCluster {
     /// When there is no such producer.
     #[must_use]
     pub fn coordinator(&self, part: &str) -> i32 {
-        let lines = self.tool(&[
-            "org.apache.kafka.tools.TransactionsCommand",
-            "--bootstrap-server",
-            &self.servers(),
-            "list",
-        ]);
+        let dir = &self.nodes[0].dir;
+        let lines = super::inventory::ask_transactions(dir, &self.servers(), &["list"]);
         let found = lines.iter().find_map(|line| {
             let mut fields = line.split_whitespace();
             let named = fields.next()?.contains(part);

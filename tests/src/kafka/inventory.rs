@@ -88,17 +88,8 @@ impl Kafka {
     /// The producers that the leader of a topic's first partition remembers, each in a line of Kafka's.
     #[must_use]
     pub fn producers(&self, topic: &str) -> Vec<String> {
-        let server = self.plaintext();
-        let mut lines = self.tool(&[
-            "org.apache.kafka.tools.TransactionsCommand",
-            "--bootstrap-server",
-            &server,
-            "describe-producers",
-            "--topic",
-            topic,
-            "--partition",
-            "0",
-        ]);
+        let which = ["describe-producers", "--topic", topic, "--partition", "0"];
+        let mut lines = self.transactions(&which);
         lines.retain(|line| !line.starts_with("ProducerId"));
         lines
     }
@@ -106,20 +97,27 @@ impl Kafka {
     /// The named producers that the cluster knows, each in a line of Kafka's.
     #[must_use]
     pub fn named_producers(&self) -> Vec<String> {
-        let server = self.plaintext();
-        let mut lines = self.tool(&[
-            "org.apache.kafka.tools.TransactionsCommand",
-            "--bootstrap-server",
-            &server,
-            "list",
-        ]);
+        let mut lines = self.transactions(&["list"]);
         lines.retain(|line| line.starts_with("eson/"));
         lines
+    }
+
+    fn transactions(&self, command: &[&str]) -> Vec<String> {
+        ask_transactions(&self.dir, &self.plaintext(), command)
     }
 
     fn tool(&self, arguments: &[&str]) -> Vec<String> {
         run_tool(&self.dir, arguments)
     }
+}
+
+/// What Kafka's tool for transactions prints.
+pub(super) fn ask_transactions(dir: &Path, servers: &str, command: &[&str]) -> Vec<String> {
+    let tool = "org.apache.kafka.tools.TransactionsCommand";
+    run_tool(
+        dir,
+        &[&[tool, "--bootstrap-server", servers], command].concat(),
+    )
 }
 
 /// What one of Kafka's own tools prints.

@@ -4,13 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eson_broker::{Broker, Chunk, Delivery, KafkaBroker, Payload, QueueWriter, WriterOptions};
-use eson_protocol::{Positions, Record};
-use eson_tests::Kafka;
+use eson_broker::{Broker, BrokerError, Delivery, KafkaBroker, QueueWriter, WriterOptions};
+use eson_protocol::Positions;
 use eson_tests::kafka::Authorization;
 use eson_tests::records::{plain_client, read_topic};
+use eson_tests::wait::check;
+use eson_tests::{Kafka, until};
 
-use crate::support::{config, created, on_behalf, soon};
+use crate::support::{blocking, config, created, numbered, on_behalf, soon};
+
+const WAIT: Duration = Duration::from_secs(60);
 
 /// A day and a week are a second.
 const FORGETFUL: [&str; 4] = [
@@ -20,33 +23,10 @@ const FORGETFUL: [&str; 4] = [
     "transaction.remove.expired.transaction.cleanup.interval.ms=200",
 ];
 
-fn chunk(numbers: std::ops::Range<u64>) -> Chunk {
-    let record = |number: u64| Record {
-        offset: number,
-        timestamp: 1_700_000_000_000,
-        key: None,
-        value: Some(number.to_string().into_bytes().into()),
-        headers: vec![],
-    };
-    Chunk {
-        partition: 0,
-        first: numbers.start,
-        next: numbers.end,
-        high_watermark: numbers.end,
-        epoch: None,
-        payload: Payload::Records(numbers.map(record).collect()),
-    }
-}
-
-async fn write(writer: &mut Box<dyn QueueWriter>, to: u64) -> Result<(), eson_broker::BrokerError> {
+async fn write(writer: &mut Box<dyn QueueWriter>, to: u64) -> Result<(), BrokerError> {
     let from = writer.stored().get(&0).copied().unwrap_or_default();
-    soon(writer.write(0, chunk(from..to))).await?;
+    soon(writer.write(0, numbered(from..to))).await?;
     soon(writer.flush()).await
-}
-
-/// In the background: Kafka's tools take seconds.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("no panic")
 }
 
 /// Nothing is lost and nothing comes twice, whether or not a writer has to be opened again.
@@ -77,7 +57,10 @@ async fn a_writer_that_was_forgotten_loses_and_doubles_nothing() {
             }
             let (kafka, topic) = (kafka.clone(), queue.clone());
             blocking(move || {
-                while !kafka.producers(&topic).is_empty() || !kafka.named_producers().is_empty() {}
+                until("the broker to forget", WAIT, || {
+                    let known = [kafka.producers(&topic), kafka.named_producers()].concat();
+                    check(known.is_empty(), || format!("{known:?}"))
+                });
             })
             .await;
         }

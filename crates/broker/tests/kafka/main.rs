@@ -7,6 +7,7 @@ mod forgotten;
 mod limits;
 mod resting;
 mod security;
+mod shut_out;
 mod sources;
 mod support;
 mod topics;

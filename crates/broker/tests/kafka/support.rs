@@ -5,11 +5,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use eson_broker::{
-    Broker, Credential, Epochs, KafkaBroker, KafkaConfig, KafkaSasl, Payload, ProcessorSource,
-    QueueReader, QueueSpec, QueueWriter, ReaderOptions, WriterOptions,
+    Broker, Chunk, Credential, Epochs, KafkaBroker, KafkaConfig, KafkaSasl, Payload,
+    ProcessorSource, QueueReader, QueueSpec, QueueWriter, ReaderOptions, WriterOptions,
 };
 use eson_client::{Dialer, SystemLookup};
-use eson_protocol::{AddressPolicy, Positions, Start};
+use eson_protocol::{AddressPolicy, Positions, Record, Start};
 use eson_tests::Kafka;
 use eson_tests::kafka::Authorization;
 use eson_tests::records::Sample;
@@ -177,4 +177,28 @@ pub(crate) fn samples(count: i32, partitions: i32) -> Vec<Sample> {
         ],
     };
     (0..count).map(sample).collect()
+}
+
+/// A chunk of a partition 0 whose records are numbered.
+pub(crate) fn numbered(numbers: std::ops::Range<u64>) -> Chunk {
+    let record = |number: u64| Record {
+        offset: number,
+        timestamp: 1_700_000_000_000,
+        key: None,
+        value: Some(number.to_string().into_bytes().into()),
+        headers: vec![],
+    };
+    Chunk {
+        partition: 0,
+        first: numbers.start,
+        next: numbers.end,
+        high_watermark: numbers.end,
+        epoch: None,
+        payload: Payload::Records(numbers.map(record).collect()),
+    }
+}
+
+/// In the background: other clients and Kafka's tools take seconds.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("no panic")
 }
