@@ -22,8 +22,9 @@ const FULL: usize = 128 << 20;
 /// How many bytes make a transaction a large one, as they come from a source that is behind.
 const LARGE: usize = 4 << 20;
 
-/// The least time between large transactions. A commit costs a moment in which nothing moves: the
-/// brokers write its end into every partition. Who is behind is better served by fewer of them.
+/// The least time between large transactions while more keeps coming. A commit costs a moment in which
+/// nothing moves: the brokers write its end into every partition. Who is behind is better served by
+/// fewer of them.
 const LARGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A writer's transactions, one after the other.
@@ -35,6 +36,8 @@ pub(crate) struct Transaction {
     closed: Option<Instant>,
     /// When the current one began.
     began: Option<Instant>,
+    /// When something was last added to it.
+    wrote: Option<Instant>,
     bytes: usize,
     /// The source positions behind what belongs to it.
     positions: Positions,
@@ -59,6 +62,7 @@ impl Transaction {
             phase: Phase::Idle,
             closed: None,
             began: None,
+            wrote: None,
             bytes: 0,
             positions: Positions::new(),
             members: BTreeSet::new(),
@@ -78,24 +82,26 @@ impl Transaction {
     pub(crate) fn wrote(&mut self, now: Instant, source: u32, next: u64, bytes: usize) {
         self.phase = Phase::Open;
         self.began.get_or_insert(now);
+        self.wrote = Some(now);
         self.bytes += bytes;
         let position = self.positions.entry(source).or_insert(next);
         *position = next.max(*position);
     }
 
     /// When it is to be closed, once it is open: after a rest at once, so that a single event
-    /// does not wait; while events keep coming, once in an interval, and large ones less often.
+    /// does not wait; while events keep coming, once in an interval, and large ones less often, until
+    /// nothing more has come for an interval.
     pub(crate) fn due(&self) -> Option<Instant> {
         let began = self.began.filter(|_| self.phase == Phase::Open)?;
-        if self.bytes >= FULL {
+        let Some(closed) = self.closed.filter(|_| self.bytes < FULL) else {
             return Some(began);
-        }
-        let interval = match self.bytes >= LARGE {
-            true => self.interval.max(LARGE_INTERVAL),
-            false => self.interval,
         };
-        let next = self.closed.map(|closed| closed + interval);
-        Some(next.map_or(began, |next| next.max(began)))
+        let next = began.max(closed + self.interval);
+        let (Some(wrote), true) = (self.wrote, self.bytes >= LARGE) else {
+            return Some(next);
+        };
+        let rested = wrote + self.interval;
+        Some(next.max(rested.min(closed + LARGE_INTERVAL)))
     }
 
     /// Takes no more, and says what positions belong to it.
@@ -129,6 +135,7 @@ impl Transaction {
     pub(crate) fn ended(&mut self) -> Positions {
         self.phase = Phase::Idle;
         self.began = None;
+        self.wrote = None;
         self.bytes = 0;
         self.members.clear();
         std::mem::take(&mut self.positions)
@@ -198,7 +205,7 @@ mod tests {
         transaction.wrote(start, 0, 1, 1);
         commit(&mut transaction, start);
         transaction.wrote(after(start, 1), 0, 2, FULL - 1);
-        assert_eq!(transaction.due(), Some(after(start, 1000)));
+        assert_eq!(transaction.due(), Some(after(start, 101)));
         transaction.wrote(after(start, 2), 1, 1, 1);
         assert_eq!(transaction.due(), Some(after(start, 1)));
     }
@@ -213,9 +220,21 @@ mod tests {
             commit(&mut transaction, start);
             transaction.wrote(after(start, 1), 0, 2, LARGE - 1);
             assert_eq!(transaction.due(), Some(after(start, interval)));
-            transaction.wrote(after(start, 2), 0, 3, 1);
+            transaction.wrote(after(start, large - 1), 0, 3, 1);
             assert_eq!(transaction.due(), Some(after(start, large)));
         }
+    }
+
+    #[test]
+    fn a_large_one_does_not_wait_for_what_does_not_come() {
+        let start = Instant::now();
+        let mut transaction = Transaction::new(INTERVAL);
+        transaction.wrote(start, 0, 1, 1);
+        commit(&mut transaction, start);
+        transaction.wrote(after(start, 10), 0, 2, LARGE);
+        assert_eq!(transaction.due(), Some(after(start, 110)));
+        transaction.wrote(after(start, 109), 0, 3, 1);
+        assert_eq!(transaction.due(), Some(after(start, 209)), "more has come");
     }
 
     #[test]
