@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use eson_protocol::Record;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::batch::{Batch, HEADER};
 use super::records::{self, BatchBuilder};
@@ -61,6 +62,8 @@ pub(crate) struct Lane {
     /// Whether the broker has acknowledged something of this producer. One that knows nothing of a
     /// producer takes any number for its first: also a batch's before which others got lost.
     known: bool,
+    /// Since when trouble has held up what is in it.
+    stalled_since: Option<Instant>,
     limit: usize,
 }
 
@@ -121,6 +124,7 @@ impl Lane {
             next_sequence: 0,
             recovering: false,
             known: false,
+            stalled_since: None,
             limit,
         }
     }
@@ -183,8 +187,18 @@ impl Lane {
         if let Some(index) = self.find(sequence) {
             self.sent[index].state = State::Done;
             self.known = true;
+            self.stalled_since = None;
         }
         self.collect()
+    }
+
+    /// Trouble has come that may hold it up. Returns since when some has, without an acknowledgement
+    /// between; never where nothing is in it.
+    pub(crate) fn stall(&mut self, now: Instant) -> Option<Instant> {
+        if self.is_empty() {
+            return None;
+        }
+        Some(*self.stalled_since.get_or_insert(now))
     }
 
     fn collect(&mut self) -> Vec<Claim> {

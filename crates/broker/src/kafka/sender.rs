@@ -97,7 +97,6 @@ pub(crate) struct Sender {
     refreshing: bool,
     refreshes: Backoff,
     missing_since: Option<Instant>,
-    stalled_since: Option<Instant>,
     /// When silent leaders were last looked after.
     looked: Instant,
     renewal: Renewal,
@@ -189,7 +188,6 @@ impl Sender {
             refreshing: false,
             refreshes: Backoff::default(),
             missing_since: None,
-            stalled_since: None,
             looked: now,
             renewal: Renewal::None,
         }

@@ -69,7 +69,6 @@ impl Sender {
                 for claim in lane.acknowledge(sequence) {
                     self.tickets.part_done(claim.ticket);
                 }
-                self.stalled_since = None;
                 Ok(None)
             }
             Some(E::MessageTooLarge | E::RecordListTooLarge) => {
@@ -141,10 +140,13 @@ impl Sender {
         Ok(())
     }
 
-    /// Bears what may pass, for as long as a delivery may take.
+    /// Bears what may pass, for as long as a delivery may take: that of each partition, however well
+    /// others go on.
     pub(super) fn endure(&mut self, error: BrokerError) -> Result<(), BrokerError> {
-        let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        if !error.is_transient() || since.elapsed() > self.cluster.config().delivery_timeout {
+        let now = Instant::now();
+        let stalls = self.lanes.iter_mut().filter_map(|lane| lane.stall(now));
+        let since = stalls.min().unwrap_or(now);
+        if !error.is_transient() || now - since > self.cluster.config().delivery_timeout {
             return Err(error);
         }
         tracing::debug!(%error, topic = %self.topic.name.0, "writing goes on after a failure");

@@ -59,7 +59,6 @@ impl Sender {
         self.missing_since = None;
         if found.is_ready() {
             self.refreshes.succeeded();
-            self.forget_past_trouble();
         } else {
             let cause = format!("a partition of `{}` has no leader", self.topic.name.0);
             let server = self.cluster.config().server_list();
@@ -76,13 +75,6 @@ impl Sender {
         self.refreshed = Instant::now();
         self.topic = found;
         Ok(())
-    }
-
-    /// A failure to look for leaders holds nothing up where nothing waits for them.
-    fn forget_past_trouble(&mut self) {
-        if self.lanes.iter().all(Lane::is_empty) {
-            self.stalled_since = None;
-        }
     }
 
     /// Brokers forget a producer that has not written for long; much longer than metadata are used.

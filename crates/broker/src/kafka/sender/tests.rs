@@ -2,6 +2,7 @@
 
 use eson_client::{Dialer, SystemLookup};
 use eson_protocol::{AddressPolicy, Record};
+use tokio::time::advance;
 use uuid::Uuid;
 
 use super::super::cluster::topic_name;
@@ -145,21 +146,54 @@ async fn only_another_producer_has_to_be_made_known() {
     assert_eq!([sender.next(0), sender.next(0)], [Some(0), None]);
 }
 
-#[tokio::test]
-async fn trouble_is_over_when_a_look_succeeds_and_nothing_waits() {
-    let mut sender = sender(&[1]);
-    let unreachable = || BrokerError::Unreachable {
+fn unreachable() -> BrokerError {
+    BrokerError::Unreachable {
         server: String::new(),
         cause: String::new(),
-    };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_counts_while_something_waits_for_its_end() {
+    let mut sender = sender(&[1]).introduced();
+    let patience = sender.cluster.config().delivery_timeout;
     sender.refreshed(Err(unreachable())).expect("passes");
-    assert!(sender.stalled_since.is_some());
-    sender.refreshed(Ok(topic(&[2]))).expect("taken over");
-    assert_eq!(sender.stalled_since, None);
+    advance(2 * patience).await;
     sender.push(0);
+    sender
+        .refreshed(Err(unreachable()))
+        .expect("nothing waited");
+    advance(patience).await;
     sender.refreshed(Err(unreachable())).expect("passes");
-    sender.refreshed(Ok(topic(&[2]))).expect("taken over");
-    assert!(sender.stalled_since.is_some(), "until it is acknowledged");
+    assert_eq!(sender.next(0), Some(1));
+    sender.lanes[0].acknowledge(1);
+    sender.push(0);
+    advance(patience).await;
+    sender.refreshed(Err(unreachable())).expect("of its own");
+    advance(2 * patience).await;
+    sender.refreshed(Err(unreachable())).expect_err("too long");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_stuck_is_told_though_others_go_on() {
+    let mut sender = sender(&[1, 1]).introduced();
+    let mut found = topic(&[1, 1]);
+    found.leaders[0] = None;
+    sender.push(0);
+    let patience = sender.cluster.config().delivery_timeout;
+    let began = Instant::now();
+    let error = loop {
+        sender.push(1);
+        let sequence = sender.next(1).expect("sent");
+        sender.lanes[1].acknowledge(sequence);
+        if let Err(error) = sender.refreshed(Ok(found.clone())) {
+            break error;
+        }
+        assert!(began.elapsed() <= patience, "nothing is told");
+        advance(patience / 10).await;
+    };
+    assert!(error.is_transient(), "{error}");
+    assert!(began.elapsed() > patience, "too early");
 }
 
 #[tokio::test]
