@@ -4,6 +4,7 @@
 mod cluster;
 mod files;
 mod inventory;
+mod rights;
 
 use std::fs::{self, File};
 use std::net::TcpStream;
@@ -30,6 +31,9 @@ pub enum Authorization {
 
 /// The user that may do everything, with his password (SCRAM-SHA-256).
 pub const ADMIN: (&str, &str) = ("admin", "admin-secret");
+
+/// The user as whom participants log in, with its password (SCRAM-SHA-256).
+pub(crate) const AGENT: (&str, &str) = ("fnaad", "fnaad-secret");
 
 /// A running broker; dropping it kills it.
 #[derive(Debug)]
@@ -224,9 +228,10 @@ fn format_storage(dir: &Path, authorization: Authorization, features: &[&str]) {
         command.args(["--feature", feature]);
     }
     if authorization == Authorization::Acls {
-        let (name, password) = ADMIN;
-        command.arg("--add-scram");
-        command.arg(format!("SCRAM-SHA-256=[name={name},password={password}]"));
+        for (name, password) in [ADMIN, AGENT] {
+            command.arg("--add-scram");
+            command.arg(format!("SCRAM-SHA-256=[name={name},password={password}]"));
+        }
     }
     let done = command.stdin(Stdio::null()).output().unwrap();
     assert!(

@@ -119,7 +119,11 @@ fn others(identities: &[Identity], at: usize) -> Vec<&Identity> {
 /// All at once: each takes seconds, most of them waiting.
 fn start_kafkas(count: usize) -> Vec<Arc<Kafka>> {
     let start = |number| {
-        thread::spawn(move || Kafka::start(&format!("kafka-{number}"), Authorization::Acls))
+        thread::spawn(move || {
+            let kafka = Kafka::start(&format!("kafka-{number}"), Authorization::Acls);
+            kafka.allow_agent();
+            kafka
+        })
     };
     let starting: Vec<_> = (0..count).map(start).collect();
     starting

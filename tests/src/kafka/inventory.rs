@@ -3,17 +3,21 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use super::{Kafka, java};
+use super::{ADMIN, AGENT, Kafka, java};
 
 impl Kafka {
-    /// The users with SCRAM credentials, the administrator left out, each in a line of Kafka's.
+    /// The users with SCRAM credentials, the administrator and the participants' own left out, each in a line
+    /// of Kafka's.
     #[must_use]
     pub fn users(&self) -> Vec<String> {
         let users = self.describe_users();
         let credentials = users.into_iter().filter(|line| line.contains("SCRAM-"));
-        credentials
-            .filter(|line| !line.contains(&format!("'{}'", super::ADMIN.0)))
-            .collect()
+        let known = |line: &String| {
+            [ADMIN, AGENT]
+                .iter()
+                .any(|(name, _)| line.contains(&format!("'{name}'")))
+        };
+        credentials.filter(|line| !known(line)).collect()
     }
 
     /// The users with quotas, each in a line of Kafka's.
@@ -51,9 +55,11 @@ impl Kafka {
         ])
     }
 
-    /// The access rules, each in a line of Kafka's with the resource that it is about.
+    /// The access rules, those of the participants' own user left out, each in a line of Kafka's with the
+    /// resource that it is about.
     #[must_use]
     pub fn access_rules(&self) -> Vec<String> {
+        let agent = format!("principal=User:{},", AGENT.0);
         let mut resource = String::new();
         let mut rules = Vec::new();
         let lines = self.tool(&[
@@ -65,7 +71,7 @@ impl Kafka {
         for line in lines {
             if line.starts_with("Current ACLs") {
                 resource = line;
-            } else if line.contains("principal=") {
+            } else if line.contains("principal=") && !line.contains(&agent) {
                 rules.push(format!("{resource} {}", line.trim()));
             }
         }
@@ -106,7 +112,7 @@ impl Kafka {
         ask_transactions(&self.dir, &self.plaintext(), command)
     }
 
-    fn tool(&self, arguments: &[&str]) -> Vec<String> {
+    pub(super) fn tool(&self, arguments: &[&str]) -> Vec<String> {
         run_tool(&self.dir, arguments)
     }
 }

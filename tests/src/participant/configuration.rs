@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{Identity, Names, Queues};
-use crate::kafka::ADMIN;
+use crate::kafka::AGENT;
 
 /// The file with Kafka's password, beside the configuration.
 const PASSWORD_FILE: &str = "kafka-password";
@@ -20,7 +20,7 @@ users:
 
 /// Writes the files that the configuration refers to.
 pub(super) fn write_secrets(dir: &Path) {
-    std::fs::write(dir.join(PASSWORD_FILE), ADMIN.1).unwrap();
+    std::fs::write(dir.join(PASSWORD_FILE), AGENT.1).unwrap();
 }
 
 /// The whole file.
@@ -83,7 +83,7 @@ brokers:
 ",
             host = identity.kafka_host(),
             port = kafka.ports.sasl,
-            user = ADMIN.0,
+            user = AGENT.0,
         ),
     }
 }
