@@ -1,50 +1,34 @@
-//! Rounds of killing: 50,000 numbered events flow between two participants, subscriptions come and
-//! go, and anything is killed at any moment. Afterwards nothing is lost, order holds, nobody holds
-//! what the other has given up, and nothing is left behind. Nothing comes twice, either.
+//! Rounds of trouble: 50,000 numbered events flow between two participants and through processors of
+//! every type, subscriptions come and go, and anything is killed or stands still at any moment.
+//! Afterwards nothing is lost, order holds, nobody holds what the other has given up, and nothing is
+//! left behind. Nothing comes twice, either.
 //!
 //! `ROUNDS` says how many rounds (15 by default), `SEED` repeats a run.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod processors;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use eson_tests::process::kill9;
 use eson_tests::records::{Sample, admin_client, await_copy, produce, topics};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Seed, World, until};
 use rdkafka::ClientConfig;
 
+use self::trouble::Trouble;
+
 const RECORDS: usize = 50_000;
 const PARTITIONS: i32 = 3;
+/// All events of a key are in one partition.
+const KEYS: usize = 34 * PARTITIONS as usize;
 const FLOW: &str = "numbers.flows.orange.example";
 const LOCAL: &str = "numbers.flows.blue.example";
 const PATIENCE: Duration = Duration::from_secs(180);
-
-/// What can be killed.
-const VICTIMS: [Victim; 8] = [
-    Victim::Orange,
-    Victim::Blue,
-    Victim::Processors(0),
-    Victim::Processors(1),
-    Victim::Kafka(0),
-    Victim::Kafka(1),
-    Victim::Bind,
-    Victim::Both,
-];
-
-#[derive(Clone, Copy, Debug)]
-enum Victim {
-    Orange,
-    Blue,
-    Processors(usize),
-    Kafka(usize),
-    Bind,
-    /// Both agents at once, Blue coming back first.
-    Both,
-}
 
 #[test]
 fn nothing_is_lost_in_any_round() {
@@ -59,6 +43,7 @@ fn nothing_is_lost_in_any_round() {
         .blue()
         .login()
         .ok(&format!("SUBSCRIBE {FLOW} LOCAL {LOCAL}"));
+    processors::create(&world, LOCAL, PARTITIONS);
     drop(orange);
 
     let source = Arc::new(numbered());
@@ -69,11 +54,11 @@ fn nothing_is_lost_in_any_round() {
     let mut guests = Guests::default();
     for round in 1..=rounds {
         progress.allow(RECORDS * round / rounds);
-        let victim = *seed.choose(&VICTIMS);
-        println!("round {round}: {victim:?}, {} written", progress.written());
+        let trouble = Trouble::draw(&mut seed);
+        println!("round {round}: {trouble:?}, {} written", progress.written());
         guests.come_and_go(&world, &mut seed);
         progress.wait_for(RECORDS * (round - 1) / rounds + seed.below(batch as u64) as usize);
-        kill(&mut world, victim);
+        trouble.befall(&mut world);
     }
     producing.join().expect("the producer failed");
 
@@ -82,6 +67,8 @@ fn nothing_is_lost_in_any_round() {
     println!("{rounds} rounds: all {RECORDS} arrived in order; {repeats} came again");
     assert_eq!(0, repeats, "events came more than once");
     guests.all_are_complete(&world, &source);
+    processors::all_are_complete(&world, &source, PATIENCE);
+    processors::delete(&world);
     guests.all_leave(&world);
     both_sides_agree(&world);
     nothing_is_left(&world);
@@ -97,7 +84,7 @@ fn numbered() -> Vec<Sample> {
         .map(|number| Sample {
             partition: (number % PARTITIONS as usize) as i32,
             timestamp: now - RECORDS as i64 + number as i64,
-            key: Some(format!("key-{}", number % 101).into_bytes()),
+            key: Some(format!("key-{}", number % KEYS).into_bytes()),
             value: Some(format!("event number {number}").into_bytes()),
             headers: vec![("number".into(), Some(number.to_string().into_bytes()))],
         })
@@ -148,37 +135,6 @@ fn start_producing(
             progress.written.fetch_add(batch.len(), Ordering::Relaxed);
         }
     })
-}
-
-fn kill(world: &mut World, victim: Victim) {
-    match victim {
-        Victim::Orange => restart_agents(world, &[0]),
-        Victim::Blue => restart_agents(world, &[1]),
-        Victim::Both => restart_agents(world, &[1, 0]),
-        Victim::Processors(of) => {
-            for id in world.participants[of].processors() {
-                kill9(id);
-            }
-        }
-        Victim::Kafka(of) => {
-            world.own_kafka(of).kill9();
-            world.own_kafka(of).restart();
-        }
-        Victim::Bind => {
-            let bind = world.bind.as_mut().expect("BIND");
-            bind.kill9();
-            bind.restart();
-        }
-    }
-}
-
-fn restart_agents(world: &mut World, which: &[usize]) {
-    for at in which {
-        world.participants[*at].kill9();
-    }
-    for at in which {
-        world.participants[*at].restart();
-    }
 }
 
 /// Further subscriptions of Blue's to the same flow, that come and go while everything is killed.
