@@ -1,6 +1,8 @@
 //! Who may do what: finds the flow or namespace that a command names and checks the caller's
 //! right on it.
 
+use std::iter;
+
 use eson_protocol::{Access, Code, Name, Principal, Right, Status};
 
 use crate::participant::Participant;
@@ -153,11 +155,8 @@ impl Participant {
         if caller.role != Role::Participant {
             return Ok(rights);
         }
-        for hosted in self.namespaces.list().await? {
+        for hosted in self.namespaces_around(namespace).await? {
             let spec = &hosted.resource.spec;
-            if !namespace.is_within(&spec.name) {
-                continue;
-            }
             if spec.owners.contains(&caller.principal) {
                 return Ok(Rights::ALL);
             }
@@ -230,12 +229,18 @@ impl Participant {
         &self,
         name: &Name,
     ) -> Result<Option<Stored<Namespace>>, Status> {
-        let hosted = self.namespaces.list().await?;
-        Ok(hosted
-            .into_iter()
-            .filter(|candidate| !candidate.deleting)
-            .filter(|candidate| name.is_within(&candidate.resource.spec.name))
-            .max_by_key(|candidate| candidate.resource.spec.name.as_str().len()))
+        let hosted = self.namespaces_around(name).await?;
+        Ok(hosted.into_iter().find(|candidate| !candidate.deleting))
+    }
+
+    /// The hosted namespaces that `name` is in, the longest first. Each is asked for by its name: a name has
+    /// few labels, and an FNAA may have many namespaces.
+    async fn namespaces_around(&self, name: &Name) -> Result<Vec<Stored<Namespace>>, StoreError> {
+        let mut found = Vec::new();
+        for name in iter::successors(Some(name.clone()), Name::parent) {
+            found.extend(self.namespaces.get(name.as_str()).await?);
+        }
+        Ok(found)
     }
 
     async fn hosted_elsewhere(&self, name: &Name) -> Status {
