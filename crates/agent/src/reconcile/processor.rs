@@ -278,12 +278,14 @@ impl ProcessorReconciler {
         flows: &BTreeMap<Name, Flow>,
     ) -> Result<Vec<proto::Contract>, Failure> {
         let mut contracts = Vec::new();
+        if spec.validate == Validate::Off {
+            return Ok(contracts);
+        }
         for flow in &spec.destinations {
             let contract = self.0.leg_contract(&flows[flow].spec, spec.validate);
             contracts.push(contract.await?.unwrap_or_default());
         }
-        let judges = spec.validate != Validate::Off;
-        Ok(contracts.into_iter().filter(|_| judges).collect())
+        Ok(contracts)
     }
 
     async fn make_dead_letters(&self, spec: &ProcessorSpec) -> Result<bool, Failure> {
