@@ -9,17 +9,14 @@ use eson_broker::AppendTo;
 use eson_processor::proto::error::Kind;
 use eson_processor::proto::{self, State, signal};
 use eson_processor::signal::proto::output::Content;
-use eson_processor::signal::proto::program_service_server::{ProgramService, ProgramServiceServer};
+use eson_processor::signal::proto::program_service_server::ProgramService;
 use eson_processor::signal::proto::{
     Event, Input, Outcome, Output, ProcessRequest, ProcessResponse,
 };
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use self::support::{BLUE, COPY, FLOW, Ground, ORANGE, endpoint, event, number, until};
+use self::support::{BLUE, COPY, FLOW, Ground, ORANGE, endpoint, event, number, serve, until};
 
 const DEAD: &str = "dlq.signal";
 
@@ -96,15 +93,6 @@ impl Service {
         let windows = asked.iter().filter(|(number, _)| *number == wanted);
         windows.map(|(_, window)| window.clone()).collect()
     }
-
-    /// Serves it at an address of this machine, until the test ends.
-    async fn serve(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let serving = Server::builder().add_service(ProgramServiceServer::new(self.clone()));
-        tokio::spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
-        address.to_string()
-    }
 }
 
 /// From the flow to its copy, by this service.
@@ -120,7 +108,7 @@ async fn signal(service: &Service) -> proto::Spec {
         signal: Some(proto::Signal {
             destinations: vec![endpoint(BLUE, COPY)],
             dead_letters: Some(endpoint(BLUE, DEAD)),
-            program: Some(signal::Program::Grpc(service.serve().await)),
+            program: Some(signal::Program::Grpc(serve(service.clone()).await)),
             trusted_networks: vec!["127.0.0.0/8".to_owned()],
             ..Default::default()
         }),

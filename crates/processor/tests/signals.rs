@@ -12,17 +12,14 @@ use eson_processor::proto::error::Kind;
 use eson_processor::proto::start::From;
 use eson_processor::proto::{self, State, signal::Program};
 use eson_processor::signal::proto::output::Content;
-use eson_processor::signal::proto::program_service_server::{ProgramService, ProgramServiceServer};
+use eson_processor::signal::proto::program_service_server::ProgramService;
 use eson_processor::signal::proto::{Outcome, Output, ProcessRequest, ProcessResponse};
 use eson_protocol::{Header, Record};
 use prost::Message;
-use tokio::net::TcpListener;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use self::support::faults::Faults;
-use self::support::{BLUE, FLOW, Ground, ORANGE, ORANGE_TOO, endpoint, until};
+use self::support::{BLUE, FLOW, Ground, ORANGE, ORANGE_TOO, endpoint, serve, until};
 
 const LARGE: &str = "large.flows.blue.example";
 const SMALL: &str = "small.flows.blue.example";
@@ -539,18 +536,6 @@ impl ProgramService for Measuring {
     }
 }
 
-impl Measuring {
-    /// Serves it at an address of this machine, until the test ends.
-    async fn serve(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let service = ProgramServiceServer::new(self.clone()).max_decoding_message_size(1 << 30);
-        let serving = Server::builder().add_service(service);
-        tokio::spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
-        address.to_string()
-    }
-}
-
 /// An event of a key with so many octets beside it.
 fn padded(key: u64, padding: usize) -> Record {
     let padding = "x".repeat(padding);
@@ -576,7 +561,7 @@ async fn a_program_is_asked_for_no_more_at_once_than_services_take() {
         spec.sources.truncate(1);
         spec.legs.truncate(1);
         let signal = spec.signal.as_mut().expect("a signal");
-        signal.program = Some(Program::Grpc(measuring.serve().await));
+        signal.program = Some(Program::Grpc(serve(measuring.clone()).await));
         signal.trusted_networks = vec!["127.0.0.0/8".to_owned()];
         let broker = ground.broker(ORANGE);
         let appended = broker.append(FLOW, AppendTo::Key, records, None).await;

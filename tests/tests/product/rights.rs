@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use eson_tests::fnap::Answer;
-use eson_tests::participant::OTHER_USER;
+use eson_tests::participant::{OTHER_USER, Participant};
 use eson_tests::wait::check;
 use eson_tests::{Ground, RawFnap, World, until};
 
@@ -29,11 +29,7 @@ fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
     let orange = world(ground).orange();
     let mut owner = orange.login();
     let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
-    let [one, two, three] = [(); 3].map(|()| {
-        let flow = new_flow(orange, "lent");
-        owner.ok(&format!("CREATE FLOW {flow}"));
-        flow
-    });
+    let [one, two, three] = lent(orange, &mut owner);
     let rights = [("read", &one), ("write", &two), ("write", &three)];
     for (right, flow) in rights {
         owner.ok(&format!("GRANT {right} ON {flow} TO {grantee}"));
@@ -70,11 +66,7 @@ fn a_signal_goes_on_when_a_right_is_given_back(ground: Ground) {
     let orange = world(ground).orange();
     let mut owner = orange.login();
     let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
-    let [from, to] = [(); 2].map(|()| {
-        let flow = new_flow(orange, "lent");
-        owner.ok(&format!("CREATE FLOW {flow}"));
-        flow
-    });
+    let [from, to] = lent(orange, &mut owner);
     let rights = [("read", &from), ("write", &to)];
     for (right, flow) in rights {
         owner.ok(&format!("GRANT {right} ON {flow} TO {grantee}"));
@@ -110,11 +102,7 @@ fn a_signal_makes_no_flow_where_its_owner_may_make_none(ground: Ground) {
     let orange = world(ground).orange();
     let mut owner = orange.login();
     let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
-    let [from, to] = [(); 2].map(|()| {
-        let flow = new_flow(orange, "lent");
-        owner.ok(&format!("CREATE FLOW {flow}"));
-        flow
-    });
+    let [from, to] = lent(orange, &mut owner);
     let child = new_flow(orange, "team");
     owner.ok(&format!("CREATE NAMESPACE {child}"));
     owner.ok(&format!("GRANT read ON {from} TO {grantee}"));
@@ -188,6 +176,15 @@ fn a_subscription_stops_when_its_owner_loses_a_right(ground: Ground) {
     await_numbered(&mut owner, &local, 0..20);
     owner.ok(&format!("GRANT write ON {local} TO {grantee}"));
     await_numbered(&mut owner, &local, 0..40);
+}
+
+/// New flows for somebody else to use.
+fn lent<const FLOWS: usize>(orange: &Participant, owner: &mut RawFnap) -> [String; FLOWS] {
+    [(); FLOWS].map(|()| {
+        let flow = new_flow(orange, "lent");
+        owner.ok(&format!("CREATE FLOW {flow}"));
+        flow
+    })
 }
 
 fn await_failed(user: &mut RawFnap, processor: &str, why: &str) {

@@ -18,14 +18,18 @@ use eson_broker::{
 use eson_client::SystemLookup;
 use eson_processor::client::Client;
 use eson_processor::proto::{self, LegStatus, State, Status};
+use eson_processor::signal::proto::program_service_server::{ProgramService, ProgramServiceServer};
 use eson_processor::{
     BrokerFactory, Endpoint, Listener, MemoryBudget, Processors, Programs, Registries,
     SocketAddress, Threads,
 };
 use eson_protocol::{BrokerKind, Header, Positions, Record, Start};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use self::faults::{Faults, Faulty};
 
@@ -371,4 +375,17 @@ pub(crate) async fn until_state(client: &Client, instance: &str, state: State) -
 pub(crate) fn leg_of(status: &Status, leg: &str) -> LegStatus {
     let found = status.legs.iter().find(|status| status.id == leg);
     found.expect("such a leg").clone()
+}
+
+/// The largest request that a program of [`serve`] takes.
+const LARGEST_REQUEST: usize = 1 << 30;
+
+/// Serves a program at an address of this machine, until the test ends.
+pub(crate) async fn serve(program: impl ProgramService) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let service = ProgramServiceServer::new(program).max_decoding_message_size(LARGEST_REQUEST);
+    let serving = Server::builder().add_service(service);
+    tokio::spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
+    address.to_string()
 }
