@@ -15,7 +15,7 @@ pub(crate) struct ValidateArgument {
 enum Word {
     /// Don't look
     Off,
-    /// Stop there
+    /// Stop there, which a signal does not
     Stop,
     /// Write them to the flow of dead letters
     DeadLetter,
