@@ -15,7 +15,12 @@ use tokio::runtime::Runtime;
 use crate::PATIENCE;
 use crate::ground::Ground;
 
-const POLL: Duration = Duration::from_millis(20);
+/// How long it is at least from one question to the next. Each costs the processor about as much as a
+/// batch of records.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Of what takes long, it is such a part of the time that it has taken.
+const PART: u32 = 20;
 
 /// A running processor.
 pub(crate) struct Processor {
@@ -64,7 +69,7 @@ impl Processor {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{status:?}");
-            pause(POLL);
+            pause(POLL.max(began.elapsed() / PART));
         }
     }
 }

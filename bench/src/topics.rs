@@ -156,6 +156,8 @@ pub(crate) fn watcher(server: &str) -> BaseConsumer {
     client
         .set("group.id", "bench")
         .set("enable.partition.eof", "true")
+        // Of a second otherwise, once a reader has got ahead of what hashes its records.
+        .set("fetch.queue.backoff.ms", "5")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false");
     client.create().unwrap()

@@ -6,17 +6,19 @@ use std::process::Command;
 use eson_tests::kafka::jars;
 use eson_tests::{Process, data_dir};
 
-/// Where MirrorMaker puts its copy of a topic.
-pub(crate) fn copy_of(topic: &str) -> String {
-    format!("source.{topic}")
+/// Where a MirrorMaker puts its copy of a topic that calls the source `alias`. Under each alias it
+/// begins anew: its positions are stored by it.
+pub(crate) fn copy_of(topic: &str, alias: &str) -> String {
+    format!("{alias}.{topic}")
 }
 
-/// Starts copying `topic`.
-pub(crate) fn start(source: &str, destination: &str, topic: &str) -> Process {
+/// Starts copying `topic` to `copy`, as [`copy_of`] calls it.
+pub(crate) fn start(source: &str, destination: &str, topic: &str, copy: &str) -> Process {
+    let alias = copy.strip_suffix(&copy_of(topic, "")).unwrap();
     let dir = data_dir("mirror-maker");
     fs::write(
         dir.join("mm2.properties"),
-        properties(source, destination, topic),
+        properties(source, destination, topic, alias),
     )
     .unwrap();
     let mut command = Command::new("java");
@@ -36,16 +38,16 @@ pub(crate) fn start(source: &str, destination: &str, topic: &str) -> Process {
 }
 
 /// Four tasks, large batches, lz4: what costs it least.
-fn properties(source: &str, destination: &str, topic: &str) -> String {
+fn properties(source: &str, destination: &str, topic: &str, alias: &str) -> String {
     format!(
-        "clusters=source, destination
-source.bootstrap.servers={source}
+        "clusters={alias}, destination
+{alias}.bootstrap.servers={source}
 destination.bootstrap.servers={destination}
-source->destination.enabled=true
-source->destination.topics={topic}
-destination->source.enabled=false
-source->destination.sync.topic.acls.enabled=false
-source->destination.emit.heartbeats.enabled=false
+{alias}->destination.enabled=true
+{alias}->destination.topics={topic}
+destination->{alias}.enabled=false
+{alias}->destination.sync.topic.acls.enabled=false
+{alias}->destination.emit.heartbeats.enabled=false
 tasks.max=4
 replication.factor=1
 checkpoints.topic.replication.factor=1
@@ -58,8 +60,8 @@ destination.producer.acks=all
 destination.producer.compression.type=lz4
 destination.producer.batch.size=262144
 destination.producer.linger.ms=20
-source.consumer.fetch.min.bytes=262144
-source.consumer.max.poll.records=5000
+{alias}.consumer.fetch.min.bytes=262144
+{alias}.consumer.max.poll.records=5000
 "
     )
 }

@@ -77,7 +77,7 @@ impl Contender {
     /// Where it puts its copy when asked for `copy`.
     fn copy_name(self, topic: &str, copy: &str) -> String {
         match self {
-            Self::MirrorMaker => mirror_maker::copy_of(topic),
+            Self::MirrorMaker => mirror_maker::copy_of(topic, copy),
             _ => copy.to_owned(),
         }
     }
@@ -156,7 +156,7 @@ impl Contender {
     pub(crate) fn program(self, ground: &Ground, topic: &str, copy: &str) -> Process {
         let (from, to) = (ground.source.plaintext(), ground.destination.plaintext());
         let program = match self {
-            Self::MirrorMaker => return mirror_maker::start(&from, &to, topic),
+            Self::MirrorMaker => return mirror_maker::start(&from, &to, topic, copy),
             Self::FranzGo => franz_go(),
             _ => env::current_exe().unwrap(),
         };
