@@ -18,6 +18,8 @@ pub mod kafka;
 pub mod participant;
 pub mod ports;
 pub mod process;
+#[cfg(feature = "librdkafka")]
+pub mod producing;
 pub mod proxy;
 #[cfg(feature = "librdkafka")]
 pub mod records;

@@ -4,15 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use eson_tests::fnap::plain;
 use eson_tests::kafka::ADMIN;
 use eson_tests::process::kill9;
+use eson_tests::producing::Producing;
 use eson_tests::records::{
-    self, Sample, admin_client, await_copy, produce, read_topic, scram_client, topics,
+    self, Sample, admin_client, await_copy, read_topic, scram_client, topics,
 };
 use eson_tests::wait::check;
 use eson_tests::{Ground, Kafka, Participant, RawFnap, Seed, World, discovery, until};
@@ -37,10 +36,10 @@ fn every_record_arrives_through_a_kill_of_every_process() {
     assert!(before.contains(&copy), "no copy {copy} among {before:?}");
 
     let source = Arc::new(samples(&mut seed));
-    let progress = Progress::default();
-    let producing = start_producing(producer, &source, &progress);
-    kill_each_once(&mut world, &copy, &progress);
-    producing.join().expect("the producer failed");
+    let (client, topic) = producer;
+    let producing = Producing::start(client, &topic, source.clone(), BATCH, PATIENCE * 2);
+    kill_each_once(&mut world, &copy, &producing);
+    producing.finish();
 
     let blue = admin_client(&world.kafkas[1]);
     let repeats = await_copy(&blue, LOCAL, &source, Duration::from_secs(300));
@@ -127,63 +126,14 @@ fn samples(seed: &mut Seed) -> Vec<Sample> {
         .collect()
 }
 
-/// How many records the producer has written, and how many it may.
-#[derive(Clone, Default)]
-struct Progress {
-    written: Arc<AtomicUsize>,
-    allowed: Arc<AtomicUsize>,
-}
-
-impl Progress {
-    /// Lets the producer write `more` records, and returns when it has begun with them.
-    fn go_on(&self, more: usize) {
-        let before = self.allowed.fetch_add(more, Ordering::Relaxed);
-        until(
-            &format!("more than {before} records written"),
-            PATIENCE * 2,
-            || {
-                let written = self.written.load(Ordering::Relaxed);
-                check(written > before, || format!("{written} are"))
-            },
-        );
-    }
-
-    /// Waits until `next` records may be written.
-    fn may_write(&self, next: usize) {
-        until(
-            &format!("leave to write {next} records"),
-            PATIENCE * 4,
-            || {
-                let allowed = self.allowed.load(Ordering::Relaxed);
-                check(allowed >= next, || format!("{allowed} may be"))
-            },
-        );
-    }
-}
-
-fn start_producing(
-    (client, topic): (ClientConfig, String),
-    source: &Arc<Vec<Sample>>,
-    progress: &Progress,
-) -> thread::JoinHandle<()> {
-    let (source, progress) = (Arc::clone(source), progress.clone());
-    thread::spawn(move || {
-        for batch in source.chunks(BATCH) {
-            progress.may_write(progress.written.load(Ordering::Relaxed) + batch.len());
-            produce(&client, &topic, batch);
-            progress.written.fetch_add(batch.len(), Ordering::Relaxed);
-        }
-    })
-}
-
 /// Each process is killed while records are being written, and comes back. When Blue's processor
 /// logs in again, Orange's Kafka has forgotten its user, as Kafkas do that lose their metadata:
 /// the participants mend that between themselves.
-fn kill_each_once(world: &mut World, copy: &str, progress: &Progress) {
+fn kill_each_once(world: &mut World, copy: &str, producing: &Producing) {
     let step = RECORDS / 10;
-    progress.go_on(step);
+    producing.go_on(step);
     kill_processors(world.orange());
-    progress.go_on(step);
+    producing.go_on(step);
     let user = copy.split('.').next().unwrap();
     world.kafkas[0].forget_user(user);
     kill_processors(world.blue());
@@ -193,17 +143,17 @@ fn kill_each_once(world: &mut World, copy: &str, progress: &Progress) {
             format!("{users:?}")
         })
     });
-    progress.go_on(step);
+    producing.go_on(step);
     restart_agent(&mut world.participants[0]);
-    progress.go_on(step);
+    producing.go_on(step);
     restart_agent(&mut world.participants[1]);
-    progress.go_on(step);
+    producing.go_on(step);
     restart_bind(world);
-    progress.go_on(step);
+    producing.go_on(step);
     restart_kafka(world.own_kafka(0));
-    progress.go_on(step);
+    producing.go_on(step);
     restart_kafka(world.own_kafka(1));
-    progress.go_on(RECORDS - 7 * step);
+    producing.go_on(RECORDS - 7 * step);
 }
 
 fn kill_processors(participant: &Participant) {

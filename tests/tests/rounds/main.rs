@@ -11,14 +11,12 @@ mod processors;
 mod trouble;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use eson_tests::records::{Sample, admin_client, await_copy, produce, topics};
+use eson_tests::producing::Producing;
+use eson_tests::records::{Sample, admin_client, await_copy, topics};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Seed, World, until};
-use rdkafka::ClientConfig;
 
 use self::trouble::Trouble;
 
@@ -47,20 +45,23 @@ fn nothing_is_lost_in_any_round() {
     drop(orange);
 
     let source = Arc::new(numbered());
-    let progress = Progress::default();
     // Several in each round, so that what a round waits for is never more than it allows.
     let batch = (RECORDS / rounds / 3).clamp(1, 250);
-    let producing = start_producing(admin_client(&world.kafkas[0]), &source, batch, &progress);
+    let client = admin_client(&world.kafkas[0]);
+    let producing = Producing::start(client, FLOW, source.clone(), batch, PATIENCE * 2);
     let mut guests = Guests::default();
     for round in 1..=rounds {
-        progress.allow(RECORDS * round / rounds);
+        producing.allow(RECORDS * round / rounds);
         let trouble = Trouble::draw(&mut seed);
-        println!("round {round}: {trouble:?}, {} written", progress.written());
+        println!(
+            "round {round}: {trouble:?}, {} written",
+            producing.written()
+        );
         guests.come_and_go(&world, &mut seed);
-        progress.wait_for(RECORDS * (round - 1) / rounds + seed.below(batch as u64) as usize);
+        producing.wait_for(RECORDS * (round - 1) / rounds + seed.below(batch as u64) as usize);
         trouble.befall(&mut world);
     }
-    producing.join().expect("the producer failed");
+    producing.finish();
 
     let blue = admin_client(&world.kafkas[1]);
     let repeats = await_copy(&blue, LOCAL, &source, Duration::from_secs(600));
@@ -89,52 +90,6 @@ fn numbered() -> Vec<Sample> {
             headers: vec![("number".into(), Some(number.to_string().into_bytes()))],
         })
         .collect()
-}
-
-/// How many records the producer has written, and how many it may.
-#[derive(Clone, Default)]
-struct Progress {
-    written: Arc<AtomicUsize>,
-    allowed: Arc<AtomicUsize>,
-}
-
-impl Progress {
-    fn written(&self) -> usize {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    fn allow(&self, count: usize) {
-        self.allowed.store(count, Ordering::Relaxed);
-    }
-
-    fn wait_for(&self, count: usize) {
-        until(&format!("{count} records written"), PATIENCE * 2, || {
-            let written = self.written();
-            check(written >= count, || format!("{written} are"))
-        });
-    }
-}
-
-fn start_producing(
-    client: ClientConfig,
-    source: &Arc<Vec<Sample>>,
-    batch: usize,
-    progress: &Progress,
-) -> thread::JoinHandle<()> {
-    let (source, progress) = (Arc::clone(source), progress.clone());
-    thread::spawn(move || {
-        for batch in source.chunks(batch) {
-            let next = progress.written() + batch.len();
-            until("leave to go on", PATIENCE * 4, || {
-                let allowed = progress.allowed.load(Ordering::Relaxed);
-                check(allowed >= next || allowed == RECORDS, || {
-                    format!("{allowed} may be")
-                })
-            });
-            produce(&client, FLOW, batch);
-            progress.written.fetch_add(batch.len(), Ordering::Relaxed);
-        }
-    })
 }
 
 /// Further subscriptions of Blue's to the same flow, that come and go while everything is killed.
