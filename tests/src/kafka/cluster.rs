@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, Member};
+use super::inventory::{TRANSACTIONS, run_tool};
 use super::{START, address, format_storage, java, wait_until_up};
 use crate::ports::free_port;
 use crate::process::{Process, data_dir, limit_files};
@@ -157,14 +158,8 @@ impl KafkaCluster {
     /// Gives each partition back to the first of its replicas, as an administrator does after a
     /// broker was away; leaders move while everybody is alive.
     pub fn elect_preferred_leaders(&self) {
-        self.tool(&[
-            "org.apache.kafka.tools.LeaderElectionCommand",
-            "--bootstrap-server",
-            &self.servers(),
-            "--election-type",
-            "preferred",
-            "--all-topic-partitions",
-        ]);
+        let which = ["--election-type", "preferred", "--all-topic-partitions"];
+        self.tool("org.apache.kafka.tools.LeaderElectionCommand", &which);
     }
 
     /// The number of the broker that looks after the transactions of a producer whose name
@@ -174,8 +169,7 @@ impl KafkaCluster {
     /// When there is no such producer.
     #[must_use]
     pub fn coordinator(&self, part: &str) -> i32 {
-        let dir = &self.nodes[0].dir;
-        let lines = super::inventory::ask_transactions(dir, &self.servers(), &["list"]);
+        let lines = self.tool(TRANSACTIONS, &["list"]);
         let found = lines.iter().find_map(|line| {
             let mut fields = line.split_whitespace();
             let named = fields.next()?.contains(part);
@@ -192,8 +186,8 @@ impl KafkaCluster {
         &mut self.nodes[number as usize - 1]
     }
 
-    fn tool(&self, arguments: &[&str]) -> Vec<String> {
-        super::inventory::run_tool(&self.nodes[0].dir, arguments)
+    fn tool(&self, tool: &str, arguments: &[&str]) -> Vec<String> {
+        run_tool(&self.nodes[0].dir, &self.servers(), tool, arguments)
     }
 }
 

@@ -5,6 +5,11 @@ use std::process::Stdio;
 
 use super::{ADMIN, AGENT, Kafka, java};
 
+/// Kafka's tools.
+const CONFIGURATION: &str = "kafka.admin.ConfigCommand";
+pub(super) const ACCESS: &str = "org.apache.kafka.tools.AclCommand";
+pub(super) const TRANSACTIONS: &str = "org.apache.kafka.tools.TransactionsCommand";
+
 impl Kafka {
     /// The users with SCRAM credentials, the administrator and the participants' own left out, each in a line
     /// of Kafka's.
@@ -30,29 +35,13 @@ impl Kafka {
 
     /// Deletes a user's SCRAM credential behind everybody's back.
     pub fn forget_user(&self, name: &str) {
-        self.tool(&[
-            "kafka.admin.ConfigCommand",
-            "--bootstrap-server",
-            &self.plaintext(),
-            "--alter",
-            "--delete-config",
-            "SCRAM-SHA-256",
-            "--entity-type",
-            "users",
-            "--entity-name",
-            name,
-        ]);
+        let which = ["--entity-type", "users", "--entity-name", name];
+        let what = ["--alter", "--delete-config", "SCRAM-SHA-256"];
+        self.tool(CONFIGURATION, &[&what[..], &which].concat());
     }
 
     fn describe_users(&self) -> Vec<String> {
-        self.tool(&[
-            "kafka.admin.ConfigCommand",
-            "--bootstrap-server",
-            &self.plaintext(),
-            "--describe",
-            "--entity-type",
-            "users",
-        ])
+        self.tool(CONFIGURATION, &["--describe", "--entity-type", "users"])
     }
 
     /// The access rules, those of the participants' own user left out, each in a line of Kafka's with the
@@ -62,13 +51,7 @@ impl Kafka {
         let agent = format!("principal=User:{},", AGENT.0);
         let mut resource = String::new();
         let mut rules = Vec::new();
-        let lines = self.tool(&[
-            "org.apache.kafka.tools.AclCommand",
-            "--bootstrap-server",
-            &self.plaintext(),
-            "--list",
-        ]);
-        for line in lines {
+        for line in self.tool(ACCESS, &["--list"]) {
             if line.starts_with("Current ACLs") {
                 resource = line;
             } else if line.contains("principal=") && !line.contains(&agent) {
@@ -109,26 +92,18 @@ impl Kafka {
     }
 
     fn transactions(&self, command: &[&str]) -> Vec<String> {
-        ask_transactions(&self.dir, &self.plaintext(), command)
+        self.tool(TRANSACTIONS, command)
     }
 
-    pub(super) fn tool(&self, arguments: &[&str]) -> Vec<String> {
-        run_tool(&self.dir, arguments)
+    pub(super) fn tool(&self, tool: &str, arguments: &[&str]) -> Vec<String> {
+        run_tool(&self.dir, &self.plaintext(), tool, arguments)
     }
 }
 
-/// What Kafka's tool for transactions prints.
-pub(super) fn ask_transactions(dir: &Path, servers: &str, command: &[&str]) -> Vec<String> {
-    let tool = "org.apache.kafka.tools.TransactionsCommand";
-    run_tool(
-        dir,
-        &[&[tool, "--bootstrap-server", servers], command].concat(),
-    )
-}
-
-/// What one of Kafka's own tools prints.
-pub(super) fn run_tool(dir: &Path, arguments: &[&str]) -> Vec<String> {
+/// What one of Kafka's own tools prints when it asks these servers.
+pub(super) fn run_tool(dir: &Path, servers: &str, tool: &str, arguments: &[&str]) -> Vec<String> {
     let done = java(dir, "128m")
+        .args([tool, "--bootstrap-server", servers])
         .args(arguments)
         .stdin(Stdio::null())
         .output()
@@ -136,7 +111,7 @@ pub(super) fn run_tool(dir: &Path, arguments: &[&str]) -> Vec<String> {
     let text = String::from_utf8_lossy(&done.stdout);
     assert!(
         done.status.success(),
-        "{arguments:?}: {text}{}",
+        "{tool} {arguments:?}: {text}{}",
         String::from_utf8_lossy(&done.stderr)
     );
     text.lines().map(str::to_owned).collect()

@@ -3,6 +3,7 @@
 use std::thread;
 
 use super::Kafka;
+use super::inventory::ACCESS;
 
 /// What operators read of it.
 const MANUAL: &str = include_str!("../../../docs/operations.md");
@@ -23,15 +24,9 @@ impl Kafka {
     }
 
     fn change_access(&self, command: &str) {
-        let server = self.plaintext();
         let arguments = command
             .split_whitespace()
             .map(|word| word.trim_matches('\''));
-        let tool = [
-            "org.apache.kafka.tools.AclCommand",
-            "--bootstrap-server",
-            &server,
-        ];
-        self.tool(&tool.into_iter().chain(arguments).collect::<Vec<_>>());
+        self.tool(ACCESS, &arguments.collect::<Vec<_>>());
     }
 }
