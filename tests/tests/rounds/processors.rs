@@ -45,7 +45,7 @@ pub(crate) fn create(world: &World, local: &str, partitions: i32) {
 
 /// Waits until each flow has every event once.
 ///
-/// A signal puts events where their keys belong, and so does a collector, by the order of their keys.
+/// A signal puts events where their keys belong: what comes of it is compared key by key.
 pub(crate) fn all_are_complete(world: &World, source: &[Sample], patience: Duration) {
     let client = admin_client(&world.kafkas[1]);
     for copy in [LEFT, RIGHT, MIRRORED] {

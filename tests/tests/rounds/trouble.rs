@@ -18,9 +18,9 @@ const VICTIMS: [Victim; 8] = [
     Victim::Both,
 ];
 
-/// How long somebody stands still at most, in milliseconds: longer than a broker may be silent before
+/// How long somebody stands still, in milliseconds: at most longer than a broker may be silent before
 /// other leaders are looked for.
-const LONGEST_STANDSTILL: u64 = 8_000;
+const STANDSTILL: std::ops::Range<u64> = 200..8_200;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Victim {
@@ -47,10 +47,10 @@ impl Trouble {
     pub(crate) fn draw(seed: &mut Seed) -> Self {
         let victim = *seed.choose(&VICTIMS);
         match seed.below(3) {
-            0 => Self::StandStill(
-                victim,
-                Duration::from_millis(200 + seed.below(LONGEST_STANDSTILL)),
-            ),
+            0 => {
+                let longer = seed.below(STANDSTILL.end - STANDSTILL.start);
+                Self::StandStill(victim, Duration::from_millis(STANDSTILL.start + longer))
+            }
             _ => Self::Kill(victim),
         }
     }
