@@ -8,9 +8,9 @@ use crate::topics::{self, Load, Original};
 const RECORDS: u32 = 2_000_000;
 const ROUNDS: usize = 3;
 
-/// Who copies in each round. Bridges take a second or two, and the kernel takes up to twice as long
-/// for the same copying from one time to the next: their medians need more copies than those of who
-/// takes longer. MirrorMaker comes behind them: it starts for longer than the others copy.
+/// Who copies in each round. Bridges take a second or two, and the kernel takes up to three times as
+/// long for the same copying from one time to the next: their medians need more copies than those of
+/// who takes longer. MirrorMaker comes behind them: it starts for longer than the others copy.
 const EACH_ROUND: [Contender; 12] = [
     Contender::AtLeastOnce,
     Contender::ExactlyOnce,

@@ -15,8 +15,8 @@ use tokio::runtime::Runtime;
 use crate::PATIENCE;
 use crate::ground::Ground;
 
-/// How long it is at least from one question to the next. Each costs the processor about as much as a
-/// batch of records.
+/// How long it is at least from one question to the next. Each costs the processor time, which is
+/// measured with the rest.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Of what takes long, it is such a part of the time that it has taken.
