@@ -85,8 +85,8 @@ pub enum Command {
     DescribeSubscription(Name),
     /// List the caller's subscriptions.
     GetSubscriptions,
-    /// List the subscribers of a flow.
-    GetSubscribers(Name),
+    /// List the subscribers of a flow, or of all flows that the caller administers.
+    GetSubscribers(Option<Name>),
     /// Revoke a subscriber, named by the label of its copy.
     RemoveSubscriber(Name, String),
     /// Let a subscriber in that waits for approval.

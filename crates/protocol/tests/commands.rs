@@ -328,7 +328,11 @@ fn subscriptions_and_subscribers() {
             Command::DescribeSubscription(flow()),
         ),
         ("GET SUBSCRIPTIONS", Command::GetSubscriptions),
-        ("GET SUBSCRIBERS a.example", Command::GetSubscribers(flow())),
+        ("GET SUBSCRIBERS", Command::GetSubscribers(None)),
+        (
+            "GET SUBSCRIBERS a.example",
+            Command::GetSubscribers(Some(flow())),
+        ),
         (
             "REMOVE SUBSCRIBER a.example c-1",
             Command::RemoveSubscriber(flow(), label()),

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use eson_tests::participant::{USER, binary};
 use eson_tests::process::data_dir;
-use eson_tests::{Ground, Participant, World};
+use eson_tests::wait::check;
+use eson_tests::{Ground, Participant, World, until};
 use serde_json::Value;
 
 use crate::stage::{new_flow, on_all_grounds, world};
@@ -18,6 +20,8 @@ on_all_grounds!(
     processors_are_run_and_shown,
     the_exchange_is_printed_without_secrets,
 );
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const BASE64_OF_THE_PASSWORD: &str = "AHRlc3QAdGVzdA==";
 
@@ -119,6 +123,13 @@ fn the_drafts_use_cases(ground: Ground) {
             .ok(&format!("get subscribers {flow}"))
             .contains("active")
     );
+    until("the copy is filled in top", PATIENCE, || {
+        let top = orange.ok("top -n 1");
+        let row = top.lines().find(|row| row.contains(&format!(".{flow} ")));
+        let filled =
+            row.is_some_and(|row| row.contains(" subscriber ") && row.contains(" running "));
+        check(filled, || top)
+    });
     blue.ok(&format!("unsubscribe {local}"));
     assert!(!blue.ok("get subscriptions").contains(&local));
     orange.ok(&format!("delete flow {flow}"));

@@ -76,6 +76,12 @@ fn figure_9_one_way(ground: Ground) {
     let subscribers = orange.ok(&format!("GET SUBSCRIBERS {flow}"));
     assert_eq!(1, subscribers.data.len(), "{subscribers:?}");
     assert!(subscribers.data[0].starts_with(&label), "{subscribers:?}");
+    let copy = format!("{label}.{flow} flow={flow} ");
+    for (session, sees_it) in [(&mut orange, true), (&mut blue, false)] {
+        let of_all = session.ok("GET SUBSCRIBERS");
+        let found = of_all.data.iter().any(|line| line.starts_with(&copy));
+        assert_eq!(found, sees_it, "{of_all:?}");
+    }
     await_state(&mut blue, &local, "active");
     if ground == Ground::Servers {
         let topics = topics(&admin_client(&world.kafkas[0]));

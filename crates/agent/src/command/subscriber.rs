@@ -12,18 +12,45 @@ use crate::resource::{Activity, Lease, Subscriber};
 use crate::store::Stored;
 
 impl Request<'_> {
-    pub(super) async fn list_subscribers(&self, flow: Name) -> Answer {
+    /// Those of one flow by their labels, or those of all that the caller administers by the names of
+    /// their copies.
+    pub(super) async fn list_subscribers(&self, flow: Option<Name>) -> Answer {
+        let Some(flow) = flow else {
+            return self.list_all_subscribers().await;
+        };
         self.participant
             .authorized_flow(self.caller, Right::Admin, &flow)
             .await?;
+        let found = self.participant.subscribers_of(&flow).await?;
+        let lines = found.iter().map(|subscriber| {
+            let label = subscriber.resource.spec.label.as_str();
+            entry(label, &self.subscriber_words(subscriber))
+        });
+        Ok(Reply::data(lines.collect()))
+    }
+
+    async fn list_all_subscribers(&self) -> Answer {
         let mut lines = Vec::new();
-        for subscriber in self.participant.subscribers_of(&flow).await? {
-            lines.push(self.subscriber_entry(&subscriber).await);
+        for flow in self.participant.flows.list().await? {
+            let rights = self
+                .participant
+                .rights_on_flow(self.caller, &flow.resource)
+                .await?;
+            if !rights.include(Right::Admin) {
+                continue;
+            }
+            let name = &flow.resource.spec.name;
+            for subscriber in self.participant.subscribers_of(name).await? {
+                let copy = format!("{}.{name}", subscriber.resource.spec.label);
+                let mut values = vec![("flow", name.to_string())];
+                values.extend(self.subscriber_words(&subscriber));
+                lines.push(entry(&copy, &values));
+            }
         }
         Ok(Reply::data(lines))
     }
 
-    async fn subscriber_entry(&self, subscriber: &Stored<Subscriber>) -> DataLine {
+    fn subscriber_words(&self, subscriber: &Stored<Subscriber>) -> Vec<(&'static str, String)> {
         let spec = &subscriber.resource.spec;
         let mut values = vec![
             ("principal", spec.reader().to_string()),
@@ -46,7 +73,7 @@ impl Request<'_> {
             Some(failure) => values.push(("error", failure.text.clone())),
             None => values.extend(leg_error(LegOwner::Subscriber, leg.as_ref(), now)),
         }
-        entry(spec.label.as_str(), &values)
+        values
     }
 
     /// What one subscriber has, and may have.

@@ -118,6 +118,7 @@ fn each_command_is_one_of_fnap() {
         ("get processors", "GET PROCESSORS"),
         ("get subscriptions", "GET SUBSCRIPTIONS"),
         ("get subscribers a.unix.ar", "GET SUBSCRIBERS a.unix.ar"),
+        ("get subscribers", "GET SUBSCRIBERS"),
         ("get grants a.unix.ar", "GET GRANTS a.unix.ar"),
         (
             "describe namespace n.unix.ar",
@@ -240,16 +241,22 @@ fn top_shows_processors_as_often_as_wanted() {
         S: 220 DATA
         S: c.unix.ar remote=d.unix.br state=active copy=e.d.unix.br processor-state=retrying lag=3 rate=0.0 error=\"nobody answers\"
         S: 220 OK
+        C: GET SUBSCRIBERS
+        S: 220 DATA
+        S: s.f.unix.ar flow=f.unix.ar principal=guest state=active expires=9s processor-state=running lag=2 rate=4.0
+        S: t.f.unix.ar flow=f.unix.ar principal=guest state=revoked
+        S: 220 OK
     ";
     let script = Script::logged_in(&exchange.repeat(2));
     let arguments = ["top", "-n", "2", "--interval", "0.01"];
     let out = Home::at(script.port).run(&arguments).success();
     script.end();
     let expected = "\
-PROCESSOR  TYPE          STATE     LAG  RATE  ERROR
-p          bridge        running   7    1.5   -
-q          collector     failed    -    -     the queue is gone
-c.unix.ar  subscription  retrying  3    0.0   nobody answers
+PROCESSOR    TYPE          STATE     LAG  RATE  ERROR
+p            bridge        running   7    1.5   -
+q            collector     failed    -    -     the queue is gone
+c.unix.ar    subscription  retrying  3    0.0   nobody answers
+s.f.unix.ar  subscriber    running   2    4.0   -
 ";
     assert_eq!(out, expected.repeat(2));
 }

@@ -16,7 +16,7 @@ fn flow_and_label(arguments: &mut Arguments<'_>) -> Result<(Name, String), Comma
 }
 
 pub(super) fn list(arguments: &mut Arguments<'_>) -> Parsed {
-    arguments.name("a flow").map(Command::GetSubscribers)
+    arguments.optional_name().map(Command::GetSubscribers)
 }
 
 pub(super) fn remove(arguments: &mut Arguments<'_>) -> Parsed {

@@ -377,7 +377,7 @@ fn subscription_command() -> impl Strategy<Value = Command> {
         name().prop_map(Command::StopSubscription),
         name().prop_map(Command::DescribeSubscription),
         Just(Command::GetSubscriptions),
-        name().prop_map(Command::GetSubscribers),
+        of(name()).prop_map(Command::GetSubscribers),
         (name(), label()).prop_map(|(n, l)| Command::RemoveSubscriber(n, l)),
         (name(), label()).prop_map(|(n, l)| Command::ApproveSubscriber(n, l)),
         (name(), label(), quality()).prop_map(|(n, l, q)| Command::UpdateSubscriber(n, l, q)),

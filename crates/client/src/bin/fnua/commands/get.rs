@@ -30,11 +30,11 @@ pub(crate) enum Get {
     Processors,
     /// List one's subscriptions
     Subscriptions,
-    /// List the subscribers of a flow
+    /// List the subscribers of a flow, or of all one's flows
     Subscribers {
         /// The flow
         #[arg(value_parser = flow)]
-        flow: Name,
+        flow: Option<Name>,
     },
     /// List the grants on a flow or a namespace
     Grants {
@@ -68,11 +68,11 @@ impl Get {
             ),
             Self::Processors => list(Shape::List("processor"), Command::GetProcessors),
             Self::Subscriptions => list(Shape::List("subscription"), Command::GetSubscriptions),
-            Self::Subscribers { flow } => Request::about(
-                &flow.clone(),
-                Shape::List("subscriber"),
-                Command::GetSubscribers(flow),
-            ),
+            Self::Subscribers { flow } => Request {
+                about: flow.clone(),
+                command: Command::GetSubscribers(flow),
+                shape: Shape::List("subscriber"),
+            },
             Self::Grants { flow } => Request::about(
                 &flow.clone(),
                 Shape::List("grant"),

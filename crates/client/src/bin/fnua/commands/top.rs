@@ -17,10 +17,20 @@ use crate::terminal::written;
 /// Clears the screen and goes to its upper left corner (ECMA-48: CUP, ED).
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// What there is no room for: where events come from and go to, and what a publisher says.
-const HIDDEN: [&str; 5] = ["from", "to", "remote", "copy", "notice"];
+/// What there is no room for: where events come from and go to, who reads them, and what a publisher
+/// says.
+const HIDDEN: [&str; 8] = [
+    "from",
+    "to",
+    "remote",
+    "copy",
+    "flow",
+    "principal",
+    "expires",
+    "notice",
+];
 
-/// How often to show the processors and subscriptions.
+/// How often to show the processors, the subscriptions, and the copies for one's subscribers.
 #[derive(Debug, Args)]
 pub(crate) struct Top {
     /// Seconds between two looks
@@ -32,8 +42,8 @@ pub(crate) struct Top {
 }
 
 impl Top {
-    /// Shows the processors and subscriptions again and again: in place on a terminal, elsewhere one
-    /// behind the other.
+    /// Shows the processors, the subscriptions and the copies for subscribers again and again: in place
+    /// on a terminal, elsewhere one behind the other.
     pub(crate) async fn run(self, client: &mut Client, global: &Global) -> Result<(), Failure> {
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
@@ -48,7 +58,9 @@ impl Top {
             }
             let processors = client.command(&Command::GetProcessors).await?;
             let subscriptions = client.command(&Command::GetSubscriptions).await?;
-            written(show(global, together(processors, subscriptions)))?;
+            let subscribers = client.command(&Command::GetSubscribers(None)).await?;
+            let all = together(processors, subscriptions, subscribers);
+            written(show(global, all))?;
             left = left.map(|looks| looks - 1);
         }
         Ok(())
@@ -65,21 +77,32 @@ fn show(global: &Global, reply: Reply) -> io::Result<()> {
     out.flush()
 }
 
-/// One list of both, with what is shown of them.
-fn together(processors: Reply, subscriptions: Reply) -> Reply {
-    match (processors, subscriptions) {
-        (Reply::Data(processors, status), Reply::Data(subscriptions, _)) => {
-            let processors = processors.into_iter().flat_map(|line| shown(line, |it| it));
-            let subscriptions = subscriptions.into_iter();
-            let subscriptions = subscriptions.flat_map(|line| shown(line, as_processor));
-            Reply::Data(processors.chain(subscriptions).collect(), status)
+/// One list of all, with what is shown of them.
+fn together(processors: Reply, subscriptions: Reply, subscribers: Reply) -> Reply {
+    let (mut lines, status) = match processors {
+        Reply::Data(lines, status) => (lines, status),
+        other => return other,
+    };
+    lines = lines
+        .into_iter()
+        .flat_map(|line| shown(line, Some))
+        .collect();
+    for (reply, seen) in [
+        (subscriptions, subscription as Seen),
+        (subscribers, subscriber),
+    ] {
+        if let Reply::Data(more, _) = reply {
+            lines.extend(more.into_iter().flat_map(|line| shown(line, seen)));
         }
-        (other, _) => other,
     }
+    Reply::Data(lines, status)
 }
 
-/// What a line says, `as` it is to be seen, without what there is no room for.
-fn shown(line: DataLine, seen: fn(Entry) -> Entry) -> Vec<DataLine> {
+/// How what a line says is to be seen; none where it is not.
+type Seen = fn(Entry) -> Option<Entry>;
+
+/// What a line says, as it is to be `seen`, without what there is no room for.
+fn shown(line: DataLine, seen: Seen) -> Vec<DataLine> {
     let entry = match &line {
         DataLine::Text(text) => attributes_behind("processor", text),
         DataLine::Attribute(..) => None,
@@ -88,7 +111,7 @@ fn shown(line: DataLine, seen: fn(Entry) -> Entry) -> Vec<DataLine> {
         return vec![line];
     };
     let has_room = |(key, _): &(String, Vec<String>)| !HIDDEN.contains(&key.as_str());
-    let pairs = seen(entry).into_iter().filter(has_room);
+    let pairs = seen(entry).into_iter().flatten().filter(has_room);
     let lines = pairs.flat_map(|(key, values)| {
         let line = move |value| DataLine::Attribute(key.clone(), value);
         values.into_iter().map(line)
@@ -96,16 +119,27 @@ fn shown(line: DataLine, seen: fn(Entry) -> Entry) -> Vec<DataLine> {
     lines.collect()
 }
 
-/// A subscription as a processor is told: its state is that of its bridge, where there is one.
-fn as_processor(mut entry: Entry) -> Entry {
-    let has_bridge = entry.iter().any(|(key, _)| key == "processor-state");
-    entry.retain(|(key, _)| !has_bridge || key != "state");
+fn subscription(entry: Entry) -> Option<Entry> {
+    Some(as_processor("subscription", entry))
+}
+
+/// A subscriber, as long as there is a copy that is filled or something is wrong.
+fn subscriber(entry: Entry) -> Option<Entry> {
+    let matters = |(key, _): &(String, Vec<String>)| ["processor-state", "error"].contains(&&**key);
+    let matters = entry.iter().any(matters);
+    matters.then(|| as_processor("subscriber", entry))
+}
+
+/// It as a processor is told: its state is that of its leg, where there is one.
+fn as_processor(kind: &str, mut entry: Entry) -> Entry {
+    let has_leg = entry.iter().any(|(key, _)| key == "processor-state");
+    entry.retain(|(key, _)| !has_leg || key != "state");
     for (key, _) in &mut entry {
         if key == "processor-state" {
             *key = "state".to_owned();
         }
     }
-    let kind = ("type".to_owned(), vec!["subscription".to_owned()]);
+    let kind = ("type".to_owned(), vec![kind.to_owned()]);
     entry.insert(1, kind);
     entry
 }
@@ -129,7 +163,7 @@ mod tests {
             ("error", "from=x to=y is gone"),
         ];
         let told = DataLine::Text(line.to_owned());
-        assert_eq!(shown(told, |it| it), lines(&expected));
+        assert_eq!(shown(told, Some), lines(&expected));
     }
 
     #[test]
@@ -143,13 +177,28 @@ mod tests {
             ("lag", "3"),
             ("error", "it is gone"),
         ];
-        assert_eq!(shown(told(line), as_processor), lines(&expected));
+        assert_eq!(shown(told(line), subscription), lines(&expected));
         let stopped = "l.example remote=r.example state=stopped";
         let expected = [
             ("processor", "l.example"),
             ("type", "subscription"),
             ("state", "stopped"),
         ];
-        assert_eq!(shown(told(stopped), as_processor), lines(&expected));
+        assert_eq!(shown(told(stopped), subscription), lines(&expected));
+    }
+
+    #[test]
+    fn of_subscribers_those_are_told_whose_copies_are_filled() {
+        let told = |line: &str| DataLine::Text(line.to_owned());
+        let line = "s.f.example flow=f.example principal=guest state=active expires=9s processor-state=running lag=0";
+        let expected = [
+            ("processor", "s.f.example"),
+            ("type", "subscriber"),
+            ("state", "running"),
+            ("lag", "0"),
+        ];
+        assert_eq!(shown(told(line), subscriber), lines(&expected));
+        let gone = "s.f.example flow=f.example principal=guest state=revoked";
+        assert_eq!(shown(told(gone), subscriber), []);
     }
 }
