@@ -7,7 +7,7 @@
 
 use std::io;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use crc32c::crc32c;
 
 use super::checksum::join;
@@ -168,14 +168,14 @@ impl Batch {
     }
 
     /// The header under which `producer` writes the batch, with `sequence` for its first record.
-    pub(crate) fn header(&self, producer: Producer, sequence: i32) -> Bytes {
-        let mut checked = [0; HEADER - CHECKED];
-        let mut head = &mut checked[..];
+    pub(crate) fn header(&self, producer: Producer, sequence: i32) -> [u8; HEADER] {
         let transactional = if producer.transactional {
             TRANSACTIONAL
         } else {
             0
         };
+        let mut header = [0; HEADER];
+        let mut head = &mut header[CHECKED..];
         head.put_i16(self.attributes & COMPRESSION | transactional);
         head.put_i32(self.last_offset_delta);
         head.put_i64(self.base_timestamp);
@@ -185,17 +185,16 @@ impl Batch {
         head.put_i32(sequence);
         head.put_i32(self.count);
         // Joining is linear: this takes the old header's part out and puts the new one's in.
-        let changed = self.header_crc ^ crc32c(&checked);
+        let changed = self.header_crc ^ crc32c(&header[CHECKED..]);
         let crc = join(changed, self.crc, self.records.len());
-        let mut header = BytesMut::with_capacity(HEADER);
-        header.put_i64(0);
+        let mut head = &mut header[..];
+        head.put_i64(0);
         // A batch is far smaller than 2 GiB: it came in a response or was built by us.
-        header.put_i32((self.size() - UNCOUNTED) as i32);
-        header.put_i32(-1);
-        header.put_i8(2);
-        header.put_u32(crc);
-        header.put_slice(&checked);
-        header.freeze()
+        head.put_i32((self.size() - UNCOUNTED) as i32);
+        head.put_i32(-1);
+        head.put_i8(2);
+        head.put_u32(crc);
+        header
     }
 }
 
@@ -222,6 +221,8 @@ fn invalid(cause: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     const PRODUCER: Producer = Producer {

@@ -59,7 +59,7 @@ impl Sender {
         message: Option<&str>,
     ) -> Result<Option<BrokerError>, BrokerError> {
         use ResponseError as E;
-        let queue = self.topic.name.0.to_string();
+        let queue = || self.topic.name.0.to_string();
         let Some(lane) = self.lanes.get_mut(partition as usize) else {
             return Ok(None);
         };
@@ -77,7 +77,10 @@ impl Sender {
                 match split.map_err(|cause| connection.broken(cause.to_string()))? {
                     true => Ok(None),
                     // Less than when it was opened.
-                    false => Err(BrokerError::TooLarge { queue, size }),
+                    false => Err(BrokerError::TooLarge {
+                        queue: queue(),
+                        size,
+                    }),
                 }
             }
             Some(E::OutOfOrderSequenceNumber | E::UnknownProducerId) => {
@@ -96,11 +99,14 @@ impl Sender {
             Some(E::InvalidRecord | E::InvalidTimestamp) => {
                 let cause =
                     message.map_or_else(|| "the broker does not say why".into(), str::to_owned);
-                Err(BrokerError::Refused { queue, cause })
+                Err(BrokerError::Refused {
+                    queue: queue(),
+                    cause,
+                })
             }
             // Damaged before it came to us; or else on its way, and another try may pass.
             Some(E::CorruptMessage) if lane.is_damaged(sequence) => Err(BrokerError::Invalid {
-                queue,
+                queue: queue(),
                 cause: "the source gave a record batch whose checksum is wrong".to_owned(),
             }),
             // Concurrent is our own transaction before, which leaders have yet to hear the end of.
@@ -111,7 +117,7 @@ impl Sender {
                     cause: error.to_string(),
                 }))
             }
-            Some(error) => Err(connection.subject(&queue).error(error, message)),
+            Some(error) => Err(connection.subject(&queue()).error(error, message)),
         }
     }
 
