@@ -93,6 +93,38 @@ fn an_adopted_queue_that_was_created_again_is_followed() {
     );
 }
 
+/// What a signal has read of its other source counts on.
+#[test]
+fn a_signal_goes_on_with_the_one_source_that_was_created_again() {
+    let world = own_world(&["signalled.example"]);
+    let (mut orange, flow) = adopt(&world, "signalled_v1", "");
+    let [other, all] = ["other", "all"].map(|name| {
+        let made = new_flow(world.orange(), name);
+        orange.ok(&format!("CREATE FLOW {made} partitions=1"));
+        made
+    });
+    orange.ok(&format!(
+        "CREATE PROCESSOR joined type=signal from={flow},{other} to={all} program=."
+    ));
+    write_numbered(&mut orange, &flow, 0..20);
+    await_numbered(&mut orange, &all, 0..20);
+    write_numbered(&mut orange, &other, 20..30);
+    await_numbered(&mut orange, &all, 0..30);
+
+    create_again(&world, "signalled_v1");
+    write_numbered(&mut orange, &flow, 100..105);
+    kill_processors(world.orange());
+    await_events(&mut orange, &all, &numbered(&[0..30, 100..105]));
+    write_numbered(&mut orange, &other, 105..110);
+    await_events(&mut orange, &all, &numbered(&[0..30, 100..110]));
+
+    kill_processors(world.orange());
+    write_numbered(&mut orange, &flow, 110..120);
+    await_events(&mut orange, &all, &numbered(&[0..30, 100..120]));
+    let settled = ["processor-state=running", "lag=0"];
+    await_lines(&mut orange, "DESCRIBE PROCESSOR joined", &settled);
+}
+
 #[test]
 fn a_processor_that_stops_at_gaps_waits_for_its_owner() {
     let world = own_world(&["stopped.example"]);
