@@ -158,6 +158,8 @@ pub(crate) fn watcher(server: &str) -> BaseConsumer {
         .set("enable.partition.eof", "true")
         // Of a second otherwise, once a reader has got ahead of what hashes its records.
         .set("fetch.queue.backoff.ms", "5")
+        // Nothing else is answered to a reader while a fetch at a partition's end waits for more.
+        .set("fetch.wait.max.ms", "5")
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false");
     client.create().unwrap()
