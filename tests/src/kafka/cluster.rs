@@ -131,6 +131,26 @@ impl KafkaCluster {
         wait_until_up(&mut node.process, node.port);
     }
 
+    /// `kill -9` to all brokers, one right after the other.
+    pub fn kill9_all(&mut self) {
+        for node in &mut self.nodes {
+            node.process.kill9();
+        }
+    }
+
+    /// Starts all brokers again on the same ports and data, after [`KafkaCluster::kill9_all`].
+    ///
+    /// # Panics
+    /// When one doesn't come up.
+    pub fn restart_all(&mut self) {
+        for node in &mut self.nodes {
+            node.process = start(&node.dir);
+        }
+        for node in &mut self.nodes {
+            wait_until_up(&mut node.process, node.port);
+        }
+    }
+
     /// Stops a broker's process without ending it: connections stay open and nobody answers.
     pub fn freeze(&self, node: i32) {
         self.node(node).process.signal("STOP");

@@ -1,6 +1,7 @@
-//! Processors of every type in a cluster of three Kafka nodes, while leaders move, connections break
-//! and processes die: nothing is lost, nothing is doubled where that is promised, and order is kept.
+//! Processors of every type between two clusters of three Kafka nodes, while leaders move, connections
+//! break and processes die: nothing is lost, nothing is doubled where that is promised, and order is kept.
 
+mod clusters;
 mod events;
 #[path = "../binary/ground.rs"]
 mod ground;

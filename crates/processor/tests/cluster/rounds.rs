@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use eson_processor::proto::error::{Kind, Side};
+use eson_processor::proto::error::{self, Kind};
 use eson_processor::proto::{Delivery, State};
 use eson_tests::proxy::Fault;
 use eson_tests::seed::Seed;
 use tokio::time::sleep;
 
+use super::clusters::Side::{Destination, Source};
 use super::mishap::Mishap;
 use super::route::Route;
-use super::topics::{DESTINATION, SOURCE};
 use super::work::Work;
 use super::writing::FLOW;
 
@@ -20,47 +20,53 @@ const EVENTS: u64 = 100_000;
 /// The most events of a round where there are many ways or a program.
 const FEW: u64 = 3_000;
 
-/// What goes wrong in a cluster.
-const CLUSTER: [Mishap; 6] = [
-    Mishap::KillLeader,
-    Mishap::Elect,
+/// What goes wrong in the clusters.
+const CLUSTERS: [Mishap; 10] = [
+    Mishap::KillLeader(Destination),
+    Mishap::Elect(Destination),
+    Mishap::KillLeader(Source),
     Mishap::KillCoordinator,
-    Mishap::FillDisk,
-    Mishap::FreezeLeader,
-    Mishap::Elect,
+    Mishap::FillDisk(Destination),
+    Mishap::FreezeLeader(Source),
+    Mishap::KillAll(Source),
+    Mishap::FreezeLeader(Destination),
+    Mishap::Elect(Source),
+    Mishap::KillAll(Destination),
 ];
 
-/// What goes wrong on the way to it.
+/// What goes wrong on the way to them.
 const WAY: [Mishap; 12] = [
-    Mishap::Cut(SOURCE),
-    Mishap::Cut(DESTINATION),
+    Mishap::Cut(Source),
+    Mishap::Cut(Destination),
     Mishap::KillProcessor,
-    Mishap::Stall(DESTINATION),
-    Mishap::Slow(DESTINATION),
+    Mishap::Stall(Destination),
+    Mishap::Slow(Destination),
     Mishap::FreezeProcessor,
-    Mishap::Lose(DESTINATION),
+    Mishap::Lose(Destination),
     Mishap::EndProcessor,
-    Mishap::Slow(SOURCE),
+    Mishap::Slow(Source),
     Mishap::Revoke,
-    Mishap::Stall(SOURCE),
-    Mishap::Lose(SOURCE),
+    Mishap::Stall(Source),
+    Mishap::Lose(Source),
 ];
 
 /// What goes wrong for processors that do more than a bridge: as much as a short run has first.
-const BOTH: [Mishap; 13] = [
+const BOTH: [Mishap; 15] = [
     Mishap::KillProcessor,
-    Mishap::FreezeLeader,
+    Mishap::FreezeLeader(Destination),
     Mishap::Revoke,
-    Mishap::Cut(DESTINATION),
+    Mishap::KillLeader(Source),
     Mishap::FreezeProcessor,
-    Mishap::KillProcessor,
-    Mishap::Elect,
-    Mishap::Cut(SOURCE),
+    Mishap::Cut(Destination),
+    Mishap::Elect(Destination),
+    Mishap::Cut(Source),
     Mishap::KillCoordinator,
-    Mishap::Lose(DESTINATION),
-    Mishap::KillLeader,
+    Mishap::FreezeLeader(Source),
+    Mishap::Lose(Destination),
+    Mishap::KillAll(Source),
     Mishap::EndProcessor,
-    Mishap::Stall(SOURCE),
+    Mishap::Stall(Source),
+    Mishap::KillAll(Destination),
 ];
 
 /// How many of them a short run has.
@@ -88,13 +94,23 @@ fn rounds(usual: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_while_leaders_and_coordinators_move() {
-    let repeats = bridge("moved-once", Delivery::ExactlyOnce, &CLUSTER, CLUSTER.len()).await;
+    let repeats = bridge(
+        "moved-once",
+        Delivery::ExactlyOnce,
+        &CLUSTERS,
+        CLUSTERS.len(),
+    )
+    .await;
     assert_eq!(repeats, 0, "exactly once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_least_once_while_leaders_move() {
-    let mishaps = [Mishap::KillLeader, Mishap::Elect, Mishap::FreezeLeader];
+    let mishaps = [
+        Mishap::KillLeader(Destination),
+        Mishap::Elect(Destination),
+        Mishap::FreezeLeader(Source),
+    ];
     bridge("moved", Delivery::AtLeastOnce, &mishaps, mishaps.len()).await;
 }
 
@@ -130,15 +146,15 @@ async fn a_source_that_is_silent_is_told_and_read_on_when_it_is_back() {
     let mut route = Route::open("silent", Work::Bridge, Delivery::ExactlyOnce, 0).await;
     route.write(1_000).await;
     route.until_caught_up().await;
-    route.cluster.set(SOURCE, Fault::Stall);
+    route.clusters.set(Source, Fault::Stall);
     route.write(1_000).await;
     let retrying = route.until_state(State::Retrying).await;
     let error = retrying[0].error.as_ref().expect("the reason");
     assert_eq!(
         (error.side(), error.kind()),
-        (Side::Source, Kind::Unreachable)
+        (error::Side::Source, Kind::Unreachable)
     );
-    route.cluster.set(SOURCE, Fault::None);
+    route.clusters.set(Source, Fault::None);
     route.until_caught_up().await;
     let running = route.until_state(State::Running).await;
     assert_eq!(running[0].error, None, "what is over is no longer told");

@@ -1,56 +1,33 @@
-//! A processor that works within the cluster, and numbered events on their way.
+//! A processor that works between the clusters, and numbered events on their way.
 
 use eson_processor::proto::{Delivery, Leg, LegStatus, Spec, State};
-use eson_tests::KafkaCluster;
-use eson_tests::kafka::Front;
-use eson_tests::records::{Leadership, Sample, leaders, plain_client, read_topic};
+use eson_tests::records::{Leadership, Sample, leaders, read_topic};
 use eson_tests::until;
-use rdkafka::ClientConfig;
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio::sync::MutexGuard;
 use tokio::task::spawn_blocking;
 
+use super::clusters::{Clusters, NODES, Side, clusters};
 use super::events::{Source, compare_by_source};
 use super::ground::{DEADLINE, FlowProcessor, until_leg};
-use super::topics::{DESTINATION, SOURCE, Topics};
+use super::topics::Topics;
 use super::work::Work;
 use super::writing::Writing;
-
-const NODES: u32 = 3;
 
 /// What the processor may hold, and what it may occupy: the program itself, compiled without
 /// optimisation, has the rest.
 const BUFFERS: u64 = 32 << 20;
 const MEMORY_KIB: u64 = (BUFFERS >> 10) + (96 << 10);
 
-/// The cluster that all tests of this binary share, one after the other; it ends with the process.
-pub(crate) async fn cluster() -> MutexGuard<'static, KafkaCluster> {
-    static CLUSTER: OnceCell<Mutex<KafkaCluster>> = OnceCell::const_new();
-    let fronts = [
-        Front {
-            name: SOURCE,
-            guarded: true,
-        },
-        Front {
-            name: DESTINATION,
-            guarded: false,
-        },
-    ];
-    let start = move || KafkaCluster::start("processor-cluster", NODES, &fronts);
-    let started = async || Mutex::new(spawn_blocking(start).await.expect("a cluster"));
-    CLUSTER.get_or_init(started).await.lock().await
-}
-
 /// A processor at work.
 pub(crate) struct Route {
-    pub(crate) cluster: MutexGuard<'static, KafkaCluster>,
+    pub(crate) clusters: MutexGuard<'static, Clusters>,
     pub(crate) processor: FlowProcessor,
     work: Work,
     topics: Topics,
     /// What was written so far.
     sources: Vec<Source>,
     spec: Spec,
-    client: ClientConfig,
     /// Where the processor keeps windows.
     _state: TempDir,
 }
@@ -63,8 +40,8 @@ impl Route {
         delivery: Delivery,
         commit_interval_ms: u32,
     ) -> Self {
-        let cluster = cluster().await;
-        let topics = Topics::create(&cluster, name, work).await;
+        let clusters = clusters().await;
+        let topics = Topics::create(&clusters, name, work).await;
         let leg = Leg {
             id: name.to_owned(),
             delivery: delivery.into(),
@@ -75,9 +52,8 @@ impl Route {
         let sources = topics.sources.iter();
         let route = Self {
             sources: sources.cloned().map(Source::new).collect(),
-            spec: work.spec(topics.queues(&cluster), &leg),
-            client: plain_client(&cluster.servers()),
-            cluster,
+            spec: work.spec(topics.queues(&clusters), &leg),
+            clusters,
             processor: start_processor(&state).await,
             work,
             topics,
@@ -95,12 +71,12 @@ impl Route {
 
     /// Takes the user away as whom the processor reads.
     pub(crate) async fn deny(&self) {
-        self.topics.deny(&self.cluster).await;
+        self.topics.deny(&self.clusters).await;
     }
 
     /// Gives the user back, and lets the legs that have failed go on, as an FNAA does.
     pub(crate) async fn allow(&self) {
-        self.topics.allow(&self.cluster).await;
+        self.topics.allow(&self.clusters).await;
         let client = self.processor.client().await;
         client.resume(&self.spec.id).await.expect("resumed");
     }
@@ -122,10 +98,11 @@ impl Route {
     }
 
     fn begin(&mut self, count: u64) -> Writing {
+        let client = self.clusters.client(Side::Source);
         let sources = self.sources.iter_mut();
         Writing::begin(sources.map(|source| {
             let events = source.next(count);
-            (self.client.clone(), source.topic.clone(), events)
+            (client.clone(), source.topic.clone(), events)
         }))
     }
 
@@ -134,9 +111,9 @@ impl Route {
         self.sources[leg.source as usize].events.len() as u64
     }
 
-    /// Who looks after the destinations' partitions now; empty while nobody can say.
-    pub(crate) async fn leaders(&self) -> Vec<Leadership> {
-        let (client, topics) = (self.client.clone(), self.topics.destinations.clone());
+    /// Who looks after a side's partitions now; empty while nobody can say.
+    pub(crate) async fn leaders(&self, side: Side) -> Vec<Leadership> {
+        let (client, topics) = (self.clusters.client(side), self.topics.of(side).to_vec());
         let all = move || {
             let topics = topics.iter().map(|topic| leaders(&client, topic));
             topics.collect::<Result<Vec<_>, _>>()
@@ -148,20 +125,22 @@ impl Route {
     /// The broker that looks after the transactions of one of the route's writers.
     pub(crate) fn coordinator(&self) -> i32 {
         let name = format!("eson/{}/", self.spec.legs[0].id);
-        self.cluster.coordinator(&name)
+        self.clusters.of(Side::Destination).coordinator(&name)
     }
 
-    /// Waits until every broker has all of the destinations.
+    /// Waits until every broker has all of its side's topics.
     pub(crate) async fn until_whole(&self) {
-        self.until_leaders(|all| all.iter().all(|one| one.in_sync == NODES as usize))
-            .await;
+        for side in [Side::Source, Side::Destination] {
+            self.until_leaders(side, |one| one.in_sync == NODES).await;
+        }
     }
 
-    pub(crate) async fn until_leaders(&self, wanted: impl Fn(&[Leadership]) -> bool) {
+    /// Waits until it is so for each of a side's partitions.
+    pub(crate) async fn until_leaders(&self, side: Side, wanted: impl Fn(&Leadership) -> bool) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
-            let leaders = self.leaders().await;
-            if !leaders.is_empty() && wanted(&leaders) {
+            let leaders = self.leaders(side).await;
+            if !leaders.is_empty() && leaders.iter().all(&wanted) {
                 return;
             }
             assert!(tokio::time::Instant::now() < deadline, "{leaders:?}");
@@ -198,12 +177,13 @@ impl Route {
     /// events came more than once.
     pub(crate) async fn compare(self) -> usize {
         let compared = spawn_blocking(move || {
+            let client = self.clusters.client(Side::Destination);
             let dead = self.dead_letters();
             let destinations = self.topics.destinations.iter().enumerate();
             let repeats = destinations.map(|(number, topic)| {
                 let expected = self.work.expected(number, &self.sources, &dead);
                 until(&format!("all in {topic}"), DEADLINE, || {
-                    let arrived = read_topic(&self.client, topic)?;
+                    let arrived = read_topic(&client, topic)?;
                     compare_by_source(&expected, &self.work.seen(number, arrived))
                 })
             });
@@ -213,7 +193,8 @@ impl Route {
     }
 
     fn dead_letters(&self) -> Vec<Sample> {
-        let dead = read_topic(&self.client, &self.topics.dead_letters).expect("readable");
+        let client = self.clusters.client(Side::Destination);
+        let dead = read_topic(&client, &self.topics.dead_letters).expect("readable");
         let written = self.sources.iter().map(|source| source.events.len()).sum();
         let most = self.work.most_late(written);
         assert!(

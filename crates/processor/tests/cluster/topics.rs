@@ -4,13 +4,10 @@ use eson_broker::{Broker, KafkaBroker, Lease};
 use eson_processor::proto::Endpoint;
 use eson_tests::KafkaCluster;
 
+use super::clusters::{Clusters, Side};
 use super::events::PARTITIONS;
 use super::ground::{administer, create, credential, logged_in};
 use super::work::{Queues, Work};
-
-/// The ways to the cluster: what happens on one is not seen on the other.
-pub(crate) const SOURCE: &str = "SOURCE";
-pub(crate) const DESTINATION: &str = "DESTINATION";
 
 /// As whom the processor reads.
 const READER: &str = "reader";
@@ -24,24 +21,30 @@ pub(crate) struct Topics {
 
 impl Topics {
     /// New topics for some work.
-    pub(crate) async fn create(cluster: &KafkaCluster, name: &str, work: Work) -> Self {
+    pub(crate) async fn create(clusters: &Clusters, name: &str, work: Work) -> Self {
         let topics = Self {
             sources: numbered(&format!("{name}.from"), work.sources()),
             destinations: numbered(&format!("{name}.to"), work.destinations()),
             dead_letters: format!("{name}.dead"),
         };
-        let copied = topics.sources.iter().chain(&topics.destinations);
-        let admin = administrator(cluster);
-        for topic in copied.chain([&topics.dead_letters]) {
-            create(&admin, topic, PARTITIONS).await;
-        }
-        topics.allow(cluster).await;
+        let written = topics.destinations.iter().chain([&topics.dead_letters]);
+        create_all(clusters.of(Side::Source), topics.sources.iter()).await;
+        create_all(clusters.of(Side::Destination), written).await;
+        topics.allow(clusters).await;
         topics
     }
 
+    /// The topics of a side that events are copied from or to.
+    pub(crate) fn of(&self, side: Side) -> &[String] {
+        match side {
+            Side::Source => &self.sources,
+            Side::Destination => &self.destinations,
+        }
+    }
+
     /// Gives the processor's user the right to read all sources.
-    pub(crate) async fn allow(&self, cluster: &KafkaCluster) {
-        let admin = administrator(cluster);
+    pub(crate) async fn allow(&self, clusters: &Clusters) {
+        let admin = administrator(clusters.of(Side::Source));
         for topic in &self.sources {
             let granted = admin
                 .grant(topic, &credential(READER), Lease::Granted)
@@ -51,29 +54,37 @@ impl Topics {
     }
 
     /// Takes the user and his rights away.
-    pub(crate) async fn deny(&self, cluster: &KafkaCluster) {
-        let admin = administrator(cluster);
+    pub(crate) async fn deny(&self, clusters: &Clusters) {
+        let admin = administrator(clusters.of(Side::Source));
         for topic in &self.sources {
             admin.revoke(topic, READER).await.expect("revoked");
         }
     }
 
     /// How a processor reaches them.
-    pub(crate) fn queues(&self, cluster: &KafkaCluster) -> Queues {
-        let at = |front| {
-            let servers = cluster.front(front);
+    pub(crate) fn queues(&self, clusters: &Clusters) -> Queues {
+        let at = |side| {
+            let servers = clusters.proxied(side);
             move |topic: &String| endpoint(servers.clone(), topic)
         };
-        let guarded = |topic: &String| logged_in(at(SOURCE)(topic), &credential(READER));
+        let guarded = |topic: &String| logged_in(at(Side::Source)(topic), &credential(READER));
+        let destination = at(Side::Destination);
         Queues {
             sources: self.sources.iter().map(guarded).collect(),
-            destinations: self.destinations.iter().map(at(DESTINATION)).collect(),
-            dead_letters: at(DESTINATION)(&self.dead_letters),
+            destinations: self.destinations.iter().map(&destination).collect(),
+            dead_letters: destination(&self.dead_letters),
         }
     }
 }
 
-fn administrator(cluster: &KafkaCluster) -> KafkaBroker {
+async fn create_all(cluster: &KafkaCluster, topics: impl Iterator<Item = &String>) {
+    let admin = administrator(cluster);
+    for topic in topics {
+        create(&admin, topic, PARTITIONS).await;
+    }
+}
+
+pub(crate) fn administrator(cluster: &KafkaCluster) -> KafkaBroker {
     administer(cluster.servers().split(',').next().expect("a server"))
 }
 

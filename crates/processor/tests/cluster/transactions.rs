@@ -8,12 +8,13 @@ use eson_broker::{
 use eson_client::{Dialer, SystemLookup};
 use eson_protocol::{AddressPolicy, Record};
 use eson_tests::proxy::Fault;
-use eson_tests::records::{await_end, plain_client};
+use eson_tests::records::await_end;
+use rdkafka::ClientConfig;
 use tokio::task::spawn_blocking;
 
-use super::ground::{DEADLINE, administer, create};
-use super::route::cluster;
-use super::topics::DESTINATION;
+use super::clusters::{Side, clusters};
+use super::ground::{DEADLINE, create};
+use super::topics::administrator;
 
 const TO: &str = "late.to";
 
@@ -21,10 +22,10 @@ const TO: &str = "late.to";
 /// next writer goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_took_too_long_is_told_as_such() {
-    let cluster = cluster().await;
-    let admin = administer(cluster.servers().split(',').next().expect("a server"));
-    create(&admin, TO, 1).await;
-    let servers = cluster.front(DESTINATION).into_iter();
+    let clusters = clusters().await;
+    create(&administrator(clusters.of(Side::Destination)), TO, 1).await;
+    let client = clusters.client(Side::Destination);
+    let servers = clusters.proxied(Side::Destination).into_iter();
     let servers = servers.map(|server| server.parse().expect("a server"));
     let dialer = Dialer::new(
         std::sync::Arc::new(SystemLookup),
@@ -40,10 +41,10 @@ async fn a_transaction_that_took_too_long_is_told_as_such() {
     writer.flush().await.expect("committed");
     writer.write(0, one_record(2)).await.expect("handed over");
     // Two records, and the end of the first one's transaction.
-    until_end(&cluster.servers(), 3).await;
-    cluster.set(DESTINATION, Fault::Stall);
-    until_end(&cluster.servers(), 4).await;
-    cluster.set(DESTINATION, Fault::None);
+    until_end(&client, 3).await;
+    clusters.set(Side::Destination, Fault::Stall);
+    until_end(&client, 4).await;
+    clusters.set(Side::Destination, Fault::None);
     // The flush only learns that the writer has ended, the next call why.
     writer.flush().await.expect_err("never committed");
     let told = writer.write(0, one_record(3)).await;
@@ -82,8 +83,8 @@ fn one_record(next: u64) -> Chunk {
     }
 }
 
-async fn until_end(servers: &str, wanted: i64) {
-    let client = plain_client(servers);
+async fn until_end(client: &ClientConfig, wanted: i64) {
+    let client = client.clone();
     let waiting = spawn_blocking(move || await_end(&client, TO, wanted, DEADLINE));
     waiting.await.expect("reached");
 }
