@@ -23,7 +23,11 @@ impl Kafka {
         });
     }
 
-    fn change_access(&self, command: &str) {
+    /// Changes who may do what as `kafka-acls.sh` does with these arguments.
+    ///
+    /// # Panics
+    /// When it can't.
+    pub fn change_access(&self, command: &str) {
         let arguments = command
             .split_whitespace()
             .map(|word| word.trim_matches('\''));

@@ -184,6 +184,52 @@ fn the_broker_is_down() {
     await_numbered(&mut session, &flow, 0..10);
 }
 
+/// Whoever forgets a line of the manual is told who lacks what, and has nothing else to mend.
+#[test]
+fn the_broker_allows_too_little() {
+    let world = World::start(Ground::Servers, &["frugal.example"]);
+    let [flow, later] = ["existing", "later"].map(|name| world.orange().identity.flow(name));
+    let mut owner = world.orange().login();
+    owner.ok(&format!("CREATE FLOW {flow}"));
+    let users = "--allow-principal User:fnaad --cluster --operation Alter";
+    let topics = "--allow-principal User:fnaad --topic * --operation All";
+
+    let mut waiting = world.orange().login();
+    world.kafkas[0].change_access(&format!("--remove --force {users}"));
+    waiting.send(&format!("SUBSCRIBE {flow} id=one"));
+    await_told(&mut owner, &format!("GET SUBSCRIBERS {flow}"), |line| {
+        is_refused(line, "cluster") && line.contains("needs ALTER permission")
+    });
+    world.kafkas[0].change_access(&format!("--add {users}"));
+    let granted = waiting.answer().expect("an answer");
+    assert!(granted.is_ok(), "{granted:?}");
+
+    world.kafkas[0].change_access(&format!("--remove --force {topics}"));
+    let unread = owner.refused(&format!("READ FLOW {flow}"), "451 [BACKEND]");
+    assert!(is_refused(&unread.status, &flow), "{unread:?}");
+    waiting.send(&format!("CREATE FLOW {later}"));
+    await_told(&mut owner, &format!("DESCRIBE FLOW {later}"), |line| {
+        is_refused(line, &later)
+    });
+    world.kafkas[0].change_access(&format!("--add {topics}"));
+    let created = waiting.answer().expect("an answer");
+    assert!(created.is_ok(), "{created:?}");
+}
+
+fn is_refused(text: &str, subject: &str) -> bool {
+    text.contains(&format!("not allowed on `{subject}`: broker "))
+        && text.contains("refuses user `fnaad`")
+}
+
+fn await_told(session: &mut RawFnap, command: &str, told: impl Fn(&str) -> bool) {
+    until("the reason to be told", PATIENCE, || {
+        let answer = session.ask(command);
+        check(answer.data.iter().any(|line| told(line)), || {
+            format!("{answer:?}")
+        })
+    });
+}
+
 #[test]
 fn the_name_server_is_down() {
     let mut world = World::beside_others(Ground::Servers, &["nameless.example"], &|text| text);

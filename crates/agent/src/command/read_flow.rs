@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use eson_broker::{BrokerError, Epochs, QueueDescription, QueueReader, ReaderOptions};
-use eson_protocol::{Code, EventFormat, Name, Positions, ReadOptions, Right, Start, Status};
+use eson_protocol::{EventFormat, Name, Positions, ReadOptions, Right, Start, Status};
 
 use super::Request;
 use crate::authority::Role;
@@ -176,9 +176,6 @@ impl Request<'_> {
     pub(crate) async fn read_failure(&self, name: &Name, error: &BrokerError) -> Status {
         match (error, self.readable_copy(name).await) {
             (BrokerError::Denied { .. }, Err(status)) => status,
-            (BrokerError::Denied { .. }, Ok(_)) => {
-                Status::new(Code::Denied, format!("{name} may not be read any more"))
-            }
             _ => failure(error).to_status(),
         }
     }

@@ -23,7 +23,7 @@ impl Subject<'_> {
         let queue = || self.queue.to_owned();
         let denied = |subject: &str| BrokerError::Denied {
             subject: subject.to_owned(),
-            cause: cause.clone(),
+            cause: self.denial(code, message),
         };
         match code {
             E::UnknownTopicOrPartition | E::UnknownTopicId => BrokerError::NotFound(queue()),
@@ -84,6 +84,19 @@ impl Subject<'_> {
         }
     }
 
+    /// Who is refused by whom, and what he lacks where Kafka says so: somewhere in a text that shows
+    /// its request with all of its insides.
+    fn denial(&self, code: ResponseError, message: Option<&str>) -> String {
+        let Self { server, user, .. } = self;
+        let who = match *user {
+            "" => "who does not log in".to_owned(),
+            user => format!("user `{user}`"),
+        };
+        let lacks = message.and_then(needed_permission);
+        let lacks = lacks.map_or(String::new(), |it| format!(", who needs {it} permission"));
+        format!("broker {server} refuses {who}{lacks} ({code:?})")
+    }
+
     /// `Ok` for code 0.
     pub(crate) fn check(&self, code: i16, message: Option<&str>) -> Result<(), BrokerError> {
         match ResponseError::try_from_code(code) {
@@ -91,6 +104,12 @@ impl Subject<'_> {
             Some(error) => Err(self.error(error, message)),
         }
     }
+}
+
+fn needed_permission(message: &str) -> Option<&str> {
+    let (before, _) = message.split_once(" permission")?;
+    let (_, permission) = before.rsplit_once("needs ")?;
+    Some(permission)
 }
 
 #[cfg(test)]
@@ -106,7 +125,17 @@ mod tests {
     #[test]
     fn refusals_say_what_was_refused() {
         let error = SUBJECT.check(29, None).expect_err("topic authorization");
-        assert!(matches!(error, BrokerError::Denied { subject, .. } if subject == "orders"));
+        assert_eq!(
+            error.to_string(),
+            "not allowed on `orders`: broker kafka.example:9092 refuses user `alice` (TopicAuthorizationFailed)"
+        );
+        let request = "Request Request(processor=2, connectionId=1) needs ALTER permission.";
+        let error = SUBJECT.check(31, Some(request)).expect_err("cluster");
+        assert_eq!(
+            error.to_string(),
+            "not allowed on `cluster`: broker kafka.example:9092 refuses user `alice`, who needs ALTER \
+             permission (ClusterAuthorizationFailed)"
+        );
         let error = SUBJECT.check(58, Some("bad password")).expect_err("sasl");
         assert!(
             error.to_string().contains("`alice`: bad password"),
