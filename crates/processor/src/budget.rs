@@ -13,8 +13,8 @@ pub struct MemoryBudget {
 
 /// The least that a reader or writer works with.
 const LEAST: usize = 64 * 1024;
-/// More than this makes no leg faster.
-const MOST: usize = 4 * 1024 * 1024;
+/// More than this saves a leg no work: half of it is asked for at once of a Kafka.
+const MOST: usize = 8 * 1024 * 1024;
 
 /// The processor has no memory for so many legs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
