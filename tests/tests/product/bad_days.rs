@@ -171,10 +171,18 @@ fn the_broker_is_down() {
     let mut world = World::start(Ground::Servers, &["orange.example"]);
     let flow = world.orange().identity.flow("later");
     let mut session = world.orange().login();
-    session.ok("CREATE FLOW before.flows.orange.example");
+    let before = world.orange().identity.flow("before");
+    session.ok(&format!("CREATE FLOW {before} access=public"));
+    let mut stranger = world.orange().anonymous();
     world.own_kafka(0).kill9();
+    stranger.send(&format!("SUBSCRIBE {before} id=one"));
     let answer = session.refused(&format!("CREATE FLOW {flow}"), "451 [BACKEND]");
     assert!(answer.status.contains(&flow), "{answer:?}");
+    let told = stranger.answer().expect("an answer");
+    assert_eq!(
+        told.status,
+        format!("451 [BACKEND] {before} can't be served now; whoever runs it is told why")
+    );
     let (code, checks) = world.orange().web("/readyz").unwrap();
     assert_eq!(503, code, "{checks}");
     world.own_kafka(0).restart();

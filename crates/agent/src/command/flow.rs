@@ -3,8 +3,8 @@
 use eson_protocol::text::format_duration;
 use eson_protocol::{Access, Code, DataLine, FlowOptions, Mode, Name, Reply, Right, Status};
 
+use super::copy::queue_lines;
 use super::lines::{attribute, attributes, optional};
-use super::subscribe_remote::queue_lines;
 use super::{Answer, Request, payload, wait};
 use crate::authority::Role;
 use crate::participant::Pinned;

@@ -7,6 +7,7 @@
 mod adoption;
 pub(crate) mod capabilities;
 mod component;
+mod copy;
 mod dead_letters;
 mod delivery;
 mod flow;
@@ -29,6 +30,7 @@ mod subscriber;
 mod subscriber_quota;
 mod subscription;
 mod terms;
+mod trouble;
 mod wait;
 pub(crate) mod write_flow;
 

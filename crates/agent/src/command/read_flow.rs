@@ -67,11 +67,17 @@ impl Request<'_> {
         let readable = self.readable(name).await?;
         let broker = &readable.entry.broker;
         let found = broker.describe_queue(&readable.queue).await;
-        let found = found.map_err(|error| failure(&error).to_status())?;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Err(self.read_failure(name, &error).await),
+        };
         let since = since(&found, options);
         let begin = begin(&found, options);
         let reader = readable.open(begin.clone()).await;
-        let reader = reader.map_err(|error| failure(&error).to_status())?;
+        let reader = match reader {
+            Ok(reader) => reader,
+            Err(error) => return Err(self.read_failure(name, &error).await),
+        };
         let end = found
             .partitions
             .iter()
@@ -176,7 +182,7 @@ impl Request<'_> {
     pub(crate) async fn read_failure(&self, name: &Name, error: &BrokerError) -> Status {
         match (error, self.readable_copy(name).await) {
             (BrokerError::Denied { .. }, Err(status)) => status,
-            _ => failure(error).to_status(),
+            _ => self.told_of_trouble(name, failure(error).to_status()).await,
         }
     }
 }

@@ -1,21 +1,12 @@
 //! SUBSCRIBE flow: another participant's FNAA subscribes to a flow of ours, or renews.
 
-use eson_broker::Credential;
 use eson_processor::MAX_LEGS;
-use eson_processor::proto::error::Kind;
-use eson_processor::proto::{Error, State};
-use eson_protocol::{
-    BrokerKind, Code, DataLine, Delivery, Mode, Name, Principal, RemoteSubscribe, Reply, Right,
-    Status,
-};
+use eson_protocol::{Code, Mode, Name, Principal, RemoteSubscribe, Reply, Right, Status};
 
-use super::lines::{attribute, attributes, optional, seconds_until};
 use super::{Answer, Request, wait};
 use crate::authority::Caller;
-use crate::participant::BrokerEntry;
-use crate::reconcile::queue::failure;
 use crate::resource::{
-    Activity, Flow, Label, Lease, NOTICE, Quality, Subscriber, SubscriberSpec, SubscriberStatus,
+    Activity, Flow, Label, Lease, Quality, Subscriber, SubscriberSpec, SubscriberStatus,
 };
 use crate::store::{StoreError, Stored};
 
@@ -36,7 +27,7 @@ impl Request<'_> {
         flow.prefixed(label.as_str())
             .map_err(|error| Status::new(Code::Name, format!("a copy of {flow}: {error}")))?;
         let renewed = self.renew_or_create(&found, label, &options).await?;
-        let subscriber = self.subscriber_settled(&renewed).await?.resource;
+        let subscriber = self.subscriber_settled(&found, &renewed).await?.resource;
         let password = renewed.handed_over || options.credential_again;
         let lines = self.subscribed(&found, &subscriber, password).await?;
         Ok(Reply::data(lines))
@@ -231,169 +222,23 @@ impl Request<'_> {
         Err(Status::new(Code::Quota, text))
     }
 
-    async fn subscriber_settled(&self, renewed: &Renewed) -> Result<Stored<Subscriber>, Status> {
+    async fn subscriber_settled(
+        &self,
+        flow: &Flow,
+        renewed: &Renewed,
+    ) -> Result<Stored<Subscriber>, Status> {
         let Renewed {
             name, generation, ..
         } = renewed;
         let subscribers = &self.participant.subscribers;
         let settled = wait::settled(subscribers, name, *generation, |it| &it.status.condition);
         let ended = || Status::new(Code::Busy, format!("the subscription to {name} was ended"));
-        let subscriber = settled.await?.ok_or_else(ended)?;
+        let subscriber = match settled.await {
+            Ok(found) => found.ok_or_else(ended)?,
+            Err(status) => return Err(self.told_of_trouble(&flow.spec.name, status).await),
+        };
         check_renewable(&subscriber)?;
         Ok(subscriber)
-    }
-
-    /// The name of what is read, and, after ENABLE attributes, all that is needed for that.
-    async fn subscribed(
-        &self,
-        flow: &Flow,
-        subscriber: &Subscriber,
-        password: bool,
-    ) -> Result<Vec<DataLine>, Status> {
-        let copy = &subscriber
-            .read_name()
-            .map_err(|error| Status::name(error.to_string()))?;
-        let mut lines = vec![DataLine::Text(copy.to_string())];
-        if !self.attributes {
-            return Ok(lines);
-        }
-        lines.extend(self.copy_lines(copy, subscriber).await?);
-        let credential = self.participant.keys.credential(&subscriber.spec);
-        lines.extend(credential_lines(&credential, password));
-        let left = seconds_until(subscriber.spec.expires, self.participant.now());
-        lines.push(attribute("expires", format!("{left}s")));
-        lines.extend(self.terms(flow, subscriber)?);
-        let origins = self.participant.origins(&subscriber.spec.flow).await?;
-        lines.extend(origins.iter().map(|origin| attribute("origin", origin)));
-        Ok(lines)
-    }
-
-    /// What the subscriber was granted, and what has happened to it.
-    fn terms(&self, flow: &Flow, subscriber: &Subscriber) -> Result<Vec<DataLine>, Status> {
-        let spec = &subscriber.spec;
-        let mut lines = vec![attribute("mode", spec.mode.as_str())];
-        lines.extend(super::terms::from_lines(spec));
-        if spec.mode == Mode::Copy {
-            let entry = self
-                .participant
-                .brokers
-                .require(&subscriber.status.broker)?;
-            let asked = match entry.kind {
-                // It can't do worse.
-                BrokerKind::Local => None,
-                BrokerKind::Kafka => spec.delivery.delivery,
-            };
-            let delivery = asked.unwrap_or(Delivery::ExactlyOnce);
-            lines.push(attribute("on-gap", spec.on_gap.as_str()));
-            lines.push(attribute("delivery", delivery.as_str()));
-        }
-        lines.extend(attributes(spec.quality.or(flow.spec.quality).words()));
-        let notice = subscriber.status.notice.clone();
-        let notice = notice.or_else(|| self.gap_notice(flow, subscriber));
-        lines.extend(optional(NOTICE, notice));
-        Ok(lines)
-    }
-
-    /// What the subscriber has to know of events that were gone before they were copied.
-    fn gap_notice(&self, source: &Flow, subscriber: &Subscriber) -> Option<String> {
-        let flow = &subscriber.spec.flow;
-        let is_another = subscriber.began_with_another(source.status.queue.id());
-        let instance = crate::reconcile::fan_out::instance(flow);
-        let leg = self
-            .participant
-            .leg_status(&instance, &subscriber.leg_id())
-            .unwrap_or_default();
-        let error = leg.error.as_ref();
-        let gap = |it: &&Error| matches!(it.kind(), Kind::OutOfRange | Kind::Replaced);
-        let stopped = error.filter(gap);
-        match stopped.filter(|_| leg.state() == State::Failed) {
-            Some(error) => Some(format!(
-                "events of {flow} were gone before they were copied ({}); on-gap=earliest goes on",
-                error.text
-            )),
-            None if is_another => Some(format!(
-                "the queue of {flow} was deleted and created again, and the events of the one before are gone"
-            )),
-            None => (leg.lost > 0).then(|| {
-                format!(
-                    "{} events of {flow} were gone before they were copied",
-                    leg.lost
-                )
-            }),
-        }
-    }
-
-    /// Where a copy is, as DESCRIBE FLOW tells it.
-    pub(super) async fn copy_lines(
-        &self,
-        copy: &Name,
-        subscriber: &Subscriber,
-    ) -> Result<Vec<DataLine>, Status> {
-        let entry = self
-            .participant
-            .brokers
-            .require(&subscriber.status.broker)?;
-        let mut lines = vec![
-            attribute("flow", copy),
-            attribute("type", entry.kind),
-            attribute("topic", topic(entry, copy, subscriber)?),
-        ];
-        let servers = entry.public();
-        lines.extend(
-            servers
-                .servers
-                .iter()
-                .map(|server| attribute("server", server)),
-        );
-        lines.extend(servers.tls.then(|| attribute("tls", "yes")));
-        lines.push(attribute("partitions", subscriber.status.partitions));
-        let flow = subscriber.spec.flow.as_str();
-        if let Some(flow) = self.participant.flows.get(flow).await? {
-            lines.extend(flow.resource.spec.payload.lines());
-        }
-        Ok(lines)
-    }
-
-    /// DESCRIBE FLOW of a copy, for its holder and for those who run the flow.
-    pub(super) async fn describe_copy(&self, name: &Name) -> Result<Option<Vec<DataLine>>, Status> {
-        if let Some(subscriber) = self.readable_copy(name).await? {
-            return self.copy_details(name, &subscriber).await.map(Some);
-        }
-        let Some(stored_name) = Subscriber::stored_name(name) else {
-            return Ok(None);
-        };
-        let Some(subscriber) = self.participant.subscribers.get(&stored_name).await? else {
-            return Ok(None);
-        };
-        let spec = &subscriber.resource.spec;
-        if *spec.reader() != self.caller.principal {
-            self.participant
-                .authorized_flow(self.caller, Right::Admin, &spec.flow)
-                .await?;
-        }
-        if spec.lease == Lease::Revoked {
-            let notice = subscriber.resource.status.notice.as_deref();
-            return Err(revoked(name, notice));
-        }
-        self.copy_lines(name, &subscriber.resource).await.map(Some)
-    }
-
-    /// What a reader over FNAP needs, too: which queue it is, and what it has.
-    async fn copy_details(
-        &self,
-        name: &Name,
-        subscriber: &Subscriber,
-    ) -> Result<Vec<DataLine>, Status> {
-        let mut lines = self.copy_lines(name, subscriber).await?;
-        let entry = self
-            .participant
-            .brokers
-            .require(&subscriber.status.broker)?;
-        let queue = entry
-            .subscriber_queue(subscriber)
-            .map_err(|failure| failure.to_status())?;
-        lines.extend(queue_lines(entry, &queue).await?);
-        Ok(lines)
     }
 
     /// UNSUBSCRIBE flow id=…: the other side has ended it. One that is gone is no error.
@@ -448,45 +293,10 @@ fn check_renewable(known: &Stored<Subscriber>) -> Result<(), Status> {
     Ok(())
 }
 
-/// What the queue is called where it is read: the embedded broker's are by the flow's name.
-fn topic(entry: &BrokerEntry, name: &Name, subscriber: &Subscriber) -> Result<String, Status> {
-    match entry.kind {
-        BrokerKind::Local => Ok(name.to_string()),
-        BrokerKind::Kafka => entry
-            .subscriber_queue(subscriber)
-            .map_err(|failure| failure.to_status()),
-    }
-}
-
-fn revoked(flow: &Name, notice: Option<&str>) -> Status {
+pub(super) fn revoked(flow: &Name, notice: Option<&str>) -> Status {
     let text = match notice {
         Some(notice) => format!("the owner of {flow} has ended this subscription: {notice}"),
         None => format!("the owner of {flow} has ended this subscription"),
     };
     Status::new(Code::Revoked, text)
-}
-
-/// A queue's identity and the range of each of its partitions.
-pub(super) async fn queue_lines(entry: &BrokerEntry, queue: &str) -> Result<Vec<DataLine>, Status> {
-    let found = entry.broker.describe_queue(queue).await;
-    let found = found.map_err(|error| failure(&error).to_status())?;
-    let mut lines = vec![attribute("queue-id", &found.id)];
-    lines.extend(
-        found
-            .partitions
-            .iter()
-            .map(|(partition, (earliest, latest))| {
-                attribute("range", format!("{partition}:{earliest}-{latest}"))
-            }),
-    );
-    Ok(lines)
-}
-
-fn credential_lines(credential: &Credential, password: bool) -> Vec<DataLine> {
-    let mut lines = vec![
-        attribute("sasl", &credential.mechanism),
-        attribute("username", &credential.username),
-    ];
-    lines.extend(password.then(|| attribute("password", credential.password.expose())));
-    lines
 }
