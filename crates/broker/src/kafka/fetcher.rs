@@ -3,6 +3,8 @@
 
 mod epochs;
 mod fetch;
+mod leader;
+mod metadata;
 mod notices;
 mod resting;
 #[cfg(test)]
@@ -10,34 +12,30 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eson_protocol::{Positions, Start};
+use eson_protocol::Positions;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use self::epochs::Epochs;
 use self::fetch::{Fetch, Outcome};
-use self::resting::Calm;
+use self::leader::{Leader, RESPONSES};
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use super::fetched::{Extent, Fetched};
 use super::hanging::Watch;
-use super::offsets::{self, READ_COMMITTED};
-use super::topics;
+use super::offsets::READ_COMMITTED;
 use crate::backoff::Backoff;
 use crate::{BrokerError, ReaderOptions};
-
-/// How many responses of each leader may be in memory: one being taken apart, one arriving.
-const RESPONSES: usize = 2;
 
 /// The bounds of what one fetch asks for.
 const FETCH_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
@@ -45,25 +43,14 @@ const FETCH_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=8 << 20;
 /// How many batches of the largest kind a partition's part of a fetch has room for.
 const FEW_BATCHES: usize = 2;
 
-/// After an answer of fewer bytes than this the next fetch keeps to [`PACE`].
+/// After an answer of fewer bytes than this the next fetch keeps to the pace.
 const LITTLE: usize = 32 << 10;
-
-/// How long it is from one fetch to the next where records come one by one, so that they gather at
-/// the source. What comes after a rest is fetched at once: only who asks again and again waits, and
-/// the brokers at both ends, for which the work lies in the request, have less of it. It counts
-/// from fetch to fetch, and not from an answer on: a broker that is slow to answer has let records
-/// gather meanwhile.
-const PACE: Duration = Duration::from_millis(4);
 
 /// The newest version of Fetch whose fields we know to fill.
 pub(crate) const NEWEST_FETCH: i16 = 17;
 
 /// From this version on topics are named by id (KIP-516).
 pub(crate) const FETCH_BY_ID: i16 = 13;
-
-/// How long a topic must be missing until it is believed to be gone: a broker that is starting
-/// does not know all of them yet.
-const MISSING: Duration = Duration::from_secs(3);
 
 /// How long a leader may be late until the metadata are asked whether it still is one.
 pub(crate) const STUCK: Duration = Duration::from_secs(5);
@@ -105,60 +92,6 @@ pub(crate) struct Fetcher {
     largest_batch: usize,
     /// Moves on with each fetch, so that no partition is always served last.
     turn: usize,
-}
-
-/// What is kept of a broker that leads partitions.
-struct Leader {
-    connection: Option<Arc<Connection>>,
-    /// When the fetch that is under way was sent.
-    fetching: Option<Instant>,
-    /// From where on that fetch asks for which partition, in order.
-    asked: Vec<(u32, u64)>,
-    /// When the last fetch was to be sent.
-    paced_at: Option<Instant>,
-    calm: Calm,
-    /// Whether the last answer was a little.
-    trickles: bool,
-    /// Since when it has not answered well.
-    failing_since: Option<Instant>,
-    backoff: Backoff,
-    room: Arc<Semaphore>,
-}
-
-impl Default for Leader {
-    fn default() -> Self {
-        Self {
-            connection: None,
-            fetching: None,
-            asked: vec![],
-            paced_at: None,
-            calm: Calm::default(),
-            trickles: false,
-            failing_since: None,
-            backoff: Backoff::default(),
-            room: Arc::new(Semaphore::new(RESPONSES)),
-        }
-    }
-}
-
-impl Leader {
-    /// Whether something is awaited that it or its watcher will say.
-    fn is_awaited(&self) -> bool {
-        self.fetching.is_some() || matches!(self.calm, Calm::Resting)
-    }
-
-    /// How long the next fetch waits.
-    fn delay(&mut self) -> Duration {
-        let now = Instant::now();
-        let due = self.paced_at.map_or(now, |last| last + PACE);
-        let gather = match self.trickles {
-            true => due.saturating_duration_since(now),
-            false => Duration::ZERO,
-        };
-        let delay = self.backoff.wait().max(gather);
-        self.paced_at = Some(now + delay);
-        delay
-    }
 }
 
 impl Fetcher {
@@ -219,76 +152,6 @@ impl Fetcher {
                 Some(leader) = self.rests.next() => self.wake(leader),
             }
         }
-    }
-
-    /// When the metadata are to be looked at: when it is time, or when a leader is silent and may
-    /// not be one any more.
-    fn look_at(&self) -> Instant {
-        let fetching = self.leaders.values().filter_map(|leader| leader.fetching);
-        let silent = fetching.map(|since| since.max(self.looked) + self.silence);
-        silent.fold(self.refresh_at, Instant::min)
-    }
-
-    /// Looks at the metadata again as soon as the back-off permits.
-    fn look_again(&mut self) {
-        self.refresh_at = self.refresh_at.min(Instant::now() + self.refreshes.wait());
-    }
-
-    async fn refresh(&mut self) -> Result<(), BrokerError> {
-        // Should it fail, it is tried again after this; each success makes the wait short.
-        self.refreshes.failed();
-        self.looked = Instant::now();
-        self.refresh_at = self.looked + self.refreshes.wait();
-        let queue = self.topic.name.0.to_string();
-        let found = match self.cluster.topic(&queue).await {
-            Err(error @ BrokerError::NotFound(_)) => return self.missing(error),
-            other => topics::follow(&self.cluster, &self.topic, other?)?,
-        };
-        self.missing_since = None;
-        self.follow_growth(&found).await?;
-        if self.topic != found {
-            self.wake_all();
-        }
-        self.topic = found;
-        if self.topic.is_ready() {
-            self.leaderless_since = None;
-            self.refreshes.succeeded();
-            self.refresh_at = Instant::now() + self.cluster.config().metadata_max_age;
-            return Ok(());
-        }
-        self.leaderless_since.get_or_insert_with(Instant::now);
-        match self.topic.leaders.iter().position(Option::is_none) {
-            // The protocol counts partitions in an i32.
-            Some(partition) => self
-                .topic
-                .some_leader(&self.cluster, partition as u32)
-                .map(drop),
-            None => Ok(()),
-        }
-    }
-
-    fn missing(&mut self, error: BrokerError) -> Result<(), BrokerError> {
-        let since = *self.missing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < MISSING {
-            return Ok(());
-        }
-        Err(error)
-    }
-
-    /// New partitions are read from their beginning: nothing was written to them before they
-    /// were there.
-    async fn follow_growth(&mut self, found: &Topic) -> Result<(), BrokerError> {
-        let cursors = &self.cursors;
-        let new = (0..found.partitions()).filter(|partition| !cursors.contains_key(partition));
-        let new: Vec<_> = new
-            .filter(|partition| found.leader(*partition).is_some())
-            .collect();
-        if !new.is_empty() {
-            let begin = offsets::resolve(&self.cluster, found, new.into_iter(), Start::Earliest);
-            self.cursors.extend(begin.await?);
-            self.partitions.store(found.partitions(), Ordering::Relaxed);
-        }
-        Ok(())
     }
 
     fn start_fetches(&mut self) {
@@ -413,15 +276,6 @@ impl Fetcher {
         let offset = found.ok().map(|index| &asked[index].1);
         let cursor = self.cursors.get(&partition);
         self.topic.leader(partition) == Some(leader) && cursor.is_some() && cursor == offset
-    }
-
-    /// Whether a partition could not be read for so long that somebody should know.
-    fn is_overdue(&self) -> bool {
-        let leads = |id: &BrokerId| self.topic.leaders.contains(&Some(*id));
-        let failing = self.leaders.iter().filter(|(id, _)| leads(id));
-        let failing = failing.filter_map(|(_, leader)| leader.failing_since);
-        let since = failing.chain(self.leaderless_since).min();
-        since.is_some_and(|since| since.elapsed() > self.cluster.config().delivery_timeout)
     }
 
     fn check(&self, code: i16, connection: &Connection) -> Result<(), BrokerError> {

@@ -3,7 +3,9 @@
 
 mod answers;
 mod commits;
+mod leaders;
 mod recovery;
+mod saving;
 #[cfg(test)]
 mod tests;
 
@@ -16,29 +18,23 @@ use std::time::Duration;
 use eson_protocol::Positions;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{BrokerId, ProduceResponse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 pub(super) use self::commits::Commits;
+use self::leaders::Leader;
 use super::batch::Producer;
 use super::cluster::{Cluster, Topic};
 use super::connection::Connection;
 use super::lane::{Claim, Content, Lane, Part};
 use super::positions::PositionStore;
-use super::produce::{self, Author, Outbound};
+use super::produce::Author;
 use super::producer::Memory;
 use super::source_epochs::SourceEpochs;
 use super::tickets::Tickets;
 use crate::backoff::Backoff;
 use crate::{BrokerError, Epochs};
-
-/// How many requests may be on their way to one leader: what the broker remembers of a producer.
-const REQUESTS: usize = 5;
-
-/// How often positions are stored while records flow: what a crash makes come again at least once.
-/// Each time costs the broker as much as a batch of records.
-const SAVE_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a topic must be missing until it is believed to be gone.
 const MISSING: Duration = Duration::from_secs(3);
@@ -100,30 +96,6 @@ pub(crate) struct Sender {
     /// When silent leaders were last looked after.
     looked: Instant,
     renewal: Renewal,
-}
-
-/// A broker that leads partitions.
-struct Leader {
-    connection: Option<Arc<Connection>>,
-    connecting: bool,
-    resting: bool,
-    in_flight: usize,
-    /// When it last answered, or was asked while nothing was on its way.
-    silent_since: Instant,
-    backoff: Backoff,
-}
-
-impl Default for Leader {
-    fn default() -> Self {
-        Self {
-            connection: None,
-            connecting: false,
-            resting: false,
-            in_flight: 0,
-            silent_since: Instant::now(),
-            backoff: Backoff::default(),
-        }
-    }
 }
 
 /// Whether the broker's memory of our sequence numbers is lost, and what is done about it.
@@ -314,154 +286,6 @@ impl Sender {
             None => self.must_save().then_some(self.save_at),
         };
         due.into_iter().chain(self.stuck_at()).min()
-    }
-
-    fn is_saved(&self) -> bool {
-        !self.storing || *lock(&self.shared.acknowledged) == *lock(&self.shared.stored)
-    }
-
-    /// Whether there is something to store, and nothing else being stored.
-    fn must_save(&self) -> bool {
-        self.store.is_some() && self.renewal == Renewal::None && !self.is_saved()
-    }
-
-    fn save(&mut self) {
-        self.save_at = Instant::now() + SAVE_EVERY;
-        let mut changed = lock(&self.shared.acknowledged).clone();
-        let stored = lock(&self.shared.stored).clone();
-        changed.retain(|partition, offset| stored.get(partition) != Some(offset));
-        self.save_positions(changed);
-    }
-
-    fn save_positions(&mut self, changed: Positions) {
-        let Some(mut store) = self.store.take() else {
-            return;
-        };
-        let epochs = self.epochs.before(&changed);
-        self.work.push(Box::pin(async move {
-            let result = store.save(&changed, &epochs).await;
-            Done::Saved(store, changed, result)
-        }));
-    }
-
-    fn saved(&mut self, changed: Positions) {
-        match &mut self.commits {
-            Some(commits) => commits.positions_written(),
-            None => lock(&self.shared.stored).extend(changed),
-        }
-    }
-
-    fn send(&mut self) -> Result<(), BrokerError> {
-        if self.renewal != Renewal::None {
-            self.inspect();
-            return Ok(());
-        }
-        let mut by_leader: HashMap<BrokerId, Vec<u32>> = HashMap::new();
-        let mut look = false;
-        let mut strangers = vec![];
-        for (partition, lane) in (0_u32..).zip(&self.lanes) {
-            match self.topic.leader(partition) {
-                _ if lane.is_empty() => {}
-                _ if !self.may_write(partition) => strangers.push(partition),
-                Some(leader) => by_leader.entry(leader).or_default().push(partition),
-                None => look = true,
-            }
-        }
-        self.join(strangers);
-        let old = self.refreshed.elapsed() > self.cluster.config().metadata_max_age;
-        if look || (old && !by_leader.is_empty()) {
-            self.refresh();
-        }
-        for (leader, partitions) in by_leader {
-            self.send_to(leader, &partitions)?;
-        }
-        Ok(())
-    }
-
-    fn send_to(&mut self, id: BrokerId, partitions: &[u32]) -> Result<(), BrokerError> {
-        let leader = self.leaders.entry(id).or_default();
-        if leader.resting || leader.connecting {
-            return Ok(());
-        }
-        leader
-            .connection
-            .take_if(|connection| connection.is_closed());
-        let Some(connection) = leader.connection.clone() else {
-            // What was sent on the old connection fails first.
-            if leader.in_flight == 0 {
-                leader.connecting = true;
-                let cluster = self.cluster.clone();
-                self.work.push(Box::pin(async move {
-                    Done::Connected(id, cluster.dedicated(id).await)
-                }));
-            }
-            return Ok(());
-        };
-        while self.in_flight(id) < REQUESTS && self.send_one(id, &connection, partitions)? {}
-        Ok(())
-    }
-
-    fn in_flight(&self, id: BrokerId) -> usize {
-        self.leaders.get(&id).map_or(0, |leader| leader.in_flight)
-    }
-
-    /// Sends one request with what there is for these partitions; false when there is nothing.
-    fn send_one(
-        &mut self,
-        id: BrokerId,
-        connection: &Arc<Connection>,
-        partitions: &[u32],
-    ) -> Result<bool, BrokerError> {
-        let idle = self.in_flight(id) == 0;
-        let mut batches = vec![];
-        for partition in partitions {
-            let next = self.lanes[*partition as usize].next(idle);
-            let next = next.map_err(|cause| connection.broken(cause.to_string()))?;
-            batches.extend(next.map(|sequence| (*partition, sequence)));
-        }
-        if batches.is_empty() {
-            return Ok(false);
-        }
-        let version = produce::version(connection, &self.author)?;
-        let outbound: Vec<_> = batches
-            .iter()
-            .filter_map(|(partition, sequence)| {
-                Some(Outbound {
-                    partition: *partition,
-                    batch: self.lanes[*partition as usize].batch(*sequence)?,
-                    sequence: *sequence,
-                })
-            })
-            .collect();
-        let wait = self.cluster.config().request_timeout;
-        let timeout = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        let body = produce::encode(version, &self.topic, &self.author, timeout, &outbound);
-        let pending = connection.try_send::<ProduceRequest>(version, body);
-        let leader = self.leaders.entry(id).or_default();
-        if leader.in_flight == 0 {
-            leader.silent_since = Instant::now();
-        }
-        leader.in_flight += 1;
-        let connection = connection.clone();
-        self.work.push(Box::pin(async move {
-            let result = match pending {
-                Ok(pending) => {
-                    // The broker itself waits that long for its followers.
-                    let wait = 2 * wait;
-                    pending
-                        .receive_within::<ProduceRequest>(version, &connection, wait)
-                        .await
-                }
-                Err(error) => Err(error),
-            };
-            Done::Produced(Produced {
-                leader: id,
-                connection,
-                batches,
-                result,
-            })
-        }));
-        Ok(true)
     }
 
     fn take(&mut self, done: Done) -> Result<(), BrokerError> {

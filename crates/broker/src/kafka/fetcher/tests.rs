@@ -1,9 +1,10 @@
 //! Which answers move the cursor. Nothing is asked.
 
 use eson_client::{Dialer, SystemLookup};
-use eson_protocol::{AddressPolicy, Record, Server};
+use eson_protocol::{AddressPolicy, Record, Server, Start};
 use kafka_protocol::messages::fetch_response::FetchableTopicResponse;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::super::batch::Producer;
