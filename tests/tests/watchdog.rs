@@ -38,7 +38,12 @@ fn a_killed_test_leaves_no_process_and_no_data() {
     });
     let dir = said.expect("the victim said nothing");
     let name = dir.display().to_string();
-    assert!(!mentioning(&name).is_empty(), "no server runs");
+    // A process has its command line only some time after the exec that `spawn` waits for.
+    until("the server to run", Duration::from_secs(30), || {
+        check(!mentioning(&name).is_empty(), || {
+            format!("no process names {name}")
+        })
+    });
     victim.kill().unwrap();
     victim.wait().unwrap();
     until(
