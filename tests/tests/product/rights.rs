@@ -23,6 +23,7 @@ on_all_grounds!(
     who_follows_a_flow_is_told_that_his_right_is_gone,
     a_signal_makes_no_flow_where_its_owner_may_make_none,
     rights_on_a_namespace_go_with_it,
+    revoking_a_right_races_subscribing,
 );
 
 fn a_processor_stops_when_its_owner_loses_a_right(ground: Ground) {
@@ -239,6 +240,58 @@ fn both(one: &mut RawFnap, first: &str, other: &mut RawFnap, second: &str) -> (A
         let second = other.ask(second);
         (first.join().expect("no panic"), second)
     })
+}
+
+/// Whoever comes first: who may not read has nothing to read with.
+fn revoking_a_right_races_subscribing(ground: Ground) {
+    let world = world(ground);
+    let orange = world.orange();
+    let mut owner = orange.login();
+    let grantee = format!("{}@{}", OTHER_USER.0, orange.identity.domain);
+    let mut user = RawFnap::login(orange.identity.fnap, OTHER_USER.0, OTHER_USER.1);
+    user.ok("ENABLE ATTRIBUTES");
+    let mut subscribers = Vec::new();
+    for round in 0..ROUNDS {
+        let [flow] = lent(orange, &mut owner);
+        owner.ok(&format!("GRANT read ON {flow} TO {grantee}"));
+        let answer = thread::scope(|scope| {
+            let answer = scope.spawn(|| user.ask(&format!("SUBSCRIBE {flow} id=hers")));
+            // Each round comes later than the one before.
+            for _ in 0..round * round {
+                owner.ok(&format!("DESCRIBE FLOW {flow}"));
+            }
+            owner.ok(&format!("REVOKE read ON {flow} FROM {grantee}"));
+            answer.join().expect("no panic")
+        });
+        let code = answer.code();
+        let known = ["220", "550 [NOTFOUND]", "557 [REVOKED]"].contains(&code);
+        assert!(known, "{answer:?}");
+        let left = owner.ok(&format!("GET SUBSCRIBERS {flow}")).data;
+        for line in &left {
+            assert!(line.contains("state=revoked"), "{line}, of {answer:?}");
+            subscribers.push(line.split(' ').next().unwrap().to_owned());
+        }
+        if answer.is_ok() {
+            let (user, password) = (answer.attribute("username"), answer.attribute("password"));
+            assert_no_reader(orange, user.unwrap(), password.unwrap());
+        }
+    }
+    if ground == Ground::Servers {
+        until("Kafka to know none of them", PATIENCE, || {
+            let known = [world.kafkas[0].users(), world.kafkas[0].access_rules()].concat();
+            let of_them = |line: &&String| subscribers.iter().any(|it| line.contains(it.as_str()));
+            let left = known.iter().find(of_them);
+            check(left.is_none(), || format!("{left:?}"))
+        });
+    }
+}
+
+/// Waits until nobody gets in as a subscriber by this password.
+fn assert_no_reader(orange: &Participant, user: &str, password: &str) {
+    until(&format!("{user} to be nobody"), PATIENCE, || {
+        let session = RawFnap::try_login(orange.identity.fnap, user, password);
+        check(session.is_err(), || "may log in".to_owned())
+    });
 }
 
 fn who_follows_a_flow_is_told_that_his_right_is_gone(ground: Ground) {

@@ -25,6 +25,7 @@ on_all_grounds!(
     deleting_a_flow_that_has_subscribers,
     pausing_keeps_and_resuming_delivers,
     stopping_keeps_the_position,
+    a_flow_that_its_owner_grows,
     a_loop_is_refused,
 );
 
@@ -355,4 +356,77 @@ fn existing_topics_are_adopted_as_source_and_as_local() {
         topics(&at_blue).contains(&"received_v1".to_owned()),
         "not ours to delete"
     );
+}
+
+/// Subscriptions and processors go on, and read what is in the new partitions as well.
+fn a_flow_that_its_owner_grows(ground: Ground) {
+    let world = world(ground);
+    let (mut orange, flow) = publish(world.orange(), "growing");
+    let (mut blue, local, label) = subscribe(world.blue(), &flow);
+    let bridged = new_flow(world.orange(), "bridged");
+    orange.ok(&format!("CREATE FLOW {bridged}"));
+    let name = new_flow(world.orange(), "bridging");
+    orange.ok(&format!(
+        "CREATE PROCESSOR {name} type=bridge from={flow} to={bridged}"
+    ));
+    let copy = format!("{label}.{flow}");
+    let before = number(&mut orange, &format!("DESCRIBE FLOW {flow}"), "partitions");
+    let mut written = 0;
+    for partitions in [before, before + 1, before + 4] {
+        orange.ok(&format!("UPDATE FLOW {flow} partitions={partitions}"));
+        write_numbered(&mut orange, &flow, written..written + 50);
+        written += 50;
+        await_all(&mut blue, &local, written);
+        await_all(&mut orange, &bridged, written);
+        await_partitions(&mut orange, &copy, partitions);
+        await_partitions(&mut blue, &local, partitions);
+    }
+    // A partition that there was not at first.
+    let position = format!("position={before}-");
+    await_read(&mut blue, &format!("SUBSCRIPTION {local}"), &position);
+    for what in [
+        format!("PROCESSOR {name}"),
+        format!("SUBSCRIBER {flow} {label}"),
+    ] {
+        await_read(&mut orange, &what, &position);
+    }
+    let fewer = format!("UPDATE FLOW {flow} partitions={before}");
+    let refused = orange.refused(&fewer, "501 [ARGUMENT]");
+    assert!(refused.status.contains("may only grow"), "{refused:?}");
+    orange.ok(&format!("DELETE PROCESSOR {name}"));
+}
+
+/// Waits until all that there is has been read, also in the partition whose position begins so.
+fn await_read(session: &mut RawFnap, what: &str, position: &str) {
+    until(&format!("{what}: {position}"), PATIENCE, || {
+        let described = session.ok(&format!("DESCRIBE {what}"));
+        let is_read = described.data.iter().any(|it| it.starts_with(position));
+        let behind = described.attribute("lag") != Some("0");
+        check(is_read && !behind, || format!("{described:?}"))
+    });
+}
+
+fn await_partitions(session: &mut RawFnap, flow: &str, wanted: u32) {
+    let describe = format!("DESCRIBE FLOW {flow}");
+    until(&format!("{wanted} partitions in {flow}"), PATIENCE, || {
+        let found = number(session, &describe, "partitions");
+        check(found == wanted, || format!("{found}"))
+    });
+}
+
+/// Waits until a flow has each of the first events once, in any order.
+fn await_all(session: &mut RawFnap, flow: &str, count: u32) {
+    let wanted: Vec<Event> = (0..count).map(Event::numbered).collect();
+    until(&format!("{count} events in {flow}"), PATIENCE, || {
+        let mut found = read(session, flow);
+        found.sort_by_key(|event| event.timestamp);
+        check(found == wanted, || format!("{} are there", found.len()))
+    });
+}
+
+/// A number in a description.
+fn number(session: &mut RawFnap, command: &str, key: &str) -> u32 {
+    let described = session.ok(command);
+    let value = described.attribute(key).expect(key);
+    value.parse().expect(key)
 }
