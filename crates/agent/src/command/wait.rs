@@ -4,24 +4,27 @@ use std::time::Duration;
 
 use eson_protocol::Status;
 
-use crate::resource::{Condition, Failure};
-use crate::store::{Resource, Resources, Stored};
+use crate::resource::{Condition, Failure, Reconciled};
+use crate::store::{Resource, Resources, StoreError, Stored};
 
 /// How long a command waits before it answers 451; what it asked for is kept and tried again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` of the resource is settled for `generation`.
+/// Waits until `condition` of the resource is settled for `generation`. What has held it up so far is
+/// looked at again at once: who asks again may have mended it.
 ///
 /// Gives the resource; none when it is gone.
 ///
 /// # Errors
-/// The failure that settled it, or 451 with the last passing failure after thirty seconds.
-pub(super) async fn settled<R: Resource>(
+/// The failure that settled it. 451 with the last passing failure after thirty seconds, or at once
+/// where that is one which somebody has to mend.
+pub(super) async fn settled<R: Reconciled>(
     resources: &Resources<R>,
     name: &str,
     generation: u64,
     condition: fn(&R) -> &Condition,
 ) -> Result<Option<Stored<R>>, Status> {
+    try_again(resources, name, generation, condition).await?;
     let mut last = None;
     let wait = until(resources, name, |found: Option<&Stored<R>>| {
         let Some(found) = found else { return true };
@@ -37,7 +40,26 @@ pub(super) async fn settled<R: Resource>(
     let condition = condition(&found.resource);
     match &condition.failure {
         Some(failure) if !failure.is_transient() => Err(failure.to_status()),
+        Some(_) if condition.is_held_up(generation) => Err(still_pending(name, last)),
         _ => Ok(Some(found)),
+    }
+}
+
+/// Wakes up the reconciler of what waits for its next attempt.
+async fn try_again<R: Reconciled>(
+    resources: &Resources<R>,
+    name: &str,
+    generation: u64,
+    condition: fn(&R) -> &Condition,
+) -> Result<(), Status> {
+    let found = resources.get(name).await?;
+    if !found.is_some_and(|found| condition(&found.resource).is_held_up(generation)) {
+        return Ok(());
+    }
+    let forget = |resource: &mut R| resource.condition().failure = None;
+    match resources.update(name, forget).await {
+        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -129,6 +129,9 @@ async fn describe_same(
 
 /// What a waiting command is told of a broker's error.
 pub(crate) fn failure(error: &BrokerError) -> Failure {
+    if let BrokerError::Unauthenticated { .. } | BrokerError::Denied { .. } = error {
+        return Failure::refused_by_backend(error);
+    }
     let code = match error {
         BrokerError::NotFound(_) => Code::NotFound,
         BrokerError::Exists(_) | BrokerError::Replaced { .. } => Code::Exists,

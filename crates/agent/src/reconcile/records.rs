@@ -96,6 +96,9 @@ pub(super) fn failure(error: &RegisterError) -> Failure {
         RegisterError::BadName { .. } | RegisterError::Records(_) => {
             Failure::refused(Code::Name, error)
         }
+        RegisterError::KeyRejected { .. } | RegisterError::NoZone(_) => {
+            Failure::refused_by_backend(error)
+        }
         _ => Failure::backend(error),
     }
 }

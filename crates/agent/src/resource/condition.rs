@@ -15,6 +15,10 @@ pub(crate) struct Failure {
     pub reason: String,
     /// For people.
     pub text: String,
+    /// Whether it passes only when somebody mends something elsewhere: it is tried again, but no
+    /// command waits for that.
+    #[serde(default)]
+    pub needs_mending: bool,
 }
 
 impl Failure {
@@ -30,6 +34,7 @@ impl Failure {
             code: status.code,
             reason,
             text: status.text.clone(),
+            needs_mending: false,
         }
     }
 
@@ -37,6 +42,15 @@ impl Failure {
     #[must_use]
     pub(crate) fn backend(text: impl std::fmt::Display) -> Self {
         Self::from_status(&Status::new(Code::Backend, text.to_string()))
+    }
+
+    /// A backend's refusal, which passes when somebody gives us there what we lack.
+    #[must_use]
+    pub(crate) fn refused_by_backend(text: impl std::fmt::Display) -> Self {
+        Self {
+            needs_mending: true,
+            ..Self::backend(text)
+        }
     }
 
     /// A final failure with a code.
@@ -76,15 +90,19 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Whether `generation` is settled: made true, or failed for good. Whoever changes a spec
-    /// clears the failure, so that one that is there is always the latest word.
+    /// Whether there is nothing to wait for: `generation` was made true, or has failed for good or
+    /// until somebody mends something. Whoever changes a spec clears the failure, so that one that is
+    /// there is always the latest word.
     #[must_use]
     pub(crate) fn is_settled(&self, generation: u64) -> bool {
-        self.ready >= generation
-            || self
-                .failure
-                .as_ref()
-                .is_some_and(|failure| !failure.is_transient())
+        let failed = |failure: &Failure| !failure.is_transient() || failure.needs_mending;
+        self.ready >= generation || self.failure.as_ref().is_some_and(failed)
+    }
+
+    /// Whether `generation` is not true yet, and was last found to be so for a reason that may pass.
+    #[must_use]
+    pub(crate) fn is_held_up(&self, generation: u64) -> bool {
+        self.ready < generation && self.failure.as_ref().is_some_and(Failure::is_transient)
     }
 
     /// Whether legs that have failed are still to be started again for `generation`: once for each
@@ -167,12 +185,26 @@ mod tests {
     fn a_generation_is_settled_by_success_or_a_final_failure() {
         let passing = Some(Failure::backend("away"));
         let lasting = Some(Failure::refused(Code::Revoked, "ended"));
+        let refused = Some(Failure::refused_by_backend("no rights"));
         assert!(!condition(0, None).is_settled(1));
         assert!(!condition(0, passing.clone()).is_settled(1));
         assert!(condition(0, lasting).is_settled(1));
+        assert!(condition(0, refused).is_settled(1));
         assert!(condition(1, None).is_settled(1));
         assert!(condition(1, passing).is_settled(1));
         assert!(!condition(1, None).is_settled(2));
+    }
+
+    #[test]
+    fn what_may_pass_holds_up() {
+        let passing = Some(Failure::backend("away"));
+        let lasting = Some(Failure::refused(Code::Revoked, "ended"));
+        let refused = Some(Failure::refused_by_backend("no rights"));
+        assert!(condition(0, passing.clone()).is_held_up(1));
+        assert!(condition(0, refused).is_held_up(1));
+        assert!(!condition(0, lasting).is_held_up(1));
+        assert!(!condition(0, None).is_held_up(1));
+        assert!(!condition(1, passing).is_held_up(1));
     }
 
     #[test]
