@@ -1,10 +1,12 @@
 //! The FNAA as a whole: opens what there is, starts what runs, and ends it in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eson_identity::{Account, Authenticator, Identity, Proof, SlowdownPolicy, StaticAccounts};
 use eson_names::RegisterError;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +16,10 @@ use crate::reconcile;
 use crate::resource::{Condition, Namespace, NamespaceSpec, NamespaceStatus, RegisteredView};
 use crate::session::{Admission, ListenError, Listeners, Logins, Service};
 use crate::store::StoreError;
+
+/// How long what is under way when the FNAA is asked to end may take: commands, what clients still
+/// have to read, the reconcilers' steps.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Why the FNAA can't start.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,25 @@ pub enum AgentError {
     Web(#[from] crate::web::WebError),
 }
 
+/// The two steps of an end in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    /// Nothing new is begun.
+    pub asked: CancellationToken,
+    /// What is still under way is waited for no longer. All of it is done again, or told to be
+    /// undone, as after a crash.
+    pub cut_off: CancellationToken,
+}
+
+impl Ending {
+    fn new(asked: CancellationToken) -> Self {
+        Self {
+            asked,
+            cut_off: CancellationToken::new(),
+        }
+    }
+}
+
 /// Runs an FNAA until `stop` is cancelled. Each configuration that comes over `reloads` replaces
 /// users, peers, limits and what holds for subscriptions.
 ///
@@ -56,19 +81,20 @@ pub async fn run(
     let users = Arc::new(StaticAccounts::default());
     take_users(&users, &participant.config());
     let (reloaded, users_changed) = watch::channel(());
-    let service = service(&participant, &users, &stop, users_changed);
+    let ending = Ending::new(stop);
+    let service = service(&participant, &users, &ending, users_changed);
     let config = participant.config();
     let listeners = Listeners::bind(&config.listen, &participant.socket).await?;
     participant.runtime.learn_types().await;
     if let Some(web) = &config.web {
         crate::web::serve(web, &service, &tasks).await?;
     }
-    reconcile::spawn(&participant, &tasks, &stop);
+    reconcile::spawn(&participant, &tasks, &ending);
     listeners.serve(&service, &tasks);
     tracing::info!(fqdn = %participant.fqdn, "serving");
     loop {
         tokio::select! {
-            () = stop.cancelled() => break,
+            () = ending.asked.cancelled() => break,
             Some(config) = reloads.recv() => {
                 take_users(&users, &config);
                 participant.reload(config);
@@ -79,7 +105,13 @@ pub async fn run(
     }
     tracing::info!("shutting down");
     tasks.close();
-    tasks.wait().await;
+    if timeout(GRACE, tasks.wait()).await.is_err() {
+        tracing::warn!(
+            "what clients and brokers hold up is cut off, and done when this FNAA is back"
+        );
+        ending.cut_off.cancel();
+        tasks.wait().await;
+    }
     drop(service);
     participant.close().await;
     Ok(())
@@ -88,7 +120,7 @@ pub async fn run(
 fn service(
     participant: &Arc<Participant>,
     users: &Arc<StaticAccounts>,
-    stop: &CancellationToken,
+    ending: &Ending,
     reloads: watch::Receiver<()>,
 ) -> Service {
     let processors = StaticAccounts::default();
@@ -108,7 +140,7 @@ fn service(
             SlowdownPolicy::default(),
         ),
         admission: Admission::default(),
-        stop: stop.clone(),
+        ending: ending.clone(),
         reloads,
     }
 }

@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use eson_tests::process::signal;
-use eson_tests::records::{admin_client, topics};
+use eson_tests::records::{admin_client, noise, topics};
 use eson_tests::wait::check;
 use eson_tests::{Ground, Participant, RawFnap, World, until};
 
-use crate::events::{await_numbered, read, write_numbered};
+use crate::events::{Event, await_numbered, read, write, write_numbered};
 use crate::stage::on_all_grounds;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -359,4 +359,35 @@ fn termination_is_clean_and_nothing_is_lost() {
     assert!(orange.processors().is_empty());
     orange.restart();
     await_numbered(&mut orange.login(), &flow, 0..10);
+}
+
+/// Neither what has to wait for a broker, nor a client that does not read.
+#[test]
+fn nobody_holds_up_an_end() {
+    let mut world = World::start(Ground::Servers, &["brisk.example"]);
+    let [large, later] = ["large", "later"].map(|name| world.orange().identity.flow(name));
+    let mut session = world.orange().login();
+    session.ok(&format!("CREATE FLOW {large}"));
+    let event = Event::numbered(0).with_value(noise(900_000));
+    for _ in 0..5 {
+        assert!(write(&mut session, &large, &vec![event.clone(); 8]).is_ok());
+    }
+    let mut deaf = world.orange().login();
+    deaf.send(&format!("READ FLOW {large} from=earliest format=record"));
+    deaf.expect("220 DATA");
+    world.kafkas[0].freeze();
+    let mut waiting = world.orange().login();
+    waiting.send(&format!("CREATE FLOW {later}"));
+    until("it to be under way", PATIENCE, || {
+        let flows = session.ok("GET FLOWS").data;
+        check(flows.contains(&later), || format!("{flows:?}"))
+    });
+    let orange = &mut world.participants[0];
+    assert_eq!(Some(0), orange.terminate().code());
+    assert!(orange.processors().is_empty());
+    let told = waiting.line();
+    assert!(told.starts_with("421 "), "{told}");
+    orange.restart();
+    world.kafkas[0].thaw();
+    await_flow(&mut world.orange().login(), &later);
 }

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::work_queue::{Outcome, WorkQueue};
+use crate::agent::Ending;
 
 /// How many resources of one kind are looked at at the same time.
 const CONCURRENCY: usize = 32;
@@ -40,13 +40,13 @@ impl Controller {
         self.shared.added.notify_one();
     }
 
-    /// Works until `stop` is cancelled; then lets what is running end.
-    pub(crate) async fn run<R: Reconciler>(self, reconciler: Arc<R>, stop: CancellationToken) {
+    /// Works until the FNAA is asked to end; then lets what is running end, or cuts it off.
+    pub(crate) async fn run<R: Reconciler>(self, reconciler: Arc<R>, ending: Ending) {
         let mut running = JoinSet::new();
         loop {
             self.start_due(&reconciler, &mut running);
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = ending.asked.cancelled() => break,
                 () = self.shared.added.notified() => {}
                 () = self.wait_for_due(), if running.len() < CONCURRENCY => {}
                 Some(ended) = running.join_next(), if !running.is_empty() => {
@@ -56,7 +56,10 @@ impl Controller {
                 }
             }
         }
-        while running.join_next().await.is_some() {}
+        let drained = async { while running.join_next().await.is_some() {} };
+        if ending.cut_off.run_until_cancelled(drained).await.is_none() {
+            running.shutdown().await;
+        }
     }
 
     fn start_due<R: Reconciler>(&self, reconciler: &Arc<R>, running: &mut JoinSet<()>) {

@@ -26,13 +26,13 @@ use eson_broker::QueueId;
 use eson_processor::proto::error::Kind;
 use eson_processor::proto::{self, State};
 use eson_protocol::{Delivery, DeliveryOptions, OnGap, Positions, Start};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use controller::{Controller, Reconciler};
 pub(crate) use fan_out::FanOut;
 pub(crate) use work_queue::Outcome;
 
+use crate::agent::Ending;
 use crate::participant::Participant;
 use crate::resource::{Failure, Reconciled};
 use crate::store::{Resources, StoreError};
@@ -52,31 +52,41 @@ pub(crate) struct Controllers {
     pub processor: Controller,
 }
 
-/// Starts every reconciler and what wakes them up; they end when `stop` is cancelled.
-pub(crate) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, stop: &CancellationToken) {
+/// Starts every reconciler and what wakes them up; they end when the FNAA is asked to.
+pub(crate) fn spawn(participant: &Arc<Participant>, tasks: &TaskTracker, ending: &Ending) {
     let own = || Arc::clone(participant);
     let controllers = &participant.controllers;
     let namespaces = Arc::new(namespace::NamespaceReconciler(own()));
-    tasks.spawn(controllers.namespace.clone().run(namespaces, stop.clone()));
+    tasks.spawn(
+        controllers
+            .namespace
+            .clone()
+            .run(namespaces, ending.clone()),
+    );
     let flows = Arc::new(flow::FlowReconciler(own()));
-    tasks.spawn(controllers.flow.clone().run(flows, stop.clone()));
+    tasks.spawn(controllers.flow.clone().run(flows, ending.clone()));
     let subscribers = Arc::new(subscriber::SubscriberReconciler(own()));
     tasks.spawn(
         controllers
             .subscriber
             .clone()
-            .run(subscribers, stop.clone()),
+            .run(subscribers, ending.clone()),
     );
     let subscriptions = Arc::new(subscription::SubscriptionReconciler::new(own()));
     tasks.spawn(
         controllers
             .subscription
             .clone()
-            .run(subscriptions, stop.clone()),
+            .run(subscriptions, ending.clone()),
     );
     let processors = Arc::new(processor::ProcessorReconciler(own()));
-    tasks.spawn(controllers.processor.clone().run(processors, stop.clone()));
-    watch::spawn(participant, tasks, stop);
+    tasks.spawn(
+        controllers
+            .processor
+            .clone()
+            .run(processors, ending.clone()),
+    );
+    watch::spawn(participant, tasks, &ending.asked);
 }
 
 /// Takes the steps towards what a resource's spec wants. Notes in it why it is not as wanted, and

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use eson_identity::{ConnectionSecurity, Standing};
 use eson_protocol::session::{Exchange, Limits, ServerEvent, ServerSession, Turn};
 use eson_protocol::{Command, DataLine, Reply, Status};
+use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -63,6 +64,8 @@ pub(super) struct Connection<S> {
     attributes: bool,
     /// When an unauthenticated session ends.
     deadline: Instant,
+    /// Whether a part of what is sent may still be missing.
+    sending: bool,
 }
 
 /// Why the loop ends.
@@ -98,14 +101,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             standing: None,
             attributes: false,
             deadline: Instant::now() + limits.unauthenticated_time,
+            sending: false,
             service,
         };
         tracing::debug!(address = ?peer.address, "connected");
-        match connection.serve().await {
+        match connection.serve_or_cut_off().await {
             Err(End::Broken(error)) => {
                 tracing::debug!(address = ?peer.address, %error, "the connection broke");
             }
             Ok(()) | Err(End::Over) => tracing::debug!(address = ?peer.address, "disconnected"),
+        }
+    }
+
+    async fn serve_or_cut_off(&mut self) -> Result<(), End> {
+        let cut_off = self.service.ending.cut_off.clone();
+        if let Some(end) = cut_off.run_until_cancelled(self.serve()).await {
+            return end;
+        }
+        if self.sending {
+            let cause = "the client does not read, and this FNAA is shutting down";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, cause).into());
+        }
+        self.session.close(&shutting_down());
+        let output = self.session.take_output();
+        // As much as the connection takes at once: nobody is waited for any more.
+        match self.stream.write(&output).now_or_never() {
+            Some(written) => written.map(|_| ()).map_err(End::from),
+            None => Ok(()),
         }
     }
 
@@ -136,16 +158,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Ok(());
         }
         let output = self.session.take_output();
+        self.sending = true;
         let sent = async {
             self.stream.write_all(&output).await?;
             self.stream.flush().await
         };
         match timeout(WRITE_PATIENCE, sent).await {
-            Ok(sent) => Ok(sent?),
+            Ok(sent) => sent?,
             Err(_) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read").into())
+                let cause = "the client does not read";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, cause).into());
             }
         }
+        self.sending = false;
+        Ok(())
     }
 
     /// Waits for bytes; ends the session when none come in time or the server stops.
@@ -160,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.session.close(&too_slow());
             return Ok(());
         }
-        let stop = self.service.stop.clone();
+        let ending = self.service.ending.asked.clone();
         let mut reloads = self.service.reloads.clone();
         tokio::select! {
             received = timeout_at(until, self.receive()) => match received {
@@ -174,8 +200,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Ok(())
                 }
             },
-            () = stop.cancelled() => {
-                self.session.close(&Status::closing("this FNAA is shutting down"));
+            () = ending.cancelled() => {
+                self.session.close(&shutting_down());
                 Ok(())
             }
             // Whether that concerns this session is looked at next.
@@ -338,6 +364,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             network: self.peer.address.map(network),
         })
     }
+}
+
+/// What a session ends with when the FNAA does.
+pub(super) fn shutting_down() -> Status {
+    Status::closing("this FNAA is shutting down")
 }
 
 fn too_slow() -> Status {

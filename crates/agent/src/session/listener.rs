@@ -14,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, Peer};
 use super::{Admission, Logins};
+use crate::agent::Ending;
 use crate::config::{Certificate, Listener};
 use crate::participant::Participant;
 
@@ -65,7 +65,7 @@ pub(crate) struct Service {
     pub(crate) participant: Arc<Participant>,
     pub(crate) logins: Logins,
     pub(crate) admission: Admission,
-    pub(crate) stop: CancellationToken,
+    pub(crate) ending: Ending,
     /// Tells that users may have changed.
     pub(crate) reloads: watch::Receiver<()>,
 }
@@ -92,14 +92,26 @@ impl Listeners {
         })
     }
 
-    /// Serves until the service is stopped; the connections end by themselves then.
+    /// Serves until the FNAA is asked to end; the connections end by themselves then, or are cut off.
     pub(crate) fn serve(self, service: &Service, tasks: &TaskTracker) {
         for (listener, acceptor, security) in self.tcp {
             let accept = accept_tcp(listener, acceptor, security, service.clone(), tasks.clone());
-            tasks.spawn(service.stop.clone().run_until_cancelled_owned(accept));
+            tasks.spawn(
+                service
+                    .ending
+                    .asked
+                    .clone()
+                    .run_until_cancelled_owned(accept),
+            );
         }
         let accept = accept_unix(self.unix, service.clone(), tasks.clone());
-        tasks.spawn(service.stop.clone().run_until_cancelled_owned(accept));
+        tasks.spawn(
+            service
+                .ending
+                .asked
+                .clone()
+                .run_until_cancelled_owned(accept),
+        );
     }
 }
 
@@ -199,10 +211,12 @@ async fn welcome(
         return Connection::run(stream, peer, service).await;
     };
     let handshake = tokio::time::timeout(limits.unauthenticated_time, acceptor.accept(stream));
-    match handshake.await {
-        Ok(Ok(stream)) => Connection::run(stream, peer, service).await,
-        Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS handshake"),
-        Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
+    let ending = service.ending.asked.clone();
+    match ending.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => Connection::run(stream, peer, service).await,
+        Some(Ok(Err(error))) => tracing::debug!(%address, %error, "no TLS handshake"),
+        Some(Err(_)) => tracing::debug!(%address, "the TLS handshake took too long"),
+        None => tracing::debug!(%address, "the TLS handshake is too late"),
     }
 }
 

@@ -8,7 +8,7 @@ use eson_protocol::session::{DataTurn, ServerEvent, Turn};
 use eson_protocol::{EventFormat, Name, Positions, ReadOptions, Record, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Connection, End, outdated};
+use super::connection::{Connection, End, outdated, shutting_down};
 use crate::command::read_flow::Reading;
 
 /// Lines are sent when so many bytes have gathered, so that memory stays bounded.
@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if matches!(self.session.next_event(), Some(ServerEvent::EndOfRead)) {
                 return Ok(Status::done());
             }
-            let stop = self.service.stop.clone();
+            let ending = self.service.ending.asked.clone();
             let mut reloads = self.service.reloads.clone();
             let next = tokio::select! {
                 next = reading.reader.next() => next,
@@ -73,8 +73,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     received?;
                     continue;
                 }
-                () = stop.cancelled() => {
-                    return Ok(Status::closing("this FNAA is shutting down"));
+                () = ending.cancelled() => {
+                    return Ok(shutting_down());
                 }
             };
             match next {

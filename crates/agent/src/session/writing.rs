@@ -10,7 +10,7 @@ use eson_schema::Contract;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, shutting_down};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn write_flow(
@@ -51,7 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Takes lines until the client says that it is done, or the session ends.
     async fn collect(&mut self, batch: &mut Batch) -> Result<Option<Turn>, End> {
         let idle = self.service.participant.limits().idle_time;
-        let stop = self.service.stop.clone();
+        let ending = self.service.ending.asked.clone();
         loop {
             while let Some(event) = self.session.next_event() {
                 match event {
@@ -69,8 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         self.session.close(&Status::closing("no event came for too long"));
                     }
                 },
-                () = stop.cancelled() => {
-                    self.session.close(&Status::closing("this FNAA is shutting down"));
+                () = ending.cancelled() => {
+                    self.session.close(&shutting_down());
                 }
             }
         }

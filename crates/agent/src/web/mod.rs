@@ -60,7 +60,13 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|cause| WebError { address, cause })?;
     let accept = accept(listener, service.clone(), tasks.clone());
-    tasks.spawn(service.stop.clone().run_until_cancelled_owned(accept));
+    tasks.spawn(
+        service
+            .ending
+            .asked
+            .clone()
+            .run_until_cancelled_owned(accept),
+    );
     Ok(())
 }
 
@@ -73,7 +79,7 @@ async fn accept(listener: TcpListener, service: Service, tasks: TaskTracker) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let stop = service.stop.clone();
+                let stop = service.ending.asked.clone();
                 let connection = connection(stream, service.clone(), place);
                 tasks.spawn(stop.run_until_cancelled_owned(connection));
             }
