@@ -138,7 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 if self.is_outdated() {
                     break;
                 }
-                self.handle(event).await?;
+                // What a command needs while it is carried out would otherwise be part of each idle
+                // session: tens of kilobytes.
+                Box::pin(self.handle(event)).await?;
                 self.flush().await?;
             }
             if self.is_outdated() {
