@@ -1,13 +1,13 @@
 //! One connection to one broker: requests are pipelined, answers come in the same order.
 
+mod halves;
+
 use std::collections::HashMap;
-use std::future::Future;
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use eson_protocol::Server;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader,
@@ -15,26 +15,17 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{
     Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use self::halves::{Failure, Outgoing, Waiting, spawn};
 use super::config::KafkaConfig;
 use super::error::Subject;
 use super::frames::Frames;
 use super::sasl;
 use super::transport::{self, TlsClient, Transport};
 use crate::BrokerError;
-
-/// Requests that may wait for their turn or their answer on one connection.
-const PIPELINE: usize = 64;
-
-/// The largest answer that is read: beyond it the length is taken for damage.
-const MAX_RESPONSE: usize = 128 << 20;
-
-/// How much is read at once while nothing large is expected.
-const READ_AHEAD: usize = 4096;
 
 /// A connection that has agreed on versions and is logged in.
 ///
@@ -53,20 +44,6 @@ pub(crate) struct Connection {
     outgoing: mpsc::Sender<Outgoing>,
     failure: Arc<Failure>,
     tasks: [AbortHandle; 2],
-}
-
-/// What ended a connection, once something has.
-#[derive(Default)]
-struct Failure(OnceLock<String>);
-
-struct Outgoing {
-    frames: Frames,
-    waiting: Waiting,
-}
-
-struct Waiting {
-    correlation: i32,
-    reply: oneshot::Sender<Bytes>,
 }
 
 /// An answer that has not arrived yet.
@@ -144,7 +121,7 @@ impl Connection {
 
     /// Whether it has ended: another one has to be opened.
     pub(crate) fn is_closed(&self) -> bool {
-        self.failure.0.get().is_some()
+        self.failure.is_set()
     }
 
     pub(crate) fn server(&self) -> &str {
@@ -328,24 +305,6 @@ impl PendingResponse {
     }
 }
 
-impl Failure {
-    fn set(&self, cause: String) {
-        // The first cause is the one that matters; what follows from it is noise.
-        let _ = self.0.set(cause);
-    }
-
-    fn error(&self, server: &str) -> BrokerError {
-        BrokerError::Unreachable {
-            server: server.to_owned(),
-            cause: self
-                .0
-                .get()
-                .map_or("the connection was closed", String::as_str)
-                .to_owned(),
-        }
-    }
-}
-
 /// The ranges of versions that the broker speaks, by the API's key.
 fn versions(abilities: &ApiVersionsResponse) -> HashMap<i16, VersionRange> {
     let range = |min, max| VersionRange { min, max };
@@ -358,101 +317,4 @@ fn transaction_version(abilities: &ApiVersionsResponse) -> i16 {
     let mut features = abilities.finalized_features.iter();
     let found = features.find(|feature| &*feature.name == "transaction.version");
     found.map_or(0, |feature| feature.max_version_level)
-}
-
-fn spawn<R, W>(
-    (reader, writer): (R, W),
-    failure: &Arc<Failure>,
-) -> (mpsc::Sender<Outgoing>, [AbortHandle; 2])
-where
-    R: AsyncRead + Unpin + Send + 'static,
-    W: AsyncWrite + Unpin + Send + 'static,
-{
-    let (outgoing, requests) = mpsc::channel(PIPELINE);
-    let (waiting, answers) = mpsc::channel(PIPELINE);
-    let write = watch(write_requests(writer, requests, waiting), failure.clone());
-    let read = watch(read_responses(reader, answers), failure.clone());
-    let tasks = [tokio::spawn(write), tokio::spawn(read)].map(|task| task.abort_handle());
-    (outgoing, tasks)
-}
-
-async fn watch(half: impl Future<Output = io::Result<()>>, failure: Arc<Failure>) {
-    match half.await {
-        Ok(()) => failure.set("the connection was closed".to_owned()),
-        Err(cause) => failure.set(cause.to_string()),
-    }
-}
-
-/// Ends when the other half has: then nobody takes the waiting any more.
-async fn write_requests(
-    mut writer: impl AsyncWrite + Unpin,
-    mut requests: mpsc::Receiver<Outgoing>,
-    waiting: mpsc::Sender<Waiting>,
-) -> io::Result<()> {
-    loop {
-        let request = tokio::select! {
-            request = requests.recv() => request,
-            () = waiting.closed() => None,
-        };
-        let Some(mut request) = request else {
-            return Ok(());
-        };
-        if waiting.send(request.waiting).await.is_err() {
-            return Ok(());
-        }
-        writer.write_all_buf(&mut request.frames).await?;
-        writer.flush().await?;
-    }
-}
-
-async fn read_responses(
-    mut reader: impl AsyncRead + Unpin,
-    mut waiting: mpsc::Receiver<Waiting>,
-) -> io::Result<()> {
-    let mut buffer = BytesMut::new();
-    loop {
-        let response = read_frame(&mut reader, &mut buffer).await?;
-        let expected = waiting
-            .try_recv()
-            .map_err(|_| damaged("an answer that nobody asked for"))?;
-        let correlation = response.get(..4).map(|mut head| head.get_i32());
-        if correlation != Some(expected.correlation) {
-            return Err(damaged("an answer to another request"));
-        }
-        // Whoever asked may have gone away meanwhile.
-        let _ = expected.reply.send(response);
-    }
-}
-
-async fn read_frame(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut BytesMut,
-) -> io::Result<Bytes> {
-    while buffer.len() < 4 {
-        buffer.reserve(READ_AHEAD);
-        // No more than this, so that little of a large answer has to be moved to its own memory.
-        let room = READ_AHEAD - buffer.len();
-        if reader.read_buf(&mut (&mut *buffer).limit(room)).await? == 0 {
-            return Err(io::Error::other("the broker closed the connection"));
-        }
-    }
-    let size = buffer.get_u32() as usize;
-    if size > MAX_RESPONSE {
-        return Err(damaged("an answer of impossible size"));
-    }
-    buffer.reserve(size.saturating_sub(buffer.len()));
-    while buffer.len() < size {
-        let missing = size - buffer.len();
-        if reader.read_buf(&mut (&mut *buffer).limit(missing)).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(buffer.split_to(size).freeze())
-}
-
-fn damaged(what: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("the broker sent {what}"),
-    )
 }

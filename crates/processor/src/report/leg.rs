@@ -1,5 +1,6 @@
 //! What is known about one leg.
 
+mod figures;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,9 @@ use eson_protocol::Positions;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::meter::{Meter, Rates};
+use self::figures::Figures;
+pub(crate) use self::figures::Progress;
+use super::meter::Rates;
 use super::{InstanceReport, Trouble};
 use crate::measure::Measure;
 use crate::proto;
@@ -39,15 +42,6 @@ pub(crate) enum State {
     Failed,
 }
 
-/// Where one partition of the source is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The offset up to which everything is written.
-    pub(crate) written: u64,
-    /// The offset behind the newest record, as last seen.
-    pub(crate) high_watermark: u64,
-}
-
 /// What is known about one leg: written by the leg, read by whoever asks.
 #[derive(Debug)]
 pub(crate) struct LegReport {
@@ -59,60 +53,15 @@ pub(crate) struct LegReport {
     figures: Mutex<Figures>,
 }
 
-#[derive(Debug)]
-struct Figures {
-    stored: Positions,
-    progress: BTreeMap<u32, Progress>,
-    /// When what was last handed over of each partition was written, in milliseconds since the
-    /// Unix epoch.
-    written_at: BTreeMap<u32, i64>,
-    records: u64,
-    bytes: u64,
-    lost: u64,
-    dead_letters: u64,
-    crowded_out: u64,
-    unknown_schemas: u64,
-    /// Up to where they are counted: what was not stored is read again.
-    unknown_until: Positions,
-    meter: Meter,
-    trouble: Option<Trouble>,
-    source: Option<QueueId>,
-    /// The first source of this leg.
-    begun: Option<QueueId>,
-    /// The source of the leg before this one, and how much of it that one had yet to write.
-    left_behind: Option<(QueueId, u64)>,
-    delivery: Option<Delivery>,
-    destination_partitions: u32,
-}
-
 impl LegReport {
     pub(crate) fn new(id: String, instance: Weak<InstanceReport>, state: State) -> Self {
-        let figures = Figures {
-            stored: Positions::new(),
-            progress: BTreeMap::new(),
-            written_at: BTreeMap::new(),
-            records: 0,
-            bytes: 0,
-            lost: 0,
-            dead_letters: 0,
-            crowded_out: 0,
-            unknown_schemas: 0,
-            unknown_until: Positions::new(),
-            meter: Meter::new(Instant::now()),
-            trouble: None,
-            source: None,
-            begun: None,
-            left_behind: None,
-            delivery: None,
-            destination_partitions: 0,
-        };
         Self {
             id,
             instance,
             state: watch::Sender::new(state),
             cut_short: AtomicBool::new(false),
             held_back: AtomicBool::new(false),
-            figures: Mutex::new(figures),
+            figures: Mutex::new(Figures::new()),
         }
     }
 
@@ -393,43 +342,6 @@ fn delivery(in_force: Option<Delivery>) -> proto::Delivery {
         None => proto::Delivery::Unspecified,
         Some(Delivery::ExactlyOnce) => proto::Delivery::ExactlyOnce,
         Some(Delivery::AtLeastOnce) => proto::Delivery::AtLeastOnce,
-    }
-}
-
-impl Figures {
-    /// Records of a partition were seen, the first of which was written at some time.
-    fn saw(&mut self, partition: u32, high_watermark: u64, written_at: Option<i64>) {
-        let unknown = Progress {
-            written: 0,
-            high_watermark,
-        };
-        let progress = self.progress.entry(partition).or_insert(unknown);
-        progress.high_watermark = high_watermark;
-        if let Some(written_at) = written_at {
-            self.written_at.insert(partition, written_at);
-        }
-    }
-
-    fn left_behind(&self) -> Option<(QueueId, u64)> {
-        let opened = self.source.clone().map(|source| (source, self.lag()));
-        opened.or_else(|| self.left_behind.clone())
-    }
-
-    fn lag(&self) -> u64 {
-        self.progress
-            .values()
-            .map(|progress| progress.high_watermark.saturating_sub(progress.written))
-            .sum()
-    }
-
-    /// When the oldest event was written that is not known to be at the destination. What is not
-    /// yet acknowledged was written no earlier than what was handed over last, give or take a
-    /// chunk.
-    fn behind_since(&self) -> Option<i64> {
-        let is_behind = |progress: &Progress| progress.written < progress.high_watermark;
-        let behind = self.progress.iter().filter(|(_, it)| is_behind(it));
-        let since = behind.filter_map(|(partition, _)| self.written_at.get(partition));
-        since.min().copied()
     }
 }
 
