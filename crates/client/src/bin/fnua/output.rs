@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::ValueEnum;
 use eson_protocol::{DataLine, Reply};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::entry::{Entry, attributes_behind, entries, one};
 use crate::terminal::printable;
@@ -136,6 +136,30 @@ fn value(shape: Shape, lines: &[DataLine]) -> Value {
     }
 }
 
+/// The keys of figures, which programs compare: they are numbers for them. One that is not known is null.
+const FIGURES: [&str; 12] = [
+    "lag",
+    "lag-seconds",
+    "records",
+    "bytes",
+    "lost",
+    "rate",
+    "throughput",
+    "dead-letters",
+    "crowded-out",
+    "unknown-schemas",
+    "error-seconds",
+    "partitions",
+];
+
+fn figure(text: String) -> Value {
+    match text.parse::<Number>() {
+        Ok(number) => number.into(),
+        Err(_) if text == "unknown" => Value::Null,
+        Err(_) => text.into(),
+    }
+}
+
 /// The key of a processor's legs, each a line of its own with keys and values.
 const LEG: &str = "leg";
 
@@ -152,6 +176,7 @@ fn object(entry: Entry) -> Value {
         let value = match values.len() {
             // As many as there are legs, also where that is one.
             _ if key == LEG => values.iter().map(|value| leg(value)).collect(),
+            1 if FIGURES.contains(&key.as_str()) => figure(values.remove(0)),
             1 => values.remove(0).into(),
             _ => values.into(),
         };
@@ -216,6 +241,25 @@ mod tests {
             "flow": "a.example", "state": "failed", "error": "it is gone",
         });
         assert_eq!(json, serde_json::json!({ "processor": "p", "leg": [leg] }));
+    }
+
+    #[test]
+    fn figures_are_numbers() {
+        let lines = [
+            ("processor", "7"),
+            ("lag", "12"),
+            ("lag-seconds", "unknown"),
+            ("rate", "0.5"),
+            ("leg", "a.example state=running lag=3"),
+        ];
+        let json: Value = printed(Form::Json, Shape::One("processor"), &lines)
+            .parse()
+            .expect("JSON");
+        let leg = serde_json::json!({ "flow": "a.example", "state": "running", "lag": 3 });
+        let wanted = serde_json::json!({
+            "processor": "7", "lag": 12, "lag-seconds": null, "rate": 0.5, "leg": [leg],
+        });
+        assert_eq!(json, wanted);
     }
 
     #[test]
