@@ -147,7 +147,8 @@ impl Fetcher {
             self.start_fetches();
             tokio::select! {
                 () = self.events.closed() => return Ok(()),
-                () = sleep_until(self.look_at()) => self.refresh().await?,
+                // A fetcher that rests keeps no room for what happens seldom.
+                () = sleep_until(self.look_at()) => Box::pin(self.refresh()).await?,
                 Some(outcome) = self.fetches.next() => self.take(outcome).await?,
                 Some(leader) = self.rests.next() => self.wake(leader),
             }
@@ -253,7 +254,7 @@ impl Fetcher {
             }
         }
         for partition in out_of_range {
-            self.skip_gap(partition).await?;
+            Box::pin(self.skip_gap(partition)).await?;
         }
         match trouble {
             Some(error) => Err(unreachable(&answer.connection, error)),

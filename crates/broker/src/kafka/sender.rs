@@ -178,13 +178,18 @@ impl Sender {
         };
         let fenced = matches!(served, Err(BrokerError::Fenced(_)));
         if let Err(error) = served {
-            let error = if fenced { self.fenced().await } else { error };
+            // Neither this nor what is below is what a sender that works keeps room for.
+            let error = if fenced {
+                Box::pin(self.fenced()).await
+            } else {
+                error
+            };
             // The first failure is the one that is told.
             let _ = self.shared.failure.set(error);
             self.shared.room.close();
         }
         if !fenced {
-            self.abort().await;
+            Box::pin(self.abort()).await;
         }
     }
 

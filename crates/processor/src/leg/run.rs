@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +105,8 @@ impl Task {
         }
         match &self.spec.work {
             Work::Copy(destination) => self.copy(&destination.clone(), backoff).await,
-            Work::Signal(signal) => self.signal(&signal.clone(), backoff).await,
+            // A leg that copies keeps no room for what a signal needs.
+            Work::Signal(signal) => Box::pin(self.signal(&signal.clone(), backoff)).await,
         }
     }
 
@@ -120,7 +122,7 @@ impl Task {
             search: &self.search,
             ids: &self.ids,
         };
-        let opened = match unless_changed(&self.wishes, opening.open()).await {
+        let opened = match unless_changed(&self.wishes, Box::pin(opening.open())).await {
             Ok(opened) => opened,
             Err(ended) => return ended,
         };
@@ -142,7 +144,7 @@ impl Task {
             programs: &self.programs,
             silence: &self.silence,
         };
-        let opened = match unless_changed(&self.wishes, opening.open()).await {
+        let opened = match unless_changed(&self.wishes, Box::pin(opening.open())).await {
             Ok(opened) => opened,
             Err(ended) => return ended,
         };
@@ -210,10 +212,11 @@ impl Task {
     }
 }
 
-/// What opening a leg gives, unless another wish comes first.
+/// What opening a leg gives, unless another wish comes first. Boxed, so that a leg that copies keeps no
+/// room for being opened.
 async fn unless_changed<T>(
     wishes: &Wishes,
-    opening: impl Future<Output = Result<T, Trouble>>,
+    opening: Pin<Box<impl Future<Output = Result<T, Trouble>>>>,
 ) -> Result<T, Ended> {
     let mut wishes = wishes.clone();
     tokio::select! {
