@@ -305,3 +305,32 @@ fn who_talks_without_end_has_to_authenticate_too() {
     drop(answers);
     talker.join().unwrap();
 }
+
+/// However many ask at the same moment.
+#[test]
+fn nobody_has_more_subscriptions_than_he_may() {
+    const MOST: usize = 3;
+    let few = |text: String| text.replace("per-peer: 1000", &format!("per-peer: {MOST}"));
+    let world = World::beside_others(Ground::Embedded, &["sparing.example"], &few);
+    let orange = world.orange();
+    let flow = orange.identity.flow("wanted");
+    orange
+        .login()
+        .ok(&format!("CREATE FLOW {flow} access=public"));
+    let sessions: Vec<RawFnap> = (0..16).map(|_| orange.login()).collect();
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let ask = |(number, mut session): (usize, RawFnap)| {
+            let command = format!("SUBSCRIBE {flow} id={number}");
+            scope.spawn(move || session.ask(&command))
+        };
+        let asking: Vec<_> = sessions.into_iter().enumerate().map(ask).collect();
+        let joined = asking.into_iter().map(|it| it.join().expect("no panic"));
+        joined.collect()
+    });
+    let (granted, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|it| it.is_ok());
+    assert_eq!(MOST, granted.len(), "{granted:?}");
+    assert!(
+        refused.iter().all(|it| it.code() == "452 [QUOTA]"),
+        "{refused:?}"
+    );
+}

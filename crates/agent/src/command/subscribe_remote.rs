@@ -105,16 +105,37 @@ impl Request<'_> {
         let expires = self.participant.lease_end();
         let subscribers = &self.participant.subscribers;
         let name = format!("{} {label}", flow.spec.name);
+        let alone = self.participant.subscribing.lock().await;
         if let Some(known) = subscribers.get(&name).await? {
+            drop(alone);
             return self.renew(&known, flow, expires, options).await;
         }
         self.check_quota(&self.entitled(options).principal).await?;
-        let mode = super::terms::mode(flow, options.mode)?;
-        if mode == Mode::Copy {
+        let spec = self.new_subscriber(flow, label, expires, options)?;
+        if spec.mode == Mode::Copy {
             self.check_copies(flow).await?;
         }
+        let status = SubscriberStatus::default();
+        subscribers
+            .create(&name, Subscriber { spec, status })
+            .await?;
+        Ok(Renewed {
+            name,
+            generation: 1,
+            handed_over: true,
+        })
+    }
+
+    fn new_subscriber(
+        &self,
+        flow: &Flow,
+        label: Label,
+        expires: u64,
+        options: &RemoteSubscribe,
+    ) -> Result<SubscriberSpec, Status> {
+        let mode = super::terms::mode(flow, options.mode)?;
         let begin = super::terms::begin(flow, options, self.participant.now())?;
-        let spec = SubscriberSpec {
+        Ok(SubscriberSpec {
             flow: flow.spec.name.clone(),
             label,
             principal: self.caller.principal.clone(),
@@ -132,23 +153,7 @@ impl Request<'_> {
             lease: Lease::Held,
             expires,
             acknowledged: positions(options, flow).collect(),
-        };
-        let subscriber = Subscriber {
-            spec,
-            status: SubscriberStatus::default(),
-        };
-        match subscribers.create(&name, subscriber).await {
-            Ok(_) => Ok(Renewed {
-                name,
-                generation: 1,
-                handed_over: true,
-            }),
-            Err(StoreError::Exists { .. }) => {
-                let known = subscribers.require(&name).await?;
-                self.renew(&known, flow, expires, options).await
-            }
-            Err(error) => Err(error.into()),
-        }
+        })
     }
 
     async fn renew(

@@ -77,6 +77,8 @@ pub(crate) struct Participant {
     pub fan_out: FanOut,
     /// Held from the check that events don't go round until a processor is stored.
     pub routing: tokio::sync::Mutex<()>,
+    /// Held from the check that somebody may have one more subscription here until it is stored.
+    pub subscribing: tokio::sync::Mutex<()>,
     /// Those who may read a copy in the embedded queues.
     pub(crate) readers: Arc<StaticAccounts>,
     /// Where our processors reach us.

@@ -135,6 +135,7 @@ impl Participant {
             controllers: Controllers::default(),
             fan_out: FanOut::default(),
             routing: tokio::sync::Mutex::default(),
+            subscribing: tokio::sync::Mutex::default(),
             readers: Arc::new(StaticAccounts::default()),
             socket,
             processor_password: password,
