@@ -1,6 +1,6 @@
 //! One wanted instance and how far its processor knows of it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use eson_processor::client::{Client, ClientError};
@@ -20,9 +20,18 @@ const CALL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Instance {
     id: String,
-    wanted: Mutex<Option<Spec>>,
+    wanted: Mutex<Wanted>,
     /// Held while the processor is told, so that no older spec overtakes a newer one.
     applied: tokio::sync::Mutex<Applied>,
+}
+
+/// What is asked for, and what has come of asking.
+#[derive(Debug, Default)]
+struct Wanted {
+    spec: Option<Spec>,
+    /// The last spec that was refused, and why. Whoever tells the processor is not always who has
+    /// asked for it: several may ask at once, and a new process is told of everything.
+    refused: Option<(Spec, RuntimeError)>,
 }
 
 /// What the processor was last told, and which process that was.
@@ -49,18 +58,26 @@ impl Instance {
     }
 
     pub(super) fn wanted(&self) -> Option<Spec> {
-        self.lock().clone()
+        self.lock().spec.clone()
     }
 
     pub(super) fn want(&self, spec: Option<Spec>) {
-        *self.lock() = spec;
+        self.lock().spec = spec;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Spec>> {
+    /// Why this spec was refused; none where it was not, or has been taken since.
+    pub(super) fn refusal(&self, spec: &Spec) -> Option<RuntimeError> {
+        let wanted = self.lock();
+        let (refused, error) = wanted.refused.as_ref()?;
+        (refused == spec).then(|| error.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the processor what is wanted by now.
+    /// Tells the processor what is wanted by now. Where it refuses that, it is told what it had taken
+    /// before; only a refusal of that too is an error. [`Instance::refusal`] has the first.
     pub(super) async fn apply(&self, shard: &Shard) -> Result<(), RuntimeError> {
         let deadline = Instant::now() + PATIENCE;
         let mut applied = self.applied.lock().await;
@@ -79,6 +96,7 @@ impl Instance {
             let before = std::mem::replace(&mut applied.process, NOBODY);
             match tell(&running.client, &self.id, wanted.clone()).await {
                 Ok(()) => {
+                    self.forget_refusal(wanted.as_ref());
                     *applied = Applied {
                         process: running.process,
                         spec: wanted,
@@ -88,22 +106,43 @@ impl Instance {
                 Err(ClientError::Unavailable(_)) => self.wait(shard, &running, deadline).await?,
                 Err(error) => {
                     let error = RuntimeError::of_call(&self.id, &error);
-                    if !error.is_transient() {
-                        applied.process = before;
-                        self.take_back(&wanted, &applied.spec);
-                    }
-                    return Err(error);
+                    let Some(refused) = wanted.filter(|_| !error.is_transient()) else {
+                        return Err(error);
+                    };
+                    applied.process = before;
+                    self.take_back(refused, applied.spec.as_ref(), error)?;
                 }
             }
         }
     }
 
     /// A spec that the processor refuses leaves what it was told before.
-    fn take_back(&self, refused: &Option<Spec>, before: &Option<Spec>) {
+    ///
+    /// # Errors
+    /// The refusal, where that spec is what it was told before.
+    fn take_back(
+        &self,
+        refused: Spec,
+        before: Option<&Spec>,
+        error: RuntimeError,
+    ) -> Result<(), RuntimeError> {
         let mut wanted = self.lock();
-        if *wanted == *refused {
-            wanted.clone_from(before);
+        let is_wanted = wanted.spec.as_ref() == Some(&refused);
+        let was_taken = before == Some(&refused);
+        if is_wanted && !was_taken {
+            wanted.spec = before.cloned();
         }
+        wanted.refused = Some((refused, error.clone()));
+        if is_wanted && was_taken {
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn forget_refusal(&self, taken: Option<&Spec>) {
+        let mut wanted = self.lock();
+        let is_taken = |refused: &mut (Spec, RuntimeError)| Some(&refused.0) == taken;
+        wanted.refused.take_if(is_taken);
     }
 
     /// The process is ending: its supervisor starts another one.

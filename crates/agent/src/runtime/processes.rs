@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::board::Board;
 use super::child::Child;
+use super::instance::Instance;
 use super::shard::{Shard, Supervisor};
 use super::types::Types;
 use super::{Runtime, RuntimeError, Statuses};
@@ -198,7 +199,7 @@ impl Inner {
     }
 
     /// Notes what is wanted, under the lock under which an empty shard is forgotten.
-    fn want(self: &Arc<Self>, shard: &str, spec: Spec) -> Arc<Shard> {
+    fn want(self: &Arc<Self>, shard: &str, spec: Spec) -> (Arc<Shard>, Arc<Instance>) {
         let mut shards = self.shards();
         let known = shards.get(shard).cloned();
         let shard = known.unwrap_or_else(|| {
@@ -208,9 +209,9 @@ impl Inner {
                 .spawn(Arc::clone(self).supervise(Arc::clone(&new)));
             new
         });
-        let id = spec.id.clone();
-        shard.instance(&id).want(Some(spec));
-        shard
+        let instance = shard.instance(&spec.id);
+        instance.want(Some(spec));
+        (shard, instance)
     }
 
     async fn supervise(self: Arc<Self>, shard: Arc<Shard>) {
@@ -243,10 +244,11 @@ impl Inner {
         learnt.map_err(|error| error.to_string())
     }
 
-    async fn apply(self: Arc<Self>, shard: Arc<Shard>, id: String) -> Result<(), RuntimeError> {
-        let Some(instance) = shard.known_instance(&id) else {
-            return Ok(());
-        };
+    async fn apply(
+        self: Arc<Self>,
+        shard: Arc<Shard>,
+        instance: Arc<Instance>,
+    ) -> Result<(), RuntimeError> {
         let result = tokio::select! {
             result = instance.apply(&shard) => result,
             () = self.stop.cancelled() => return Err(RuntimeError::Closed),
@@ -256,9 +258,9 @@ impl Inner {
             .as_ref()
             .map_or_else(|error| !error.is_transient(), |()| true);
         if is_told && instance.wanted().is_none() {
-            self.board.wait_until_gone(&id).await;
-            self.board.forget(&id);
-            shard.forget(&id);
+            self.board.wait_until_gone(instance.id()).await;
+            self.board.forget(instance.id());
+            shard.forget(instance.id());
         }
         result
     }
@@ -278,7 +280,7 @@ impl Inner {
         for shard in homes {
             if let Some(instance) = shard.known_instance(id) {
                 instance.want(None);
-                self.apply_whatever_happens(shard, id.to_owned()).await?;
+                self.apply_whatever_happens(shard, instance).await?;
             }
         }
         Ok(())
@@ -288,9 +290,9 @@ impl Inner {
     async fn apply_whatever_happens(
         self: &Arc<Self>,
         shard: Arc<Shard>,
-        id: String,
+        instance: Arc<Instance>,
     ) -> Result<(), RuntimeError> {
-        let task = self.tasks.spawn(Arc::clone(self).apply(shard, id));
+        let task = self.tasks.spawn(Arc::clone(self).apply(shard, instance));
         task.await.unwrap_or(Err(RuntimeError::Closed))
     }
 }
@@ -301,12 +303,15 @@ impl Runtime for ChildProcesses {
         if self.inner.stop.is_cancelled() {
             return Err(RuntimeError::Closed);
         }
-        let id = spec.id.clone();
-        let others = self.inner.homes(&id).into_iter();
+        let others = self.inner.homes(&spec.id).into_iter();
         let others = others.filter(|other| other.name() != shard);
-        self.inner.remove_from(others, &id).await?;
-        let shard = self.inner.want(shard, spec);
-        self.inner.apply_whatever_happens(shard, id).await
+        self.inner.remove_from(others, &spec.id).await?;
+        let (shard, instance) = self.inner.want(shard, spec.clone());
+        let applied = self
+            .inner
+            .apply_whatever_happens(shard, Arc::clone(&instance));
+        applied.await?;
+        instance.refusal(&spec).map_or(Ok(()), Err)
     }
 
     async fn remove(&self, id: &str) -> Result<(), RuntimeError> {

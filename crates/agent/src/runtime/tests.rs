@@ -353,6 +353,31 @@ async fn an_instance_runs_in_one_shard_and_is_removed_wherever_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_told_to_whoever_asked_for_that_spec() {
+    let world = world(flow_processor());
+    let runtime = &world.processes;
+    let good = bridge("a", "one");
+    let mut bad = good.clone();
+    bad.sources.clear();
+    // Nothing has run so far at first; then what runs goes on.
+    for _ in 0..2 {
+        let asked = tokio::join!(
+            runtime.ensure("blue.example", bad.clone()),
+            runtime.ensure("blue.example", bad.clone()),
+            runtime.ensure("blue.example", bad.clone()),
+        );
+        for answer in [asked.0, asked.1, asked.2] {
+            let refused = matches!(answer, Err(RuntimeError::Refused { .. }));
+            assert!(refused, "{answer:?}");
+        }
+        runtime.ensure("blue.example", good.clone()).await.unwrap();
+    }
+    let status = until(&mut runtime.watch(), "a", |_| true).await;
+    assert_ne!(status.legs[0].state(), State::Failed, "{status:?}");
+    runtime.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_ran_before_a_refused_spec_runs_again_in_a_new_process() {
     let world = world(flow_processor());
     let runtime = &world.processes;
